@@ -1,0 +1,100 @@
+"""The one typed configuration object. Reading files, environment and flags: settings.py."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from pipeline.values import DateOrder
+
+PIXEL_UNIT = 28
+"""Page sides are multiples of this: Qwen2.5-VL's 14 px patches merged two by two."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RenderConfig(_Part):
+    """Opening and rasterising documents."""
+
+    max_pixels: int | None = Field(None, ge=PIXEL_UNIT**2, description="Pixels a page image may have; default by engine: vllm 1.0 MP.")
+    passwords: tuple[SecretStr, ...] = Field((), description="Tried in turn on encrypted PDFs.")
+    workers: int | None = Field(None, ge=1, description="Render processes; default by cores and engine.")
+    timeout_s: float = Field(30, gt=0, description="Longest time for opening a document or rasterising one page.")
+    memory_limit_mb: int = Field(2048, ge=256, description="Address space of one render process.")
+    max_file_mb: int = Field(2048, ge=1, description="Larger files are refused.")
+    max_source_megapixels: float = Field(200, gt=0, description="Larger images are refused before they are decoded.")
+    ahead_pages: int | None = Field(None, ge=1, description="Page images ready or in the making; default by engine capacity.")
+
+
+class OcrConfig(_Part):
+    """The embedded CPU engine."""
+
+    workers: int | None = Field(None, ge=1, description="OCR processes of one thread each; default one a core.")
+    text_layer: Literal["auto", "never", "only"] = Field("auto", description="Use the text of born-digital pages: where trustworthy, never, or nothing else.")
+    timeout_s: float = Field(120, gt=0, description="Longest time for one page.")
+    memory_limit_mb: int | None = Field(None, ge=256, description="Address space of one OCR process; default unlimited.")
+
+
+class VllmConfig(_Part):
+    """The in-process vLLM engine; None means: from the model profile and the card found."""
+
+    model: str = Field("qwen2.5-vl-7b-awq", description="Profile name (`pagemill models`), hub id or local folder.")
+    revision: str | None = Field(None, description="Hub revision; default from the profile.")
+    load_format: str = Field("auto", description="vLLM load_format; `dummy` measures speed without weights.")
+    dtype: str = Field("bfloat16", description="Activation type; FP8 KV cache needs bfloat16.")
+    kv_cache_dtype: str = Field("fp8", description="KV cache type; fp8 is e4m3.")
+    gpu_memory_utilization: float | None = Field(None, gt=0, le=1)
+    max_model_len: int | None = Field(None, ge=1024)
+    max_num_seqs: int | None = Field(None, ge=1)
+    max_num_batched_tokens: int | None = Field(None, ge=256)
+    tensor_parallel_size: int = Field(1, ge=1)
+    attention_backend: str | None = None
+    lora: dict[str, str] = Field(default_factory=dict, description="Extraction name -> LoRA adapter folder.")
+    prepare_threads: int | None = Field(None, ge=1, description="Threads that turn page images into model inputs.")
+    logprobs: bool = Field(True, description="Keep the log-probability of each output token.")
+    no_progress_s: float = Field(300, gt=0, description="An engine that yields nothing for this long counts as dead.")
+    engine_args: dict[str, str | int | float | bool] = Field(default_factory=dict, description="Passed to vLLM's LLM as they are.")
+
+
+class TriesConfig(_Part):
+    """How often and how a page is tried."""
+
+    max_tries: int = Field(3, ge=1, le=8)
+    max_tokens: int = Field(2048, ge=16, description="Output limit of the first try; a cut-off doubles it.")
+    engine_rebuilds: int = Field(3, ge=0, description="Engine deaths a run survives.")
+
+
+class OutputConfig(_Part):
+    """Parquet output."""
+
+    shard_pages: int = Field(512, ge=1, description="Pages after which a shard is committed.")
+
+
+class CostConfig(_Part):
+    """Money."""
+
+    price_per_hour: Decimal | None = Field(None, ge=0, description="What one hour of this machine costs.")
+    currency: str = "USD"
+
+
+class RunConfig(_Part):
+    """Everything a run depends on."""
+
+    input: str
+    output: str
+    extraction: str = "transcript"
+    engine: Literal["auto", "vllm", "ocr"] = "auto"
+    prompts: tuple[Path, ...] = Field((), description="Folders that hold extraction folders; the shipped ones come last.")
+    date_order: DateOrder = DateOrder.DAY_FIRST
+    limit: int | None = Field(None, ge=1, description="Documents to take at most.")
+    render: RenderConfig = RenderConfig()
+    ocr: OcrConfig = OcrConfig()
+    vllm: VllmConfig = VllmConfig()
+    tries: TriesConfig = TriesConfig()
+    output_files: OutputConfig = OutputConfig()
+    cost: CostConfig = CostConfig()

@@ -1,0 +1,272 @@
+"""The records that travel through the pipeline, in the order in which they travel.
+
+DocumentRef -> Document -> PageImage -> PageRequest -> Generation -> (rows, see sink.py)
+
+All are frozen and picklable. Boxes are (x0, y0, x1, y1) in pixels of the page image they
+belong to, origin at its top left. Page numbers are 1-based.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from pipeline.errors import PageError
+
+
+class Box(NamedTuple):
+    """A rectangle in page-image pixels."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+class Word(NamedTuple):
+    """One word or text run as it stands on a page."""
+
+    text: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRef:
+    """A file that was found, not yet opened."""
+
+    uri: str
+    size_bytes: int
+    modified_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file that was opened: what it is and how many pages it has."""
+
+    ref: DocumentRef
+    sha256: str
+    media_type: str
+    num_pages: int
+    flags: tuple[str, ...] = ()
+    """What a reader should know: "repaired", "decrypted", "truncated"."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """One line of text read from a page, by OCR or from the text layer."""
+
+    text: str
+    box: Box
+    confidence: float | None = None
+    """Mean recognition score 0..1; None when the source gives none (a text layer)."""
+    words: tuple[Word, ...] = ()
+    """The line's words left to right; empty when the source gives only lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextLayer:
+    """The text a born-digital page carries, and what is needed to decide whether to trust it."""
+
+    lines: tuple[TextLine, ...]
+    hidden_share: float
+    """Share of characters drawn invisibly (render mode 3), as OCR software writes over scans."""
+    unmapped_share: float
+    """Share of characters that are U+FFFD, private use or control: fonts without a usable encoding."""
+    image_share: float
+    """Share of the page area covered by images, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSpec:
+    """How a page is to be rasterised; part of a try."""
+
+    max_pixels: int
+    rotation_deg: int = 0
+    """Extra clockwise turn of 0, 90, 180 or 270 degrees, after the page's own rotation."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageImage:
+    """One rasterised page."""
+
+    page_number: int
+    pixels: npt.NDArray[np.uint8]
+    """RGB, shape (height_px, width_px, 3), C-contiguous; both sides multiples of 28."""
+    spec: RenderSpec
+    dpi: float | None
+    """Effective resolution; None when the source states no physical size (most photographs)."""
+    text_layer: TextLayer | None
+    render_s: float
+
+    @property
+    def width_px(self) -> int:
+        """Pixels per row."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height_px(self) -> int:
+        """Number of rows."""
+        return int(self.pixels.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class TrySettings:
+    """What one try asks of render and engine; the ladder in extraction.py makes them."""
+
+    number: int
+    """1-based."""
+    max_tokens: int
+    temperature: float
+    constrained: bool
+    """Whether the output is held to the JSON schema while it is generated."""
+    render: RenderSpec
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """One page for one try, ready for an engine."""
+
+    request_id: str
+    """Unique in a run, and new for each try."""
+    image_key: str
+    """Identity of the pixels: equal keys mean equal pixels (content, page, size, rotation)."""
+    image: PageImage
+    settings: TrySettings
+
+
+class FinishReason(StrEnum):
+    """Why a generation ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    REPETITION = "repetition"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What an engine made of one request."""
+
+    request_id: str
+    text: str
+    """The output verbatim: JSON for the schema, or plain text for a plain-text extraction."""
+    finish_reason: FinishReason
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    queue_s: float | None = None
+    prefill_s: float | None = None
+    decode_s: float | None = None
+    lines: tuple[TextLine, ...] = ()
+    """The page's lines in reading order, when the engine reads lines."""
+    rotation_deg: int | None = None
+    """Clockwise turn that makes the page upright, when the engine found that out."""
+    token_logprobs: tuple[tuple[str, float], ...] = ()
+    """(token text, log-probability) in output order, when kept."""
+    error: PageError | None = None
+    """Set exactly when finish_reason is ERROR: this try failed, the engine lives."""
+
+    @property
+    def page_text(self) -> str:
+        """The lines joined by newlines."""
+        return "\n".join(line.text for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineMetrics:
+    """Live figures of an engine; counters grow over its life, gauges are of this moment."""
+
+    gauges: dict[str, float] = field(default_factory=dict)
+    counters: dict[str, float] = field(default_factory=dict)
+
+
+Json = dict[str, Any]
+
+
+class Status(StrEnum):
+    """The terminal state of a page or document."""
+
+    OK = "ok"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One finished try of a page: what was asked, what came, why it was not accepted."""
+
+    settings: TrySettings
+    finish_reason: FinishReason
+    raw_text: str
+    error: PageError | None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    queue_s: float | None = None
+    prefill_s: float | None = None
+    decode_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageRecord:
+    """The terminal row of one page. A document that cannot be opened has one, with page_number None."""
+
+    document: Document
+    page_number: int | None
+    status: Status
+    record: Json | None
+    """Validated values by field name; None unless ok or partial."""
+    partial: bool
+    """True when `record` was salvaged from an output that never passed validation; status is then failed."""
+    raw_text: str | None
+    """Output of the last try verbatim."""
+    lines: tuple[TextLine, ...]
+    attempts: tuple[Attempt, ...]
+    error: PageError | None
+    width_px: int | None
+    height_px: int | None
+    dpi: float | None
+    rotation_deg: int | None
+    render_s: float | None
+    started_at: datetime
+    """UTC; when the page (or the document that failed to open) was taken."""
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecord:
+    """The terminal row of one document: its pages' records merged into one."""
+
+    document: Document
+    status: Status
+    """Ok when every page is ok and the merged record is valid."""
+    record: Json | None
+    pages_ok: int
+    pages_failed: int
+    error: PageError | None
+    started_at: datetime
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What is the same for every row of a run."""
+
+    run_id: str
+    extraction: str
+    prompt_sha256: str
+    schema_sha256: str
+    fingerprint: str
+    engine: str
+    model: str
+    revision: str
+    engine_version: str
+    quantisation: str | None
+    kv_cache_dtype: str | None
+    pagemill_version: str

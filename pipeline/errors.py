@@ -1,0 +1,95 @@
+"""Every error Pagemill raises on purpose.
+
+PipelineError
+  ConfigError          the caller fixes it; exit code 2
+  StorageError         reading or writing a folder or bucket failed after its retries; exit code 3
+  DocumentError        a document cannot be opened; becomes one failed record
+  RenderError          one page cannot be rasterised; becomes one failed record
+  GenerationInvalid    an output does not fit the schema; the page gets its next try, then a failed record
+  EngineError          the engine is dead; it is rebuilt and pages in flight are sent again; exit code 3 at the end
+    EngineStartError   the engine cannot start with these settings; exit code 2
+  WorkerError          a worker process died or passed a limit; callers translate it
+
+`error_type` values are part of the output format (docs/output.md): they are written to
+Parquet and people group by them, so a value is never renamed.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ErrorType(StrEnum):
+    """Why a page or a document failed; the `error_type` column."""
+
+    NOT_A_DOCUMENT = "not_a_document"
+    EMPTY_FILE = "empty_file"
+    ENCRYPTED = "encrypted"
+    NO_PAGES = "no_pages"
+    DAMAGED = "damaged"
+    UNREADABLE = "unreadable"
+    TOO_LARGE = "too_large"
+    RENDER_TIMEOUT = "render_timeout"
+    RENDER_CRASH = "render_crash"
+    OUTPUT_CUT_OFF = "output_cut_off"
+    OUTPUT_REPEATS = "output_repeats"
+    OUTPUT_INVALID = "output_invalid"
+    INPUT_REJECTED = "input_rejected"
+    ENGINE_CRASH = "engine_crash"
+    ENGINE_TIMEOUT = "engine_timeout"
+
+
+class PipelineError(Exception):
+    """Base of all errors below; `str(error)` is a sentence a person can act on."""
+
+
+class ConfigError(PipelineError):
+    """A setting is wrong; retrying does not help until the caller changes it."""
+
+
+class StorageError(PipelineError):
+    """Reading or writing a folder or bucket failed; transient causes were retried already."""
+
+
+class PageError(PipelineError):
+    """Base of errors that end in a failed record instead of ending the run."""
+
+    def __init__(self, error_type: ErrorType, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+    def __reduce__(self) -> tuple[type[PageError], tuple[ErrorType, str]]:
+        """Travels through process boundaries."""
+        return type(self), (self.error_type, str(self))
+
+
+class DocumentError(PageError):
+    """A document cannot be opened; terminal."""
+
+
+class RenderError(PageError):
+    """A page cannot be rasterised; terminal, other pages may still render."""
+
+
+class GenerationInvalid(PageError):
+    """An output does not fit the schema; the next try may succeed."""
+
+
+class EngineError(PipelineError):
+    """The engine died or stopped answering; a new engine may succeed with the same pages."""
+
+
+class EngineStartError(EngineError):
+    """The engine cannot start with these settings; the message says what to change."""
+
+
+class WorkerError(PipelineError):
+    """A worker process died, hung or passed its memory limit."""
+
+
+class WorkerTimeoutError(WorkerError):
+    """A job passed its time limit; its worker was killed and replaced."""
+
+
+class WorkerCrashedError(WorkerError):
+    """A worker died while it ran a job; it was replaced."""

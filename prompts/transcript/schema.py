@@ -1,0 +1,13 @@
+"""Transcript: all text of a page in reading order."""
+
+from typing import ClassVar
+
+from pydantic import BaseModel, Field
+
+
+class Transcript(BaseModel):
+    """The text of a page."""
+
+    plain_text_field: ClassVar[str] = "text"
+
+    text: str = Field("", description="All text of the page in reading order, lines separated by newlines.")
