@@ -49,6 +49,13 @@ class Role(StrEnum):
     LINE_TOTAL = "line_total"
 
 
+class ValueKind(StrEnum):
+    """What a string type below holds; the mark by which readers of a schema tell them apart."""
+
+    CURRENCY = "currency"
+    IBAN = "iban"
+
+
 class Merge(StrEnum):
     """How the page values of a field become the document's value."""
 
@@ -109,10 +116,16 @@ Amount = Annotated[
 Date = Annotated[dt.date, BeforeValidator(_date), _AS_PRINTED]
 """A calendar day; see `parse_date`. Validation context: {"date_order": DateOrder}."""
 
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$"), _normalised(parse_currency), _AS_PRINTED]
+Currency = Annotated[
+    str,
+    ValueKind.CURRENCY,
+    Field(pattern="^[A-Z]{3}$"),
+    _normalised(parse_currency),
+    _AS_PRINTED,
+]
 """ISO 4217 code; symbols are understood, see `parse_currency`."""
 
-Iban = Annotated[str, _normalised(parse_iban), _AS_PRINTED]
+Iban = Annotated[str, ValueKind.IBAN, _normalised(parse_iban), _AS_PRINTED]
 """International bank account number (ISO 13616) without spaces, check digits verified."""
 
-__all__ = ["Amount", "Currency", "Date", "DateOrder", "Iban", "Merge", "Printed", "Role"]
+__all__ = ["Amount", "Currency", "Date", "DateOrder", "Iban", "Merge", "Printed", "Role", "ValueKind"]
