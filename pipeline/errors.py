@@ -93,3 +93,7 @@ class WorkerTimeoutError(WorkerError):
 
 class WorkerCrashedError(WorkerError):
     """A worker died while it ran a job; it was replaced."""
+
+
+class WorkerMemoryError(WorkerError):
+    """A job passed its worker's memory limit; the worker was replaced, trying again does not help."""
