@@ -1,17 +1,38 @@
-"""Extractions: load prompt and schema, validate outputs, decide the next try, merge pages.
+"""Extractions: load prompt and schema, validate outputs, merge the pages of a document.
 
 An extraction is a folder `<name>/` with `prompt.md` (instructions for the model) and
-`schema.py` (one pydantic model). No engine, no storage, no rendering here.
+`schema.py` (pydantic models, one of which is the record). Knows nothing of engines,
+storage or rendering.
 """
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError, create_model
+from pydantic_core import from_json
+
+from pipeline.data import Json
+from pipeline.errors import ConfigError, ErrorType, GenerationInvalid
+from pipeline.schema import Merge, Printed
+from pipeline.values import DateOrder
+
+MAX_ITEMS = 200
+"""Longest array a constrained output may hold where the schema sets no bound: an open array lets a model loop for ever."""
+
+PAGE_BREAK = "\f"
+"""Between the pages of a merged plain-text field, as pdftotext writes it."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +48,239 @@ class Extraction:
 
     @cached_property
     def plain_text_field(self) -> str | None:
-        """The field that takes the whole output as plain text, when the model's class variable names one."""
+        """The field that takes the whole output as plain text, if the model's class variable of that name says so."""
         name = getattr(self.model, "plain_text_field", None)
         return name if isinstance(name, str) else None
 
     @cached_property
-    def json_schema(self) -> dict[str, Any]:
-        """JSON schema for constrained output: closed objects, every property required."""
-        raise NotImplementedError
+    def json_schema(self) -> Json:
+        """JSON schema for constrained output: closed objects, every property required, every array bounded."""
+        schema = copy.deepcopy(self.model.model_json_schema())
+        _close_objects(schema)
+        return schema
+
+    def validate(self, text: str, date_order: DateOrder = DateOrder.DAY_FIRST) -> Json:
+        """Return the typed record that an output holds.
+
+        Raises:
+            GenerationInvalid: not JSON, or not of the schema; names the fields at fault.
+        """
+        if self.plain_text_field:
+            return self._checked({self.plain_text_field: text.strip()}, date_order)
+        try:
+            data = from_json(_json_part(text))
+        except ValueError as error:
+            raise GenerationInvalid(ErrorType.OUTPUT_INVALID, f"The output is not JSON: {error}") from None
+        return self._checked(data, date_order)
+
+    def salvage(self, text: str, date_order: DateOrder = DateOrder.DAY_FIRST) -> Json | None:
+        """Return what is valid in an output that `validate` refuses: a cut-off one, or one with bad fields.
+
+        Fields that are absent or invalid become None. None when nothing at all is usable.
+        """
+        if self.plain_text_field:
+            return {self.plain_text_field: text.strip()} if text.strip() else None
+        try:
+            data = from_json(_json_part(text), allow_partial="trailing-strings")
+        except ValueError:
+            return None
+        if not isinstance(data, dict):
+            return None
+        kept = _drop_invalid(self._lenient_model, data, {"date_order": date_order})
+        return kept if any(value not in (None, [], "") for value in kept.values()) else None
+
+    def merge(self, pages: Sequence[Json]) -> Json:
+        """Return one validated record from the records of a document's pages, in page order.
+
+        Each field merges as its `Printed(merge=...)` says, see `schema.Merge`.
+
+        Raises:
+            GenerationInvalid: the merged values break a rule of the schema.
+        """
+        merged: Json = {}
+        for name in self.model.model_fields:
+            values = [page[name] for page in pages if page.get(name) not in (None, [], "")]
+            if values:
+                merged[name] = _merge_values(values, self._merge_rule(name))
+        return self._checked(merged, DateOrder.DAY_FIRST)
+
+    def _checked(self, data: Any, date_order: DateOrder) -> Json:
+        try:
+            return self.model.model_validate(data, context={"date_order": date_order}).model_dump()
+        except ValidationError as error:
+            problems = "; ".join(f"{_where(item['loc'])}: {item['msg']}" for item in error.errors()[:5])
+            raise GenerationInvalid(ErrorType.OUTPUT_INVALID, f"The output does not fit the schema: {problems}") from None
+
+    def _merge_rule(self, name: str) -> Merge:
+        field = self.model.model_fields[name]
+        stated = next((meta.merge for meta in field.metadata if isinstance(meta, Printed) and meta.merge), None)
+        if stated:
+            return stated
+        if name == self.plain_text_field:
+            return Merge.JOIN
+        if get_origin(field.annotation) is list:
+            return Merge.EXTEND
+        return Merge.LAST if "Decimal" in str(field.annotation) else Merge.FIRST
+
+    @cached_property
+    def _lenient_model(self) -> type[BaseModel]:
+        """The same fields, none required."""
+        fields: dict[str, Any] = {
+            name: (field.rebuild_annotation() | None, None) for name, field in self.model.model_fields.items()
+        }
+        return create_model(f"Lenient{self.model.__name__}", **fields)
+
+
+def load_extraction(name: str, folders: Iterable[Path] = ()) -> Extraction:
+    """Load the extraction `name`: a folder of that name in `folders`, a shipped one, or a path to such a folder.
+
+    Raises:
+        ConfigError: not found, or its prompt or schema cannot be used; says what to change.
+    """
+    return _load(_find(name, [*folders, shipped_folder()]))
+
+
+def list_extractions(folders: Iterable[Path] = ()) -> Iterator[Extraction]:
+    """Yield every extraction found in `folders` and then the shipped ones; the first of a name wins."""
+    seen: set[str] = set()
+    for parent in [*folders, shipped_folder()]:
+        for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
+            if (folder / "schema.py").is_file() and folder.name not in seen:
+                seen.add(folder.name)
+                yield _load(folder)
+
+
+def load_model(schema_path: str) -> type[BaseModel]:
+    """Return the record model of a schema.py; a picklable way for worker processes to get it.
+
+    Raises:
+        ConfigError: the file cannot be imported, or holds no single record model.
+    """
+    path = Path(schema_path)
+    module = _import_file(path)
+    own = [
+        item
+        for _, item in inspect.getmembers(module, inspect.isclass)
+        if issubclass(item, BaseModel) and item.__module__ == module.__name__
+    ]
+    nested = {used for model in own for used in _models_used(model)}
+    roots = [model for model in own if model not in nested]
+    if len(roots) != 1:
+        found = ", ".join(model.__name__ for model in roots) or "none"
+        raise ConfigError(f"{path} must define exactly one record model that no other model contains; found: {found}.")
+    return roots[0]
+
+
+def shipped_folder() -> Path:
+    """Return the folder of the extractions that come with Pagemill (in a checkout, its `prompts/`)."""
+    packaged = Path(__file__).parent / "_prompts"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "prompts"
+
+
+def _find(name: str, parents: Sequence[Path]) -> Path:
+    for folder in [*(parent / name for parent in parents), Path(name)]:
+        if folder.is_dir():
+            return folder
+    known = ", ".join(extraction.name for extraction in list_extractions(parents))
+    raise ConfigError(f"There is no extraction {name!r}. Known: {known}; or give the path of a folder of your own.")
+
+
+def _load(folder: Path) -> Extraction:
+    prompt_path, schema_path = folder / "prompt.md", folder / "schema.py"
+    for path in (prompt_path, schema_path):
+        if not path.is_file():
+            raise ConfigError(f"The extraction folder {folder} has no {path.name}.")
+    prompt = prompt_path.read_text("utf-8")
+    return Extraction(
+        name=folder.resolve().name,
+        folder=folder,
+        prompt=prompt.strip(),
+        model=load_model(str(schema_path)),
+        prompt_sha256=hashlib.sha256(prompt.encode()).hexdigest(),
+        schema_sha256=hashlib.sha256(schema_path.read_bytes()).hexdigest(),
+    )
+
+
+def _import_file(path: Path) -> ModuleType:
+    # The name carries the path: two extractions may each have a schema.py, and pydantic
+    # resolves annotations through sys.modules.
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    spec = importlib.util.spec_from_file_location(f"pagemill_schema_{digest}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} cannot be imported.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # any error in a user's file is theirs to fix, and is told whole
+        raise ConfigError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _models_used(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    pending = [field.annotation for field in model.model_fields.values()]
+    while pending:
+        annotation = pending.pop()
+        if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+            yield annotation
+        pending.extend(getattr(annotation, "__args__", ()))
+
+
+def _close_objects(node: Any) -> None:
+    if isinstance(node, list):
+        for item in node:
+            _close_objects(item)
+    if not isinstance(node, dict):
+        return
+    node.pop("title", None)
+    node.pop("default", None)
+    if "properties" in node:
+        node["required"] = list(node["properties"])
+        node["additionalProperties"] = False
+    if node.get("type") == "array":
+        node.setdefault("maxItems", MAX_ITEMS)
+    for key, value in node.items():
+        # Under these two keys stand names the user chose, "title" and "default" among them.
+        _close_objects(list(value.values()) if key in {"properties", "$defs"} else value)
+
+
+def _json_part(text: str) -> str:
+    """Drop what unconstrained models put around their JSON: code fences and remarks."""
+    fenced = re.search(r"```(?:json)?\s*(.*?)(?:```|\Z)", text, re.DOTALL)
+    inner = fenced[1] if fenced else text
+    start = inner.find("{")
+    return inner[max(start, 0) :].strip()
+
+
+def _merge_values(values: list[Any], rule: Merge) -> Any:
+    match rule:
+        case Merge.FIRST:
+            return values[0]
+        case Merge.LAST:
+            return values[-1]
+        case Merge.JOIN:
+            return PAGE_BREAK.join(values)
+        case Merge.EXTEND:
+            return [item for items in values for item in items]
+
+
+def _drop_invalid(model: type[BaseModel], data: Json, context: Json) -> Json:
+    """Validate, taking out what is at fault: list items whole, other values by field."""
+    while True:
+        try:
+            return model.model_validate(data, context=context).model_dump()
+        except ValidationError as error:
+            # One error a pass: taking out a list item moves the places of those behind it.
+            _remove(data, error.errors()[0]["loc"])
+
+
+def _remove(data: Json, loc: tuple[int | str, ...]) -> None:
+    name = str(loc[0])
+    if len(loc) > 1 and isinstance(loc[1], int) and isinstance(data[name], list):
+        del data[name][loc[1]]
+    else:
+        del data[name]
+
+
+def _where(loc: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in loc) or "record"

@@ -1,0 +1,215 @@
+"""Pages on their way to the engine: opened and rendered ahead, next tries first.
+
+The engine's `take` is the only thing that moves the feed, so nothing here runs further
+ahead of the engine than `ahead` page images, however long the input is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from pipeline.data import Attempt, Document, DocumentRef, PageImage, PageRequest, RenderSpec, TrySettings
+from pipeline.errors import DocumentError, PageError
+
+OPEN_AHEAD = 4
+"""Documents opened before their pages are needed; opening a large file must not stall the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """A page image without its pixels, which nobody keeps once the engine has them."""
+
+    width_px: int
+    height_px: int
+    dpi: float | None
+    rotation_deg: int
+    render_s: float
+
+
+@dataclass(slots=True)
+class PageTask:
+    """One page and its tries so far."""
+
+    document: Document
+    path: Path
+    page_number: int
+    settings: TrySettings
+    attempts: list[Attempt] = field(default_factory=list)
+    engine_deaths: int = 0
+    """How often an engine died while it held this page."""
+    shown: ImageFacts | None = None
+    """What the last try was shown."""
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass(slots=True)
+class _OpenDocument:
+    document: Document
+    path: Path
+    next_number: int = 1
+
+    @property
+    def has_more(self) -> bool:
+        return self.next_number <= self.document.num_pages
+
+
+class Documents(Protocol):
+    """Opens documents and renders their pages; see render.Renderer."""
+
+    def open(self, ref: DocumentRef) -> tuple[Document, Path]:
+        """Return the document and its local path; blocks. Raises DocumentError."""
+        ...
+
+    def render(self, document: Document, path: Path, page_number: int, spec: RenderSpec) -> Future[PageImage]:
+        """Start rasterising a page; the future raises RenderError."""
+        ...
+
+
+class Losses(Protocol):
+    """Who is told of what never reaches the engine."""
+
+    def document_opened(self, document: Document) -> None:
+        """Its pages will follow."""
+        ...
+
+    def document_failed(self, ref: DocumentRef, error: DocumentError, started_at: datetime) -> None:
+        """It could not be opened."""
+        ...
+
+    def page_failed(self, task: PageTask, error: PageError) -> None:
+        """It could not be rendered for this try."""
+        ...
+
+
+class PageFeed:
+    """The `Requests` of a run. Not thread-safe: take, resolve and retry are called by one thread."""
+
+    def __init__(
+        self, refs: Iterator[DocumentRef], documents: Documents, losses: Losses, first: TrySettings, *, ahead: int
+    ) -> None:
+        self._refs = refs
+        self._documents = documents
+        self._losses = losses
+        self._first = first
+        self._ahead = ahead
+        self._openers = ThreadPoolExecutor(OPEN_AHEAD, thread_name_prefix="open")
+        self._opening: deque[tuple[DocumentRef, datetime, Future[tuple[Document, Path]]]] = deque()
+        self._current: _OpenDocument | None = None
+        self._retries: deque[PageTask] = deque()
+        self._rendering = 0
+        self._rendered: SimpleQueue[tuple[PageTask, Future[PageImage]] | None] = SimpleQueue()
+        self._in_flight: dict[str, PageTask] = {}
+        self._ids = itertools.count(1)
+        self._all_listed = False
+
+    @property
+    def exhausted(self) -> bool:
+        """True when no page is left anywhere."""
+        busy = self._in_flight or self._rendering or self._retries or self._opening or self._current
+        return self._all_listed and not busy
+
+    @property
+    def num_in_flight(self) -> int:
+        """Pages the engine holds."""
+        return len(self._in_flight)
+
+    def take(self, wait_s: float) -> PageRequest | None:
+        """Return the next request, or None when none became ready in time."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            self._fill()
+            try:
+                done = self._rendered.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                return None
+            request = self._request(*done) if done else None
+            if request or self.exhausted:
+                return request
+
+    def resolve(self, request_id: str) -> PageTask:
+        """Return the page of a generation; it is no longer in flight."""
+        return self._in_flight.pop(request_id)
+
+    def retry(self, task: PageTask, settings: TrySettings) -> None:
+        """Send a page again, before any new one."""
+        task.settings = settings
+        self._retries.append(task)
+
+    def take_back(self) -> list[PageTask]:
+        """Return the pages a dead engine held; they are no longer in flight."""
+        tasks = list(self._in_flight.values())
+        self._in_flight.clear()
+        return tasks
+
+    def close(self) -> None:
+        """Stop opening documents."""
+        self._openers.shutdown(wait=True, cancel_futures=True)
+
+    def _fill(self) -> None:
+        self._open_ahead()
+        while self._rendering < self._ahead:
+            task = self._retries.popleft() if self._retries else self._next_page()
+            if task is None:
+                return
+            future = self._documents.render(task.document, task.path, task.page_number, task.settings.render)
+            self._rendering += 1
+            future.add_done_callback(lambda done, task=task: self._rendered.put((task, done)))  # type: ignore[misc]
+
+    def _open_ahead(self) -> None:
+        while len(self._opening) < OPEN_AHEAD and not self._all_listed:
+            ref = next(self._refs, None)
+            if ref is None:
+                self._all_listed = True
+                return
+            future = self._openers.submit(self._documents.open, ref)
+            future.add_done_callback(lambda _: self._rendered.put(None))  # wakes a waiting take
+            self._opening.append((ref, datetime.now(UTC), future))
+
+    def _next_page(self) -> PageTask | None:
+        while self._current is None:
+            if not self._opening or not self._opening[0][2].done():
+                return None
+            self._admit(*self._opening.popleft())
+            self._open_ahead()
+        opened = self._current
+        task = PageTask(opened.document, opened.path, opened.next_number, self._first)
+        opened.next_number += 1
+        if not opened.has_more:
+            self._current = None
+        return task
+
+    def _admit(self, ref: DocumentRef, started_at: datetime, opened: Future[tuple[Document, Path]]) -> None:
+        try:
+            document, path = opened.result()
+        except DocumentError as error:
+            self._losses.document_failed(ref, error, started_at)
+            return
+        self._losses.document_opened(document)
+        self._current = _OpenDocument(document, path)
+
+    def _request(self, task: PageTask, rendered: Future[PageImage]) -> PageRequest | None:
+        self._rendering -= 1
+        try:
+            image = rendered.result()
+        except PageError as error:
+            self._losses.page_failed(task, error)
+            return None
+        spec = image.spec
+        task.shown = ImageFacts(image.width_px, image.height_px, image.dpi, spec.rotation_deg, image.render_s)
+        request = PageRequest(
+            request_id=f"{next(self._ids)}",
+            image_key=f"{task.document.sha256}:{task.page_number}:{spec.max_pixels}:{spec.rotation_deg}",
+            image=image,
+            settings=task.settings,
+        )
+        self._in_flight[request.request_id] = task
+        return request

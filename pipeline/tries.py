@@ -1,0 +1,90 @@
+"""What a page is asked at its first try, and what changes at the next one.
+
+Repeating the same question wastes a try: each fault has a change that may cure it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pipeline.config import TriesConfig
+from pipeline.data import Attempt, RenderSpec, TrySettings
+from pipeline.errors import ErrorType
+
+TOKEN_GROWTH = 2
+MAX_TOKEN_GROWTH = 8
+"""A page that fills eight times the expected output is a loop, not a long page."""
+PIXEL_GROWTH = 1.5
+"""Twice, at the third try and later: small print is the likeliest cause that is left."""
+MAX_PIXEL_GROWTH = 2.25
+"""Two steps up; beyond them Qwen2.5-VL's own limit and the memory of the vision tower come near."""
+TEMPERATURES = (0.0, 0.2, 0.5, 0.8)
+"""Rising over tries, as olmOCR does: a sampler that failed greedily fails the same way again."""
+
+
+TOO_MUCH = {ErrorType.INPUT_REJECTED, ErrorType.ENGINE_CRASH, ErrorType.ENGINE_TIMEOUT}
+"""Faults that a smaller image may avoid."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The tries a page may have.
+
+    With a `deterministic` engine only a change of the pixels can change the outcome, so
+    rungs that alter sampling or limits are left out.
+    """
+
+    config: TriesConfig
+    max_pixels: int
+    deterministic: bool
+
+    def first(self) -> TrySettings:
+        """Return the settings of the first try."""
+        return TrySettings(
+            number=1,
+            max_tokens=self.config.max_tokens,
+            temperature=TEMPERATURES[0],
+            constrained=True,
+            render=RenderSpec(self.max_pixels),
+        )
+
+    def next(self, last: Attempt, upright_deg: int | None = None) -> TrySettings | None:
+        """Return the settings of the try after `last`, or None when the page has had its tries.
+
+        Args:
+            upright_deg: clockwise turn by which the page would stand upright, if somebody knows.
+        """
+        if last.settings.number >= self.config.max_tries:
+            return None
+        changed = self._changed(last, upright_deg)
+        if self.deterministic and changed.render == last.settings.render:
+            return None
+        return replace(changed, number=last.settings.number + 1, seed=last.settings.number)
+
+    def _changed(self, last: Attempt, upright_deg: int | None) -> TrySettings:
+        settings, fault = last.settings, last.error.error_type if last.error else None
+        if upright_deg:
+            turn = (settings.render.rotation_deg + upright_deg) % 360
+            return replace(settings, render=replace(settings.render, rotation_deg=turn))
+        if fault is ErrorType.OUTPUT_CUT_OFF and settings.max_tokens < MAX_TOKEN_GROWTH * self.config.max_tokens:
+            return _longer(settings)
+        if fault in TOO_MUCH:
+            return _resized(settings, 1 / PIXEL_GROWTH, settings.render.max_pixels)
+        changed = _warmer(settings)
+        if settings.number >= 2 or self.deterministic:
+            limit = int(self.max_pixels * MAX_PIXEL_GROWTH)
+            changed = replace(_resized(changed, PIXEL_GROWTH, limit), constrained=False)
+        return changed
+
+
+def _longer(settings: TrySettings) -> TrySettings:
+    return replace(settings, max_tokens=settings.max_tokens * TOKEN_GROWTH)
+
+
+def _warmer(settings: TrySettings) -> TrySettings:
+    return replace(settings, temperature=TEMPERATURES[min(settings.number, len(TEMPERATURES) - 1)])
+
+
+def _resized(settings: TrySettings, factor: float, limit: int) -> TrySettings:
+    pixels = min(int(settings.render.max_pixels * factor), limit)
+    return replace(settings, render=replace(settings.render, max_pixels=pixels))
