@@ -2,27 +2,84 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 LETTERS_PER_ERROR = 6
 """One misread letter is forgiven for each six of a label, so short labels must match exactly."""
+
+_WORD = re.compile(r"\d+|[^\W\d_]+")
+_GLUED = re.compile(r"(?<=[a-zß-ÿ])(?=[A-Z])")
+"""Where OCR lost the space before a capital: "InvoiceNo", "TotalRM"."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelMatch:
     """Where a label stands in a text."""
 
-    label: str
+    owners: tuple[str, ...]
+    """Whose label it is, in the terms of the index."""
     start: int
     end: int
     """text[start:end] is the label as printed; a value in the same run starts at `end`."""
+    length: int
+    """Letters of the label's key: longer labels say more."""
     exact: bool
     """False when letters had to be forgiven."""
+
+
+class LabelIndex:
+    """The labels of many owners, looked up in one pass over a text.
+
+    A label matches as whole words; spaces and punctuation between its words do not matter.
+    Where matches overlap, the longest wins, so "Total tax" is never taken for "Total".
+    """
+
+    def __init__(self, labels: Mapping[str, Sequence[str]]) -> None:
+        owners: dict[str, list[str]] = {}
+        for owner, texts in labels.items():
+            for key in {label_key(text) for text in texts} - {""}:
+                owners.setdefault(key, []).append(owner)
+        self._owners = {key: tuple(names) for key, names in owners.items()}
+        self._longest = max(map(len, owners), default=0)
+        self._forgiving = [key for key in owners if len(key) >= LETTERS_PER_ERROR]
+
+    def find(self, text: str) -> list[LabelMatch]:
+        """All labels in `text`, left to right, not overlapping.
+
+        A text without any is searched for one with misread letters at its start.
+        """
+        chosen: list[LabelMatch] = []
+        for match in sorted(self._whole_words(text), key=lambda m: (-m.length, m.start)):
+            if all(match.end <= other.start or other.end <= match.start for other in chosen):
+                chosen.append(match)
+        return sorted(chosen or self._misread(text), key=lambda m: m.start)
+
+    def _whole_words(self, text: str) -> Iterator[LabelMatch]:
+        words = list(_words(text))
+        for first, (_, start, _) in enumerate(words):
+            key = ""
+            for word, _, end in words[first:]:
+                key += word
+                if len(key) > self._longest:
+                    break
+                if key in self._owners:
+                    yield LabelMatch(self._owners[key], start, end, len(key), exact=True)
+
+    def _misread(self, text: str) -> list[LabelMatch]:
+        """The label that the words before the first digit or colon are, letters forgiven."""
+        head = re.match(r"[^\d:]*", text)[0].rstrip()  # type: ignore[index]
+        key = label_key(head)
+        best = process.extractOne(key, self._forgiving, scorer=OSA.distance, score_cutoff=len(key) // LETTERS_PER_ERROR)
+        if best is None or best[1] > len(best[0]) // LETTERS_PER_ERROR:
+            return []
+        return [LabelMatch(self._owners[best[0]], 0, len(head), len(best[0]), exact=False)]
 
 
 def label_key(text: str) -> str:
@@ -30,34 +87,26 @@ def label_key(text: str) -> str:
 
     "Invoice No.:" and "INVOICE  NO" have the same key, and so has "InvoiceNo" as OCR reads it.
     """
-    return _keyed(text)[0]
-
-
-def find_label(text: str, labels: Sequence[str]) -> LabelMatch | None:
-    """The longest of `labels` that stands in `text` as whole words, or None.
-
-    A label that is not there exactly may be found at the start of the text with a letter
-    misread, see LETTERS_PER_ERROR. Of equally long ones, the leftmost wins.
-    """
-    key, origin = _keyed(text)
-    if not key:
-        return None
-    for label in _longest_first(tuple(labels)):
-        at = _whole_words(text, key, origin, label_key(label))
-        if at is not None:
-            return LabelMatch(label, *at, exact=True)
-    return _misread(text, key, origin, labels)
+    return "".join(_fold(char) for char in text)
 
 
 def is_label(text: str, labels: Sequence[str]) -> bool:
     """Whether `text` is nothing but one of `labels`, punctuation aside."""
-    match = find_label(text, labels)
-    return match is not None and not label_key(text[: match.start] + text[match.end :])
+    matches = _index(tuple(labels)).find(text)
+    return len(matches) == 1 and label_key(text[matches[0].start : matches[0].end]) == label_key(text)
 
 
 @cache
-def _longest_first(labels: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted((label for label in labels if label_key(label)), key=lambda label: -len(label_key(label))))
+def _index(labels: tuple[str, ...]) -> LabelIndex:
+    return LabelIndex({"": labels})
+
+
+def _words(text: str) -> Iterator[tuple[str, int, int]]:
+    """(key, start, end) of each word; digits and letters are words of their own."""
+    for match in _WORD.finditer(text):
+        starts = [match.start(), *(cut.start() for cut in _GLUED.finditer(text, match.start(), match.end()))]
+        for start, end in zip(starts, [*starts[1:], match.end()], strict=True):
+            yield label_key(text[start:end]), start, end
 
 
 @cache
@@ -65,34 +114,3 @@ def _fold(char: str) -> str:
     """One character as it enters a key; empty for punctuation and accents."""
     plain = unicodedata.normalize("NFKD", char.casefold())
     return "".join(c for c in plain if c.isalnum())
-
-
-def _keyed(text: str) -> tuple[str, list[int]]:
-    """The key and, for each of its characters, the index in `text` it comes from."""
-    pairs = [(folded, index) for index, char in enumerate(text) for folded in _fold(char)]
-    return "".join(folded for folded, _ in pairs), [index for _, index in pairs]
-
-
-def _whole_words(text: str, key: str, origin: list[int], wanted: str) -> tuple[int, int] | None:
-    """The span in `text` of `wanted` where it begins and ends at a word's border."""
-    at = key.find(wanted)
-    while at >= 0:
-        start, end = origin[at], origin[at + len(wanted) - 1] + 1
-        if not text[start - 1 : start].isalpha() and not text[end : end + 1].isalpha():
-            return start, end
-        at = key.find(wanted, at + 1)
-    return None
-
-
-def _misread(text: str, key: str, origin: list[int], labels: Sequence[str]) -> LabelMatch | None:
-    for label in _longest_first(tuple(labels)):
-        wanted = label_key(label)
-        allowed = len(wanted) // LETTERS_PER_ERROR
-        if not allowed or len(key) < len(wanted) - allowed:
-            continue
-        end = origin[min(len(wanted), len(key)) - 1] + 1
-        if text[end : end + 1].isalpha():
-            continue
-        if OSA.distance(key[: len(wanted)], wanted, score_cutoff=allowed) <= allowed:
-            return LabelMatch(label, origin[0], end, exact=False)
-    return None
