@@ -84,17 +84,18 @@ class PageLayout:
         """Runs on the same row to the left, nearest first."""
         return self.rows[run.row][: run.position][::-1]
 
-    def below(self, run: Run, max_gap: float = float("inf")) -> Iterator[Run]:
+    def below(self, run: Run, max_gap: float = float("inf"), box: Box | None = None) -> Iterator[Run]:
         """Runs in lower rows that share the run's column, top to bottom.
 
         Args:
             max_gap: stop at the first vertical gap larger than this, in line heights, counted
                 from the last run of the column.
+            box: the part of the run that makes the column; by default all of it.
         """
-        bottom = run.box.y1
+        column, bottom = box or run.box, run.box.y1
         for row in self.rows[run.row + 1 :]:
             for other in row:
-                if column_overlap(run.box, other.box) < SAME_COLUMN_OVERLAP:
+                if column_overlap(column, other.box) < SAME_COLUMN_OVERLAP:
                     continue
                 if other.box.y0 - bottom > max_gap * self.line_height_px:
                     return
@@ -124,6 +125,12 @@ def split_at_wide_gaps(line: TextLine) -> list[Word]:
         else:
             groups.append([word])
     return [Word(" ".join(w.text.strip() for w in group).strip(), union(w.box for w in group)) for group in groups]
+
+
+def part_of(run: Run, start: int, end: int) -> Box:
+    """The box of run.text[start:end], as if all letters were equally wide."""
+    per_letter = (run.box.x1 - run.box.x0) / max(len(run.text), 1)
+    return Box(run.box.x0 + start * per_letter, run.box.y0, run.box.x0 + end * per_letter, run.box.y1)
 
 
 def union(boxes: Iterator[Box] | Sequence[Box]) -> Box:

@@ -1,0 +1,87 @@
+"""Printed amounts to decimals."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+
+from pipeline.values.found import Found
+
+_SPACES = re.compile(r"[\s\u00a0\u202f'’]")
+_ONE_AMOUNT = re.compile(r"([^\d\-−(.,]*)([(\-−]?)[^\d.,]*([\d.,]+?)[.,]?([)\-−]?)[^\d]*")
+
+_AMOUNT_IN_TEXT = re.compile(
+    r"""
+    (?<![\d.,:/])(?<![\d][-−])                # not the tail of a date, a time, a longer number
+    (?P<sign>[-−(]\s?(?:[^\W\d_]{1,3}\.?|[€$£])?\s?)?
+    (?P<digits>
+        \d{1,3}(?:[\s\u00a0\u202f'’]\d{3})+,\d{1,6}    # 2 076,76: a space groups only before a decimal comma
+      | \d{1,3}(?:['’]\d{3})+(?:\.\d{1,6})?
+      | \d{1,3}(?:\.\d{3})+(?:,\s?\d{1,6})?
+      | \d{1,3}(?:,\d{3})+(?:\.\s?\d{1,6})?
+      | \d+(?:\s?[.,]\s?\d{1,6}|[.,]-{1,2})?           # OCR puts spaces beside the mark; "5,-" is five
+    )
+    (?P<after>-(?![\w])|\))?
+    (?![\d/:]|[.,]\d|-\d)                     # not the head of one
+    """,
+    re.VERBOSE,
+)
+
+
+def parse_amount(text: str) -> Decimal:
+    """Return the number that `text` prints.
+
+    Rules: currency words and symbols, spaces and apostrophes are dropped. "(5)", "5-" and
+    "-5" are negative; "5,-" is five. With both separators, the last one is the decimal one. A
+    single comma followed by exactly three digits separates thousands, otherwise decimals; a
+    single dot always separates decimals; a separator that occurs more than once separates
+    thousands.
+
+    Raises:
+        ValueError: no number, or more than one.
+    """
+    bare = re.sub(r"(?<=\d)[.,][-–—]{1,2}(?=\D*$)", "", _SPACES.sub("", text))
+    match = _ONE_AMOUNT.fullmatch(bare)
+    if not match:
+        raise ValueError(f"{text!r} is not an amount")
+    try:
+        value = Decimal(_plain_digits(match[3]))
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is not an amount") from None
+    return -value if match[2] in {"-", "−", "("} or match[4] in {"-", "−"} else value
+
+
+def _plain_digits(digits: str) -> str:
+    """Digits with the separators of thousands dropped and a dot before the decimals."""
+    if "," in digits and "." in digits:
+        decimal_mark = max(",.", key=digits.rfind)
+        return digits.replace("." if decimal_mark == "," else ",", "").replace(decimal_mark, ".")
+    if digits.count(",") == 1 and len(digits.split(",")[1]) != 3:
+        return digits.replace(",", ".")
+    if digits.count(".") > 1:
+        return digits.replace(".", "")
+    return digits.replace(",", "")
+
+
+def find_amounts(text: str) -> list[Found[Decimal]]:
+    """Numbers that may be amounts; not percentages, nor parts of dates, times and identifiers.
+
+    A sign counts when it stands before the number or its currency, or right after it.
+    """
+    found = []
+    for match in _AMOUNT_IN_TEXT.finditer(text):
+        if re.match(r"\s?[%‰]", text[match.end() :]) or _inside_word(text, match.start("digits"), match["digits"]):
+            continue
+        sign = (match["sign"] or "")[:1]
+        negative = sign in {"-", "−"} or match["after"] == "-" or (sign == "(" and match["after"] == ")")
+        value = parse_amount(match["digits"])
+        start = match.start() if negative else match.start("digits")
+        found.append(Found(-value if negative else value, start, match.end()))
+    return found
+
+
+def _inside_word(text: str, start: int, digits: str) -> bool:
+    """Whether a number belongs to an identifier such as "C25" or "GST6": glued to letters, without decimals."""
+    before, after = text[start - 1 : start], text[start + len(digits) : start + len(digits) + 1]
+    has_decimals = re.search(r"[.,]\s?\d{2}$", digits) is not None
+    return not has_decimals and (before.isalpha() or after.isalpha() or before in {"#", "_"})
