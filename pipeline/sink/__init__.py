@@ -1,0 +1,15 @@
+"""Records -> Parquet parts, and what of them is committed. Does not know where records come from."""
+
+from pipeline.sink.committed import CommittedDocument, committed_documents
+from pipeline.sink.tables import document_schema, page_schema
+from pipeline.sink.types import arrow_type
+from pipeline.sink.writer import ShardWriter
+
+__all__ = [
+    "CommittedDocument",
+    "ShardWriter",
+    "arrow_type",
+    "committed_documents",
+    "document_schema",
+    "page_schema",
+]

@@ -1,0 +1,275 @@
+"""The pages and documents tables: each column once, with its type and how it is filled.
+
+docs/output.md says what the columns mean; a test holds it against the schemas made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.data import Attempt, DocumentRecord, PageRecord, RunIdentity
+from pipeline.layout import FORMAT_VERSION
+from pipeline.sink.columns import to_column
+from pipeline.sink.types import arrow_type
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from pipeline.errors import PageError
+
+_TEXT, _INT, _LONG, _REAL, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
+_TIME = pa.timestamp("us", tz="UTC")
+_TEXTS = pa.list_(_TEXT)
+
+LINE = pa.struct([("text", _TEXT), *((name, pa.float32()) for name in ("x0", "y0", "x1", "y1", "confidence"))])
+TRY = pa.struct(
+    [
+        ("number", _INT),
+        ("max_tokens", _INT),
+        ("temperature", _REAL),
+        ("constrained", _BOOL),
+        ("max_pixels", _LONG),
+        ("rotation_deg", _INT),
+        ("seed", _LONG),
+        ("finish_reason", _TEXT),
+        ("error_type", _TEXT),
+        ("error_message", _TEXT),
+        ("raw_text", _TEXT),
+        ("prompt_tokens", _LONG),
+        ("output_tokens", _LONG),
+        ("cached_tokens", _LONG),
+        ("queue_s", _REAL),
+        ("prefill_s", _REAL),
+        ("decode_s", _REAL),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column and how a row, or a whole batch, becomes its values."""
+
+    name: str
+    kind: pa.DataType
+    value: Callable[[Any], Any] | None = None
+    """Of one row; None for columns that are filled otherwise."""
+
+
+_ABOUT_DOCUMENT = (
+    # Empty when the file could not be opened.
+    _Column("sha256", _TEXT, lambda row: row.document.sha256 or None),
+    _Column("media_type", _TEXT, lambda row: row.document.media_type or None),
+    _Column("flags", _TEXTS, lambda row: row.document.flags),
+    _Column("source_size_bytes", _LONG, lambda row: row.document.ref.size_bytes),
+    _Column("source_modified_at", _TIME, lambda row: row.document.ref.modified_at),
+)
+_ABOUT_TIME = (
+    _Column("started_at", _TIME, lambda row: row.started_at),
+    _Column("finished_at", _TIME, lambda row: row.finished_at),
+)
+_ABOUT_RUN = tuple(
+    _Column(name, _TEXT)
+    for name in (
+        *("run_id", "engine", "model", "revision", "engine_version", "quantisation", "kv_cache_dtype"),
+        *("extraction", "prompt_sha256", "schema_sha256", "fingerprint", "pagemill_version"),
+    )
+)
+_ERROR = (
+    _Column("error_type", _TEXT, lambda row: _error_type(row.error)),
+    _Column("error_message", _TEXT, lambda row: _error_message(row.error)),
+)
+_SOURCE = _Column("source_uri", _TEXT, lambda row: row.document.ref.uri)
+_STATUS = _Column("status", _TEXT, lambda row: row.status)
+_NUM_PAGES = _Column("num_pages", _INT, lambda row: row.document.num_pages)
+
+
+def _page_columns(record: pa.DataType) -> tuple[_Column, ...]:
+    return (
+        _SOURCE,
+        _Column("page_number", _INT, lambda page: page.page_number),
+        _NUM_PAGES,
+        _STATUS,
+        _Column("partial", _BOOL, lambda page: page.partial),
+        *_ERROR,
+        _Column("record", record, lambda page: page.record),
+        _Column("page_text", _TEXT, _page_text),
+        _Column("raw_text", _TEXT, lambda page: page.raw_text),
+        _Column("lines", pa.list_(LINE)),
+        _Column("num_tries", _INT, lambda page: len(page.attempts)),
+        _Column("tries", pa.list_(TRY)),
+        _Column("finish_reason", _TEXT, lambda page: page.attempts[-1].finish_reason if page.attempts else None),
+        *(_summed(name, _LONG) for name in ("prompt_tokens", "output_tokens", "cached_tokens")),
+        _Column("render_s", _REAL, lambda page: page.render_s),
+        *(_summed(name, _REAL) for name in ("queue_s", "prefill_s", "decode_s")),
+        _Column("width_px", _INT, lambda page: page.width_px),
+        _Column("height_px", _INT, lambda page: page.height_px),
+        _Column("dpi", _REAL, lambda page: page.dpi),
+        _Column("rotation_deg", _INT, lambda page: page.rotation_deg),
+        *_ABOUT_DOCUMENT,
+        *_ABOUT_TIME,
+        *_ABOUT_RUN,
+    )
+
+
+def _document_columns(record: pa.DataType) -> tuple[_Column, ...]:
+    return (
+        _SOURCE,
+        _NUM_PAGES,
+        _STATUS,
+        *_ERROR,
+        _Column("record", record, lambda document: document.record),
+        _Column("pages_ok", _INT, lambda document: document.pages_ok),
+        _Column("pages_failed", _INT, lambda document: document.pages_failed),
+        *_ABOUT_DOCUMENT,
+        *_ABOUT_TIME,
+        *_ABOUT_RUN,
+    )
+
+
+def page_schema(model: type[BaseModel]) -> pa.Schema:
+    """Return the Arrow schema of the pages table for records of `model`.
+
+    Raises:
+        ConfigError: see `arrow_type`.
+    """
+    return _schema(_page_columns(arrow_type(model)))
+
+
+def document_schema(model: type[BaseModel]) -> pa.Schema:
+    """Return the Arrow schema of the documents table for records of `model`.
+
+    Raises:
+        ConfigError: see `arrow_type`.
+    """
+    return _schema(_document_columns(arrow_type(model)))
+
+
+def _schema(columns: Sequence[_Column]) -> pa.Schema:
+    return pa.schema([pa.field(column.name, column.kind) for column in columns])
+
+
+class RowTable:
+    """Turns records of one run into record batches of one table."""
+
+    def __init__(self, columns: tuple[_Column, ...], identity: RunIdentity, metadata: dict[str, str]) -> None:
+        self._columns = columns
+        self._identity = identity
+        self.schema = _schema(columns).with_metadata(metadata)
+
+    @classmethod
+    def of_pages(cls, model: type[BaseModel], identity: RunIdentity) -> RowTable:
+        """Return the pages table for records of `model`."""
+        return cls(_page_columns(arrow_type(model)), identity, _metadata(model, identity, "pages"))
+
+    @classmethod
+    def of_documents(cls, model: type[BaseModel], identity: RunIdentity) -> RowTable:
+        """Return the documents table for records of `model`."""
+        return cls(_document_columns(arrow_type(model)), identity, _metadata(model, identity, "documents"))
+
+    def batch(self, rows: Sequence[PageRecord] | Sequence[DocumentRecord]) -> pa.RecordBatch:
+        """Return one row per record, in their order."""
+        return pa.record_batch([self._array(column, rows) for column in self._columns], schema=self.schema)
+
+    def _array(self, column: _Column, rows: Sequence[Any]) -> pa.Array:
+        if column.name == "lines":
+            return _lines(rows)
+        if column.name == "tries":
+            return _tries(rows)
+        if column.value is None:
+            constant = to_column([getattr(self._identity, column.name)], column.kind)[0]
+            return pa.repeat(constant, len(rows))
+        return to_column([column.value(row) for row in rows], column.kind)
+
+
+def _metadata(model: type[BaseModel], identity: RunIdentity, table: str) -> dict[str, str]:
+    """Return what a part says about itself, so that its reader needs no Python schema."""
+    import json
+
+    return {
+        "pagemill.format": FORMAT_VERSION,
+        "pagemill.table": table,
+        "pagemill.version": identity.pagemill_version,
+        "pagemill.extraction": identity.extraction,
+        "pagemill.fingerprint": identity.fingerprint,
+        "pagemill.json_schema": json.dumps(model.model_json_schema()),
+    }
+
+
+def _error_type(error: PageError | None) -> str | None:
+    return error.error_type.value if error else None
+
+
+def _error_message(error: PageError | None) -> str | None:
+    return str(error) if error else None
+
+
+def _page_text(page: PageRecord) -> str | None:
+    return "\n".join(line.text for line in page.lines) if page.lines else None
+
+
+def _summed(name: str, kind: pa.DataType) -> _Column:
+    """Return a column that adds up `name` over the tries; null when no try knows it."""
+
+    def total(page: PageRecord) -> float | None:
+        known = [value for attempt in page.attempts if (value := getattr(attempt, name)) is not None]
+        return sum(known) if known else None
+
+    return _Column(name, kind, total)
+
+
+def _offsets(lengths: Sequence[int]) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32))
+
+
+def _lines(pages: Sequence[PageRecord]) -> pa.Array:
+    """Return the lines column; flat arrays, because a page has dozens of lines of six values each."""
+    lines = list(chain.from_iterable(page.lines for page in pages))
+    boxes = np.array([line.box for line in lines], dtype=np.float32).reshape(-1, 4)
+    fields = [
+        to_column([line.text for line in lines], _TEXT),
+        *(pa.array(np.ascontiguousarray(boxes[:, side])) for side in range(4)),
+        pa.array([line.confidence for line in lines], type=pa.float32()),
+    ]
+    return pa.ListArray.from_arrays(
+        _offsets([len(page.lines) for page in pages]), pa.StructArray.from_arrays(fields, fields=list(LINE))
+    )
+
+
+def _tries(pages: Sequence[PageRecord]) -> pa.Array:
+    flat = [(attempt, attempt is page.attempts[-1]) for page in pages for attempt in page.attempts]
+    values = zip(*(_try_values(attempt, is_last=is_last) for attempt, is_last in flat), strict=True)
+    columns = list(values) if flat else [()] * len(TRY)
+    fields = [to_column(column, field.type) for column, field in zip(columns, TRY, strict=True)]
+    return pa.ListArray.from_arrays(
+        _offsets([len(page.attempts) for page in pages]), pa.StructArray.from_arrays(fields, fields=list(TRY))
+    )
+
+
+def _try_values(attempt: Attempt, *, is_last: bool) -> tuple[Any, ...]:
+    """Return the values of TRY in its order; the last try's output is the row's `raw_text`, not kept twice."""
+    settings = attempt.settings
+    return (
+        settings.number,
+        settings.max_tokens,
+        settings.temperature,
+        settings.constrained,
+        settings.render.max_pixels,
+        settings.render.rotation_deg,
+        settings.seed,
+        attempt.finish_reason,
+        _error_type(attempt.error),
+        _error_message(attempt.error),
+        None if is_last else attempt.raw_text,
+        attempt.prompt_tokens,
+        attempt.output_tokens,
+        attempt.cached_tokens,
+        attempt.queue_s,
+        attempt.prefill_s,
+        attempt.decode_s,
+    )

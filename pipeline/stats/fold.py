@@ -1,0 +1,226 @@
+"""A running run -> its hours. Does not know what an engine or a page is beyond their records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pipeline.config import CostConfig
+from pipeline.data import DocumentRecord, EngineMetrics, PageRecord, RunIdentity, Status
+from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
+from pipeline.stats.hours import HourRow, run_cost, total
+from pipeline.stats.latency import LatencyHistogram
+from pipeline.stats.table import Puts, write_stats
+
+_HOUR_S = 3600
+
+KV_CACHE_USAGE = "kv_cache_usage_perc"
+"""Gauge an engine may report: share of its KV cache in use, 0..1. This and the next two are vLLM's names."""
+PREFIX_CACHE_QUERIES = "prefix_cache_queries"
+"""Counter: prompt tokens looked up in the prefix cache."""
+PREFIX_CACHE_HITS = "prefix_cache_hits"
+"""Counter: prompt tokens found there."""
+
+
+class RunStats:
+    """Counts what a run does, by clock hour (UTC). Memory grows by the hour, not by the page."""
+
+    def __init__(
+        self,
+        identity: RunIdentity,
+        cost: CostConfig,
+        *,
+        clock: Callable[[], float] = time.time,
+        gpu: GpuSampler | None = None,
+    ) -> None:
+        """Start the run's time.
+
+        Args:
+            clock: seconds since 1970.
+            gpu: closed by `close`; without one, the machine's GPUs are sampled when the engine is vLLM.
+        """
+        self._identity = identity
+        self._price_per_hour = cost.price_per_hour
+        self._currency = cost.currency
+        self._clock = clock
+        self._gpu = gpu or (open_gpu_sampler() if identity.engine == "vllm" else None)
+        self._now = clock()
+        self._hours: dict[int, _Hour] = {}
+        self._pages_in_engine = 0
+        self._counters: dict[str, float] = {}
+        self._closed = False
+        self._at(self._now)
+
+    def page_done(self, record: PageRecord) -> None:
+        """Count a page's terminal row in the hour in which it finished."""
+        hour = self._at(record.finished_at.timestamp())
+        if record.status is Status.OK:
+            hour.pages_ok += 1
+        else:
+            hour.pages_failed += 1
+        hour.pages_retried += len(record.attempts) > 1
+        for attempt in record.attempts:
+            hour.prompt_tokens += attempt.prompt_tokens or 0
+            hour.output_tokens += attempt.output_tokens or 0
+            hour.cached_tokens += attempt.cached_tokens or 0
+        hour.latencies.add((record.finished_at - record.started_at).total_seconds())
+
+    def document_done(self, record: DocumentRecord) -> None:
+        """Count a document's terminal row in the hour in which it finished."""
+        hour = self._at(record.finished_at.timestamp())
+        if record.status is Status.OK:
+            hour.documents_ok += 1
+        else:
+            hour.documents_failed += 1
+
+    def in_flight(self, pages: int) -> None:
+        """Say how many pages are in the engine from now on."""
+        self._advance()
+        self._pages_in_engine = pages
+
+    def sample(self, metrics: EngineMetrics) -> None:
+        """Take an engine's figures of this moment; counters that fell belong to a new engine."""
+        self._advance()
+        hour = self._at(self._now)
+        if (usage := metrics.gauges.get(KV_CACHE_USAGE)) is not None:
+            hour.kv_cache.add(usage)
+        for name in (PREFIX_CACHE_QUERIES, PREFIX_CACHE_HITS):
+            if (value := metrics.counters.get(name)) is not None:
+                before = self._counters.get(name, 0.0)
+                hour.counters[name] = hour.counters.get(name, 0.0) + (value - before if value >= before else value)
+                self._counters[name] = value
+
+    def hours(self) -> list[HourRow]:
+        """Return one row per clock hour in which the run ran or a page finished, oldest first."""
+        self._advance()
+        return [self._row(start) for start in sorted(self._hours)]
+
+    def total(self) -> HourRow:
+        """Return the whole run as one row."""
+        return total(self.hours())
+
+    def put(self, storage: Puts) -> None:
+        """Replace this run's statistics in the output by those of now.
+
+        Raises:
+            StorageError: the ones put before stay.
+        """
+        write_stats(storage, self._identity, self.hours())
+
+    def close(self) -> None:
+        """Stop the run's time and the GPU sampler; figures stay readable. A second call does nothing."""
+        if self._gpu:
+            self._gpu.close()
+        self._advance()
+        self._closed = True
+
+    def _at(self, seconds: float) -> _Hour:
+        start = int(seconds // _HOUR_S * _HOUR_S)
+        if start not in self._hours:
+            self._hours[start] = _Hour()
+        return self._hours[start]
+
+    def _advance(self) -> None:
+        """Book the time since the last call, and the GPU's samples."""
+        if self._closed:
+            return
+        now = max(self._clock(), self._now)
+        for moment, seconds in _by_hour(self._now, now):
+            hour = self._at(moment)
+            hour.wall_s += seconds
+            hour.busy_s += seconds if self._pages_in_engine else 0.0
+        self._now = now
+        for sample in self._gpu.drain() if self._gpu else ():
+            self._at(sample.at).add_gpu(sample)
+
+    def _row(self, start: int) -> HourRow:
+        hour = self._hours[start]
+        return HourRow(
+            hour=datetime.fromtimestamp(start, UTC),
+            wall_s=hour.wall_s,
+            busy_s=hour.busy_s,
+            documents_ok=hour.documents_ok,
+            documents_failed=hour.documents_failed,
+            pages_ok=hour.pages_ok,
+            pages_failed=hour.pages_failed,
+            pages_retried=hour.pages_retried,
+            prompt_tokens=hour.prompt_tokens,
+            output_tokens=hour.output_tokens,
+            cached_tokens=hour.cached_tokens,
+            latency_histogram=hour.latencies.buckets(),
+            prefix_cache_queries=hour.counted(PREFIX_CACHE_QUERIES),
+            prefix_cache_hits=hour.counted(PREFIX_CACHE_HITS),
+            kv_cache_usage=hour.kv_cache.mean,
+            kv_cache_usage_max=hour.kv_cache.largest,
+            gpu_name=self._gpu.name if self._gpu else None,
+            gpu_utilisation=hour.gpu_utilisation.mean,
+            gpu_memory_used_bytes=hour.gpu_memory_used_bytes,
+            gpu_memory_total_bytes=hour.gpu_memory_total_bytes,
+            gpu_power_w=hour.gpu_power_w.mean,
+            gpu_energy_wh=hour.gpu_energy_wh,
+            price_per_hour=self._price_per_hour,
+            currency=self._currency if self._price_per_hour is not None else None,
+            cost=run_cost(hour.wall_s, self._price_per_hour),
+        )
+
+
+@dataclass(slots=True)
+class _Gauge:
+    """Mean and maximum of what was seen."""
+
+    count: int = 0
+    sum: float = 0.0
+    largest: float | None = None
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        self.sum += value
+        self.largest = value if self.largest is None else max(self.largest, value)
+
+    @property
+    def mean(self) -> float | None:
+        return self.sum / self.count if self.count else None
+
+
+@dataclass(slots=True)
+class _Hour:
+    wall_s: float = 0.0
+    busy_s: float = 0.0
+    documents_ok: int = 0
+    documents_failed: int = 0
+    pages_ok: int = 0
+    pages_failed: int = 0
+    pages_retried: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    latencies: LatencyHistogram = field(default_factory=LatencyHistogram)
+    counters: dict[str, float] = field(default_factory=dict)
+    kv_cache: _Gauge = field(default_factory=_Gauge)
+    gpu_utilisation: _Gauge = field(default_factory=_Gauge)
+    gpu_power_w: _Gauge = field(default_factory=_Gauge)
+    gpu_memory_used_bytes: int | None = None
+    gpu_memory_total_bytes: int | None = None
+    gpu_energy_wh: float | None = None
+
+    def counted(self, name: str) -> int | None:
+        return int(self.counters[name]) if name in self.counters else None
+
+    def add_gpu(self, sample: GpuSample) -> None:
+        self.gpu_utilisation.add(sample.utilisation)
+        self.gpu_memory_used_bytes = max(self.gpu_memory_used_bytes or 0, sample.memory_used_bytes)
+        self.gpu_memory_total_bytes = sample.memory_total_bytes
+        if sample.power_w is not None:
+            self.gpu_power_w.add(sample.power_w)
+        if sample.energy_wh is not None:
+            self.gpu_energy_wh = (self.gpu_energy_wh or 0.0) + sample.energy_wh
+
+
+def _by_hour(start: float, end: float) -> Iterator[tuple[float, float]]:
+    """Yield (a moment within a clock hour, seconds) for each clock hour between two moments."""
+    while start < end:
+        stop = min((start // _HOUR_S + 1) * _HOUR_S, end)
+        yield start, stop - start
+        start = stop

@@ -1,0 +1,161 @@
+"""One clock hour of a run as a row, and several such rows as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from pipeline.stats.latency import merged, percentile
+
+_HOUR_S = 3600
+
+
+def micros(money: Decimal) -> Decimal:
+    """Return `money` to six decimal places, as its columns hold it."""
+    return money.quantize(Decimal("0.000001"))
+
+
+def run_cost(wall_s: float, price_per_hour: Decimal | None) -> Decimal | None:
+    """Return what `wall_s` seconds cost; None without a price."""
+    return micros(price_per_hour * Decimal(wall_s) / _HOUR_S) if price_per_hour is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourRow:
+    """What a run did in one clock hour (UTC), or in all of them; counts first, rates derived from them."""
+
+    hour: datetime
+    """Its beginning; of a total, that of the first hour."""
+    wall_s: float = 0.0
+    """Seconds of the hour during which the run ran."""
+    busy_s: float = 0.0
+    """Seconds of the hour with pages in the engine."""
+    documents_ok: int = 0
+    documents_failed: int = 0
+    pages_ok: int = 0
+    pages_failed: int = 0
+    pages_retried: int = 0
+    """Pages, ok or failed, that took more than one try."""
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    latency_histogram: tuple[tuple[float, int], ...] = ()
+    """(upper bound in seconds, pages), see latency.py."""
+    prefix_cache_queries: int | None = None
+    prefix_cache_hits: int | None = None
+    kv_cache_usage: float | None = None
+    kv_cache_usage_max: float | None = None
+    gpu_name: str | None = None
+    gpu_utilisation: float | None = None
+    gpu_memory_used_bytes: int | None = None
+    """The most seen."""
+    gpu_memory_total_bytes: int | None = None
+    gpu_power_w: float | None = None
+    gpu_energy_wh: float | None = None
+    price_per_hour: Decimal | None = None
+    currency: str | None = None
+    cost: Decimal | None = None
+    """Money for `wall_s`, to six decimal places."""
+
+    @property
+    def pages(self) -> int:
+        """Pages with a terminal row, failed ones included."""
+        return self.pages_ok + self.pages_failed
+
+    @property
+    def documents(self) -> int:
+        """Documents with a terminal row, failed ones included."""
+        return self.documents_ok + self.documents_failed
+
+    @property
+    def pages_per_hour(self) -> float | None:
+        """Rate while the run ran."""
+        return self.pages * _HOUR_S / self.wall_s if self.wall_s else None
+
+    @property
+    def documents_per_hour(self) -> float | None:
+        """Rate while the run ran."""
+        return self.documents * _HOUR_S / self.wall_s if self.wall_s else None
+
+    @property
+    def busy_share(self) -> float | None:
+        """Share of the run's time with pages in the engine, 0..1."""
+        return self.busy_s / self.wall_s if self.wall_s else None
+
+    @property
+    def success_rate(self) -> float | None:
+        """Share of pages that ended ok, 0..1."""
+        return self.pages_ok / self.pages if self.pages else None
+
+    @property
+    def latency_p50_s(self) -> float | None:
+        """Time from taking a page to its terminal row that half of the pages did not pass."""
+        return percentile(self.latency_histogram, 0.50)
+
+    @property
+    def latency_p95_s(self) -> float | None:
+        """The same for 95 of 100 pages."""
+        return percentile(self.latency_histogram, 0.95)
+
+    @property
+    def latency_p99_s(self) -> float | None:
+        """The same for 99 of 100 pages."""
+        return percentile(self.latency_histogram, 0.99)
+
+    @property
+    def prefix_cache_hit_rate(self) -> float | None:
+        """Share of prompt tokens found in the prefix cache, 0..1."""
+        return (self.prefix_cache_hits or 0) / self.prefix_cache_queries if self.prefix_cache_queries else None
+
+    @property
+    def cost_per_1000_pages(self) -> Decimal | None:
+        """Money for a thousand pages at this rate, failed ones included, to six decimal places."""
+        return micros(self.cost * 1000 / self.pages) if self.cost is not None and self.pages else None
+
+
+def total(hours: Sequence[HourRow]) -> HourRow:
+    """Return the sum of at least one row; means are weighted by the time the run ran, peaks stay peaks."""
+    one_price = {(row.price_per_hour, row.currency) for row in hours}
+    return HourRow(
+        hour=min(row.hour for row in hours),
+        **{name: sum(getattr(row, name) for row in hours) for name in _SUMS},
+        **{name: _of_known(sum, hours, name) for name in _KNOWN_SUMS},
+        **{name: _of_known(max, hours, name) for name in _PEAKS},
+        **{name: _mean(hours, name) for name in _MEANS},
+        latency_histogram=merged(row.latency_histogram for row in hours),
+        gpu_name=next((row.gpu_name for row in hours if row.gpu_name), None),
+        price_per_hour=hours[0].price_per_hour if len(one_price) == 1 else None,
+        currency=hours[0].currency,
+        cost=_cost(hours),
+    )
+
+
+_SUMS = (
+    *("wall_s", "busy_s", "documents_ok", "documents_failed", "pages_ok", "pages_failed", "pages_retried"),
+    *("prompt_tokens", "output_tokens", "cached_tokens"),
+)
+_KNOWN_SUMS = ("prefix_cache_queries", "prefix_cache_hits", "gpu_energy_wh")
+_PEAKS = ("kv_cache_usage_max", "gpu_memory_used_bytes", "gpu_memory_total_bytes")
+_MEANS = ("kv_cache_usage", "gpu_utilisation", "gpu_power_w")
+
+
+def _of_known(fold: Callable[[list[Any]], Any], hours: Sequence[HourRow], name: str) -> Any:
+    known = [value for row in hours if (value := getattr(row, name)) is not None]
+    return fold(known) if known else None
+
+
+def _mean(hours: Sequence[HourRow], name: str) -> float | None:
+    known = [(getattr(row, name), row.wall_s) for row in hours if getattr(row, name) is not None]
+    weight = sum(seconds for _, seconds in known)
+    return sum(value * seconds for value, seconds in known) / weight if weight else None
+
+
+def _cost(hours: Sequence[HourRow]) -> Decimal | None:
+    """Return the sum of costs; None when one is unknown or they are of several currencies."""
+    costs = [row.cost for row in hours if row.cost is not None]
+    if len(costs) < len(hours) or len({row.currency for row in hours}) > 1:
+        return None
+    return sum(costs, Decimal(0))

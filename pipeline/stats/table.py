@@ -1,0 +1,83 @@
+"""Hour rows <-> the stats table."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.data import RunIdentity
+from pipeline.layout import FORMAT_VERSION, stats_key
+from pipeline.stats.hours import HourRow
+
+_TEXT, _LONG, _REAL, _MONEY = pa.string(), pa.int64(), pa.float64(), pa.decimal128(18, 6)
+_IDENTITY = ("run_id", "extraction", "engine", "model", "revision", "fingerprint", "pagemill_version")
+_BUCKETS = pa.list_(pa.struct([("upper_s", _REAL), ("pages", _LONG)]))
+
+STATS_SCHEMA = pa.schema(
+    [
+        ("hour", pa.timestamp("us", tz="UTC")),
+        *((name, _LONG) for name in ("documents", "documents_ok", "documents_failed")),
+        *((name, _LONG) for name in ("pages", "pages_ok", "pages_failed", "pages_retried")),
+        *((name, _LONG) for name in ("prompt_tokens", "output_tokens", "cached_tokens")),
+        *((name, _REAL) for name in ("wall_s", "busy_s", "busy_share", "pages_per_hour", "documents_per_hour")),
+        *((name, _REAL) for name in ("success_rate", "latency_p50_s", "latency_p95_s", "latency_p99_s")),
+        ("latency_histogram", _BUCKETS),
+        *((name, _LONG) for name in ("prefix_cache_queries", "prefix_cache_hits")),
+        *((name, _REAL) for name in ("prefix_cache_hit_rate", "kv_cache_usage", "kv_cache_usage_max")),
+        ("gpu_name", _TEXT),
+        ("gpu_utilisation", _REAL),
+        *((name, _LONG) for name in ("gpu_memory_used_bytes", "gpu_memory_total_bytes")),
+        *((name, _REAL) for name in ("gpu_power_w", "gpu_energy_wh")),
+        ("price_per_hour", _MONEY),
+        ("currency", _TEXT),
+        *((name, _MONEY) for name in ("cost", "cost_per_1000_pages")),
+        *((name, _TEXT) for name in _IDENTITY),
+    ]
+)
+"""One row per clock hour and run; docs/output.md says what the columns mean."""
+
+
+class Puts(Protocol):
+    """The part of a storage that writing statistics needs."""
+
+    def put(self, key: str, finished: Path) -> None:
+        """Make the file's content visible under `key`, whole or not at all."""
+        ...
+
+
+def write_stats(storage: Puts, identity: RunIdentity, hours: Sequence[HourRow]) -> None:
+    """Replace the statistics of a run by `hours`, whole or not at all.
+
+    Raises:
+        StorageError: the statistics in the output stay as they were.
+    """
+    rows = [{name: _value(name, row, identity) for name in STATS_SCHEMA.names} for row in hours]
+    metadata = {"pagemill.format": FORMAT_VERSION, "pagemill.table": "stats"}
+    metadata |= {"pagemill.version": identity.pagemill_version, "pagemill.extraction": identity.extraction}
+    table = pa.Table.from_pylist(rows, schema=STATS_SCHEMA.with_metadata(metadata))
+    with tempfile.TemporaryDirectory(prefix="pagemill-stats-") as folder:
+        finished = Path(folder) / "stats.parquet"
+        pq.write_table(table, finished, compression="zstd")
+        storage.put(stats_key(identity.extraction, identity.run_id), finished)
+
+
+def hour_rows(table: pa.Table) -> Iterator[HourRow]:
+    """Yield the rows of a stats table as they were before they were written."""
+    names = [field.name for field in fields(HourRow)]
+    for row in table.select(names).to_pylist():
+        buckets = tuple((bucket["upper_s"], bucket["pages"]) for bucket in row["latency_histogram"])
+        yield HourRow(**{**row, "latency_histogram": buckets})
+
+
+def _value(name: str, row: HourRow, identity: RunIdentity) -> Any:
+    if name in _IDENTITY:
+        return getattr(identity, name)
+    if name == "latency_histogram":
+        return [{"upper_s": upper_s, "pages": pages} for upper_s, pages in row.latency_histogram]
+    return getattr(row, name)
