@@ -1,0 +1,276 @@
+"""What one line of a letterhead or an address block is: a name, an address, a number, a contact.
+
+Knows text and no positions. The words are those of postal addresses, company law and
+letterheads in the languages that Pagemill reads (English, German, French, Dutch, Spanish,
+Italian, Portuguese, Malay); they describe the forms and no single document.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, StrEnum, auto
+from functools import cache
+
+from rapidfuzz.distance import OSA
+
+from pipeline.engines.ocr.labels import LabelIndex, label_key
+
+
+MAX_HEADING_LETTERS = 45
+"""Longer lines are sentences."""
+
+
+class LineKind(Enum):
+    """What a line is in a block that names a party."""
+
+    NAME = auto()
+    ADDRESS = auto()
+    WEAK_ADDRESS = auto()
+    """An address only beside another address line: "Am Bahnhof 42", "Selangor", "MON ADRESSE 1"."""
+    NUMBER = auto()
+    """Registration, tax or customer number."""
+    CONTACT = auto()
+    TITLE = auto()
+    """What the document is: "Tax invoice", "Quittung"."""
+    OTHER = auto()
+    """A key with its value, a date, an amount, a greeting."""
+
+
+def _words(text: str) -> str:
+    return "|".join(text.split())
+
+
+# Two-letter forms are words of running text as well ("as", "se"), so they count only in capitals.
+_LEGAL_FORM = re.compile(
+    r"(?<!\w)(?:(?i:gmbh|mbh|kgaa|ohg|gbr|ltd|limited|llc|inc|incorporated|corp|corporation|plc|llp|pte|pty|"
+    r"sdn ?bhd|bhd|berhad|sarl|sasu|eurl|srl|slu|spa|lda|ltda|vof|aps|kft|s/b|a/s)"
+    r"|AG|KG|UG|eK|eV|aG|SA|SAS|SE|AB|OY|BV|NV|SL|SB|SNC|SCI)(?!\w)"
+)
+_MISREADABLE_FORMS = ("sdnbhd", "sendirianberhad", "limited", "corporation", "gesellschaft")
+
+_BUSINESS = re.compile(
+    "(?i)"
+    + _words(
+        "restaura restoran enterprise trading market bakery cafe café kedai perniagaan pharmacy farmasi stationer "
+        "hardware store shop hotel hôtel suppl boutique apotheke pharmacie bäckerei pizzeria bistro kitchen "
+        "pasaraya klinik clinic company services versicherung stadtwerke industries group holding betrieb "
+        "electric motor books librer ristorante supermer tienda garage verlag handel"
+    )
+    + r"|mart\b"
+)
+
+_STREET = re.compile(
+    r"(?i)\b(?:jalan|jln|jl\.|lorong|lrg|persiaran|lebuh\w*|lebuhraya|taman|tmn|bandar|kampung|kg\.|seksyen|kawasan|"
+    r"street|avenue|ave|road|rd|lane|drive|boulevard|blvd|highway|terrace|"
+    r"rue|chemin|impasse|allée|quai|autoroute|route de|cours|via|viale|piazza|corso|calle|plaza|paseo|camino|avenida|"
+    r"rua|travessa|largo|laan|straat)\b"
+    r"|\b\w*(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|straat|laan|gracht|plein|kade)\s*\d"
+    r"|\b(?:st|dr|ln|ct|pl|sq)\b\.?(?:,|$)|\bp\.?\s?o\.? box\b"
+)
+_UNIT = re.compile(
+    r"(?i)\b(?:lot|unit|level|floor|flr|suite|blk|block|tingkat|wisma|menara|plot|building|bldg|"
+    r"industrial park|shopping (?:cent|mall))\b|\bno\s?[.:]?\s?\d+[\w-]*[ ,]"
+)
+_CITY = re.compile(
+    r"(?:^|[\s,.-])(?:[A-Z]{1,2}[- ])?\d{4,6}(?:-\d{3,4})?,?\s?\s*[^\W\d_]{2}[^\W\d_]+"  # 80333 München, DE-80333 M., 4000-123 Porto
+    r"|\b\d{4} ?[A-Z]{2}\b,?\s+[^\W\d_]{3}"  # 3012 CN Rotterdam
+    r"|[^\W\d_]{2}[.,]?\s+[A-Z]{2}\.?,?\s+\d{5}(?:-\d{4})?\b"  # Fremont CA 94538
+    r"|\b[A-Z]{1,2}\d[A-Z\d]?\s*\d[A-Z]{2}\b"  # London SW1A 1AA
+    r"|[^\W\d_]{3},?\s+\d{5}[.,]?(?:$|,)"  # Shah Alam 40170
+    r"|\b\d{5} (?:KL|PJ|JB)\b"
+)
+_PLACES = frozenset(
+    "deutschland germany allemagne duitsland france frankreich frankrijk nederland netherlands niederlande belgium "
+    "belgique belgië österreich austria schweiz suisse switzerland italy italia italien spain españa espagne portugal "
+    "unitedkingdom greatbritain england scotland wales ireland unitedstates unitedstatesofamerica usa luxembourg "
+    "luxemburg polska poland denmark danmark sweden sverige norway norge finland malaysia singapore indonesia thailand "
+    "maroc morocco canada australia india china hongkong selangor selangordarulehsan selangorde johor johordarultakzim "
+    "perak kedah kelantan melaka negerisembilan pahang penang pulaupinang perlis sabah sarawak terengganu "
+    "wilayahpersekutuan wilayahpersekutuankualalumpur kualalumpur".split()
+)
+_COUNTRIES_AT_END = re.compile(r"(?i)\b(?:malaysia|singapore|deutschland|france|nederland|united states|usa|italia|españa)\.?$")
+
+_CONTACT = re.compile(
+    r"(?i)\b(?:te[l1i]|telephone|telefon|teléfono|téléphone|phone|fax|fex|mobile|mobil|handy|hotline|careline|"
+    r"whatsapps?|h/?p|e-?mail|courriel|opening h|business h|shopping h|(?:sat|sun|mon|mo)\w*\s?[-–:])(?![^\W\d_])|www[. ]|https?:|\w@\w+[. ]\w"
+)
+_NUMBER = re.compile(
+    r"(?i)\b(?:gst|sst|vat|tax|tva|ust|mwst|btw|nif|nie|cif|iva|siret|siren|rcs|ape|naf|kvk|gln|gtin|duns|roc|brn|ssm|"
+    r"hrb|hra|steuer\w*|iban|bic|swift|blz|umsatzsteuer\w*|handelsregister\w*|amtsgericht|partita iva|reg(?:istration|d)?)\b"
+    r"[\s./-]*(?:(?:id|no|nr|reg|num|number|ident|identnr|idnr|tax|registration|payer|intra)\b[\s./-]*)*[.:#(]*\s*\w*\d"
+    r"|\b(?:co\.?|company|business|biz)[\s.-]*(?:reg\w*|no)\b|\b(?:ust|vat|gst|btw)[\s.-]*id|\bgst\b.*\d{6}|\bpte? id\b"
+)
+_OTHER = re.compile(
+    r"(?i)\b\d{1,2}[:.]\d{2}\s*(?:[ap]m\b|:\d{2}|uhr|$)|\b\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4}\b|[.,]\d{2}\s*(?:[€$£]|\w{0,3})?$"
+    r"|\b(?:welcome|willkommen|bienvenue|thank|thanks|tq|danke|merci|gracias|grazie|terima kasih|please|bitte|"
+    r"page|seite|customer copy|sehr geehrte|dear|betrifft)\b"
+)
+_TITLE_WORDS = frozenset(
+    "tax invoice invoices simplified cash sale sales bill receipt official copy original duplicate pos credit debit "
+    "note rechnung quittung beleg kassenbon kassenbeleg gutschrift rechnungskorrektur handelsrechnung facture avoir "
+    "ticket recu caisse factuur bon kassabon creditnota factura recibo nota fattura ricevuta fiscale scontrino "
+    "fatura order delivery statement proforma self billed commercial gst vat abbreviated retail".split()
+)
+_SALUTATION = re.compile(
+    r"(?i)^(?:herrn?|frau|familie|firma|fa\.|an(?: die| den| das)?|m\.|mr\.?|mrs\.?|ms\.?|mme\.?|mlle|monsieur|madame|dhr\.?|mevr\.?|"
+    r"de heer|sr\.?|sra\.?|señora?|sig\.?|att(?:n|ention)?\.?|à l'attention de|z\.\s?hd\.?)\s*:?$"
+)
+_REGISTRATION = re.compile(r"\s*\([^()]*\d{4}[^()]*\)?|[\s,]+[A-Z]{0,3}\d{5,}[\w.-]*$")
+_KEY_VALUE = re.compile(r"^\W*([^:]*[^\W\d_]{2}[^:]*?)\s*[:：]")
+
+
+def has_legal_form(text: str) -> bool:
+    """Whether a company's legal form stands in `text`; the long ones may have a letter misread."""
+    bare = _undotted(text)
+    if _LEGAL_FORM.search(bare):
+        return True
+    tail = label_key(name_without_number(bare))
+    return any(OSA.distance(tail[-len(form) :], form, score_cutoff=1) <= 1 for form in _MISREADABLE_FORMS)
+
+
+def continues_name(text: str) -> bool:
+    """Whether a line can only be the rest of the name above: it begins with a legal or business form."""
+    first = re.match(r"\W*((?:\w+[.&]? ?){1,2})", _undotted(text))
+    if not first:
+        return False
+    words = first[1].split()
+    begins = _LEGAL_FORM.match(" ".join(words)) or _LEGAL_FORM.match(words[0]) or words[0].casefold().strip(".") == "co"
+    return bool(begins) or label_key(words[0]) in {"enterprise", "trading", "sdn", "holdings", "services"}
+
+
+def is_business(text: str) -> bool:
+    """Whether `text` says what a shop or company does."""
+    return _BUSINESS.search(text) is not None
+
+
+def is_salutation(text: str) -> bool:
+    """Whether the line only says how the addressee is to be spoken to."""
+    return _SALUTATION.match(text.strip()) is not None
+
+
+def is_city(text: str) -> bool:
+    """Whether a postcode stands beside the name of a place."""
+    return _CITY.search(text) is not None
+
+
+def ends_address(text: str) -> bool:
+    """Whether nothing of a postal address can follow: the line ends with its country."""
+    return _COUNTRIES_AT_END.search(text.strip()) is not None
+
+
+def name_without_number(text: str) -> str:
+    """A company's name as printed, without a registration number before, in or behind it."""
+    return _REGISTRATION.sub("", text).strip(" ,;:-*|")
+
+
+def has_registration(text: str) -> bool:
+    """Whether a registration number stands beside the name."""
+    return _REGISTRATION.search(text) is not None
+
+
+def line_kind(text: str) -> LineKind:
+    """What a line is, judged by its text alone."""
+    letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
+    if _CONTACT.search(text):
+        return LineKind.CONTACT
+    street_or_city = bool(_STREET.search(text)) + bool(_CITY.search(text)) * 2
+    if _NUMBER.search(text) and not (street_or_city and text.count(",")):
+        return LineKind.NUMBER
+    if _is_title(text):
+        return LineKind.TITLE
+    if letters < 3 or (digits > letters and not street_or_city):
+        return LineKind.NUMBER if digits >= 4 else LineKind.OTHER
+    return _prose_kind(text, street_or_city)
+
+
+def _prose_kind(text: str, street_or_city: int) -> LineKind:
+    if _OTHER.search(text):
+        return LineKind.OTHER
+    legal = has_legal_form(text)
+    key = _KEY_VALUE.match(text)
+    if key and not _UNIT.search(text) and not _STREET.search(key[1]):
+        return LineKind.OTHER
+    numbered = re.match(r"\W*\d+\w?\b", text) or re.search(r"\D\s?\d{1,4}\s?[a-zA-Z]?\W*$", text)
+    if not legal and (street_or_city or (_UNIT.search(text) and (numbered or "," in text or re.search(r"\d", text)))):
+        return LineKind.ADDRESS
+    if not legal and (numbered or _UNIT.search(text) or text.rstrip().endswith(",") or label_key(text) in _PLACES):
+        return LineKind.WEAK_ADDRESS
+    return LineKind.NAME
+
+
+def is_place(text: str) -> bool:
+    """Whether the line is the name of a country or state."""
+    return label_key(text) in _PLACES
+
+
+def _is_title(text: str) -> bool:
+    words = [label_key(word) for word in re.findall(r"[^\W\d_]{3,}", text)]
+    return bool(words) and all(word in _TITLE_WORDS or word.endswith(("invoice", "rechnung")) for word in words)
+
+
+def _undotted(text: str) -> str:
+    """Without the dots of abbreviations: "S.A.R.L." -> "SARL", "Sdn. Bhd." -> "Sdn Bhd"."""
+    return re.sub(r"(?<=[^\W\d_])\.", "", text)
+
+
+class Heading(StrEnum):
+    """Whom the lines below a heading name."""
+
+    ISSUER = "issuer"
+    RECIPIENT = "recipient"
+    OTHER = "other"
+    """Somebody else: where goods go, who is paid, whom to call."""
+
+
+_HEADINGS: dict[Heading, tuple[str, ...]] = {
+    Heading.ISSUER: (
+        "Seller", "Supplier", "Vendor", "Service provider", "Issued by", "From", "Billed by", "Sold by", "Verkäufer",
+        "Lieferant", "Rechnungssteller", "Rechnungsersteller", "Leistungserbringer", "Vendeur", "Fournisseur", "Émetteur",
+        "Prestataire", "Verkoper", "Leverancier", "Vendedor", "Proveedor", "Emisor", "Venditore", "Fornitore", "Cedente",
+        "Fornecedor", "Emitente",
+    ),
+    Heading.RECIPIENT: (
+        "Buyer", "Customer", "Client", "Bill to", "Billed to", "Invoice to", "Invoiced to", "Sold to", "Billing address",
+        "Invoice address", "Attention", "Käufer", "Kunde", "Rechnungsempfänger", "Leistungsempfänger", "Rechnung an",
+        "Rechnungsadresse", "Rechnungsanschrift", "Auftraggeber", "Acheteur", "Facturé à", "Adresse de facturation",
+        "Destinataire", "Koper", "Klant", "Factuuradres", "Factuur aan", "Afnemer", "Cliente", "Comprador", "Facturar a",
+        "Dirección de facturación", "Acquirente", "Cessionario", "Committente", "Fatturare a", "Spettabile", "Spett.le",
+        "Destinatario", "Faturar a", "Destinatário", "Adquirente",
+    ),
+    Heading.OTHER: (
+        "Ship to", "Shipped to", "Shipping address", "Deliver to", "Delivery address", "Delivery", "Remit to", "Pay to",
+        "Payee", "Contact", "Sales contact", "Salesperson", "Owned by", "Tax representative", "Lieferadresse",
+        "Lieferanschrift", "Lieferung an", "Warenempfänger", "Zahlungsempfänger", "Ansprechpartner", "Steuervertreter",
+        "Abweichender Rechnungsempfänger", "Abweichender Warenempfänger", "Abweichender Zahlungsempfänger",
+        "Adresse de livraison", "Livraison", "Livré à", "Bénéficiaire", "Contact commercial", "Représentant fiscal",
+        "Afleveradres", "Leveradres", "Verzendadres", "Dirección de envío", "Dirección de entrega",
+        "Indirizzo di spedizione", "Indirizzo di consegna", "Endereço de entrega", "Bank", "Bank details",
+        "Bankverbindung", "Cashier",
+    ),
+}  # fmt: skip
+_FILLERS = frozenset("address adresse anschrift details data references reference information informationen the a".split())
+
+
+def party_heading(
+    text: str, issuer_labels: tuple[str, ...] = (), recipient_labels: tuple[str, ...] = ()
+) -> tuple[Heading, str] | None:
+    """Whom a line introduces and the text that follows in the same line, or None for any other line.
+
+    A heading stands alone ("Bill to", "Käufer/Leistungsempfänger") or before a colon ("Client : ACME").
+    """
+    head, _, rest = text.replace("：", ":").partition(":")
+    if len(head) > MAX_HEADING_LETTERS or not head[:1].isalpha() or any(char.isdigit() for char in head):
+        return None
+    matches = _heading_index(issuer_labels, recipient_labels).find(head)
+    if not matches or matches[0].start:
+        return None
+    left = "".join(" " if any(m.start <= i < m.end for m in matches) else char for i, char in enumerate(head))
+    if any(label_key(word) not in _FILLERS for word in re.findall(r"\w+", left)):
+        return None
+    return Heading(matches[0].owners[0]), rest.strip()
+
+
+@cache
+def _heading_index(issuer_labels: tuple[str, ...], recipient_labels: tuple[str, ...]) -> LabelIndex:
+    schema = {Heading.ISSUER: issuer_labels, Heading.RECIPIENT: recipient_labels, Heading.OTHER: ()}
+    return LabelIndex({kind: (*_HEADINGS[kind], *schema[kind]) for kind in Heading})
