@@ -2,15 +2,16 @@
 
 DocumentRef -> Document -> PageImage -> PageRequest -> Generation -> (rows, see sink.py)
 
-All are frozen and picklable. Boxes are (x0, y0, x1, y1) in pixels of the page image they
+All but PageTask are frozen; all are picklable. Boxes are (x0, y0, x1, y1) in pixels of the page image they
 belong to, origin at its top left. Page numbers are 1-based.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -214,29 +215,59 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """A page image without its pixels, which nobody keeps once the engine has them; all None when it was never rendered."""
+
+    width_px: int | None = None
+    height_px: int | None = None
+    dpi: float | None = None
+    rotation_deg: int | None = None
+    render_s: float | None = None
+
+
+@dataclass(slots=True)
+class PageTask:
+    """One page on its way: the only record here that changes, held by the feed and the judge of its tries."""
+
+    document: Document
+    path: Path
+    """Where its bytes lie on this machine."""
+    page_number: int
+    settings: TrySettings
+    attempts: list[Attempt] = field(default_factory=list)
+    engine_deaths: int = 0
+    """How often an engine died while it held this page."""
+    shown: ImageFacts = ImageFacts()
+    """What the last try was shown."""
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True)
 class PageRecord:
     """The terminal row of one page. A document that cannot be opened has one, with page_number None."""
 
     document: Document
     page_number: int | None
     status: Status
-    record: Json | None
-    """Validated values by field name; None unless ok or partial."""
-    partial: bool
-    """True when `record` was salvaged from an output that never passed validation; status is then failed."""
-    raw_text: str | None
-    """Output of the last try verbatim."""
-    lines: tuple[TextLine, ...]
-    attempts: tuple[Attempt, ...]
-    error: PageError | None
-    width_px: int | None
-    height_px: int | None
-    dpi: float | None
-    rotation_deg: int | None
-    render_s: float | None
     started_at: datetime
     """UTC; when the page (or the document that failed to open) was taken."""
     finished_at: datetime
+    record: Json | None = None
+    """Validated values by field name; None unless ok or partial."""
+    partial: bool = False
+    """True when `record` was salvaged from an output that never passed validation; status is then failed."""
+    raw_text: str | None = None
+    """Output of the last try verbatim."""
+    lines: tuple[TextLine, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    error: PageError | None = None
+    width_px: int | None = None
+    """Of the image of the last try, as are the next four; None when there was none."""
+    height_px: int | None = None
+    dpi: float | None = None
+    rotation_deg: int | None = None
+    """What the try asked for and what the engine turned itself, clockwise."""
+    render_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

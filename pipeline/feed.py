@@ -11,44 +11,17 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from pipeline.data import Attempt, Document, DocumentRef, PageImage, PageRequest, RenderSpec, TrySettings
+from pipeline.data import Document, DocumentRef, ImageFacts, PageImage, PageRequest, PageTask, RenderSpec, TrySettings
 from pipeline.errors import DocumentError, PageError
 
 OPEN_AHEAD = 4
 """Documents opened before their pages are needed; opening a large file must not stall the engine."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """A page image without its pixels, which nobody keeps once the engine has them."""
-
-    width_px: int
-    height_px: int
-    dpi: float | None
-    rotation_deg: int
-    render_s: float
-
-
-@dataclass(slots=True)
-class PageTask:
-    """One page and its tries so far."""
-
-    document: Document
-    path: Path
-    page_number: int
-    settings: TrySettings
-    attempts: list[Attempt] = field(default_factory=list)
-    engine_deaths: int = 0
-    """How often an engine died while it held this page."""
-    shown: ImageFacts | None = None
-    """What the last try was shown."""
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(slots=True)
@@ -94,13 +67,13 @@ class PageFeed:
     """The `Requests` of a run. Not thread-safe: take, resolve and retry are called by one thread."""
 
     def __init__(
-        self, refs: Iterator[DocumentRef], documents: Documents, losses: Losses, first: TrySettings, *, ahead: int
+        self, refs: Iterator[DocumentRef], documents: Documents, losses: Losses, first: TrySettings, *, ahead: int = 2
     ) -> None:
+        self.ahead = ahead
         self._refs = refs
         self._documents = documents
         self._losses = losses
         self._first = first
-        self._ahead = ahead
         self._openers = ThreadPoolExecutor(OPEN_AHEAD, thread_name_prefix="open")
         self._opening: deque[tuple[DocumentRef, datetime, Future[tuple[Document, Path]]]] = deque()
         self._current: _OpenDocument | None = None
@@ -156,7 +129,7 @@ class PageFeed:
 
     def _fill(self) -> None:
         self._open_ahead()
-        while self._rendering < self._ahead:
+        while self._rendering < self.ahead:
             task = self._retries.popleft() if self._retries else self._next_page()
             if task is None:
                 return

@@ -80,7 +80,6 @@ class Ledger:
         fingerprint: str,
         open_writer: Callable[[], RowWriter],
         counts: Counts,
-        *,
         shard_pages: int,
     ) -> None:
         self._extraction = extraction
@@ -107,7 +106,8 @@ class Ledger:
         """Enter a document that cannot be opened: one failed row in both tables."""
         document = Document(ref, sha256="", media_type="", num_pages=0)
         self.open_document(document, started_at)
-        self.add_page(failed_page(document, None, error, started_at))
+        now = datetime.now(UTC)
+        self.add_page(PageRecord(document, None, Status.FAILED, started_at, now, error=error))
 
     def add_page(self, record: PageRecord) -> None:
         """Enter the terminal row of a page; the last one of a document closes it, the last of a shard commits it."""
@@ -161,27 +161,3 @@ class Ledger:
         if shard.sealed and shard.outstanding == 0:
             names = "\n".join([self._fingerprint, *shard.members])
             shard.writer.commit(hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:16])
-
-
-def failed_page(
-    document: Document, page_number: int | None, error: PageError, started_at: datetime
-) -> PageRecord:
-    """Return the row of a page (or, without a number, of a document) that no engine saw."""
-    return PageRecord(
-        document=document,
-        page_number=page_number,
-        status=Status.FAILED,
-        record=None,
-        partial=False,
-        raw_text=None,
-        lines=(),
-        attempts=(),
-        error=error,
-        width_px=None,
-        height_px=None,
-        dpi=None,
-        rotation_deg=None,
-        render_s=None,
-        started_at=started_at,
-        finished_at=datetime.now(UTC),
-    )

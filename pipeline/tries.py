@@ -63,7 +63,7 @@ class Ladder:
 
     def _changed(self, last: Attempt, upright_deg: int | None) -> TrySettings:
         settings, fault = last.settings, last.error.error_type if last.error else None
-        if upright_deg:
+        if upright_deg and not self.deterministic:  # such an engine has turned the page itself
             turn = (settings.render.rotation_deg + upright_deg) % 360
             return replace(settings, render=replace(settings.render, rotation_deg=turn))
         if fault is ErrorType.OUTPUT_CUT_OFF and settings.max_tokens < MAX_TOKEN_GROWTH * self.config.max_tokens:

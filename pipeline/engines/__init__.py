@@ -1,0 +1,56 @@
+"""Which engine reads the pages of a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from pipeline.config import RunConfig
+from pipeline.engines.base import Engine, EngineInfo, EngineTask
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """An engine that is known but not loaded."""
+
+    info: EngineInfo
+    open: Callable[[], Engine]
+    """Loads the engine; seconds for ocr, minutes for vllm. Raises EngineStartError."""
+    max_pixels: int
+    """Page size this engine reads best, used where the configuration sets none."""
+
+
+def choose_engine(config: RunConfig, task: EngineTask) -> EngineChoice:
+    """Return the engine that `config` asks for; `auto` is vLLM where a GPU and vLLM are found, else OCR.
+
+    Raises:
+        EngineStartError: vLLM is asked for and these settings cannot work here; says what to change.
+    """
+    return _vllm(config, task) if _wants_vllm(config) else _ocr(config, task)
+
+
+def _wants_vllm(config: RunConfig) -> bool:
+    if config.engine != "auto":
+        return config.engine == "vllm"
+    from pipeline.engines.vllm import detect_gpu, is_installed
+
+    card = detect_gpu()
+    if card and not is_installed():
+        log.warning("%s found, but vLLM is not installed: reading with CPU OCR. `make gpu` installs it.", card.name)
+    return bool(card) and is_installed()
+
+
+def _ocr(config: RunConfig, task: EngineTask) -> EngineChoice:
+    from pipeline.engines import ocr
+
+    return EngineChoice(ocr.describe(config.ocr), partial(ocr.OcrEngine, config.ocr, task), ocr.MAX_PIXELS)
+
+
+def _vllm(config: RunConfig, task: EngineTask) -> EngineChoice:
+    from pipeline.engines import vllm
+
+    return EngineChoice(vllm.describe(config.vllm), partial(vllm.VllmEngine, config.vllm, task), vllm.MAX_PIXELS)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.data import EngineMetrics, Generation, PageRequest
+from pipeline.data import EngineMetrics, Generation, Json, PageRequest
+from pipeline.values import DateOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,19 @@ class EngineInfo:
     kv_cache_dtype: str | None = None
     deterministic: bool = False
     """Same pixels, same output: tries that change only sampling or the output limit are skipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTask:
+    """What an engine is to make of every page: an extraction in plain values."""
+
+    name: str
+    prompt: str
+    json_schema: Json
+    schema_path: str
+    plain_text: bool
+    """The output is the page's text itself, held to no schema."""
+    date_order: DateOrder
 
 
 class Requests(Protocol):

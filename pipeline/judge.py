@@ -1,0 +1,102 @@
+"""Decides what becomes of a generation: a terminal record, or another try."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pipeline.data import Attempt, FinishReason, Generation, Json, PageRecord, PageTask, Status, TrySettings
+from pipeline.errors import ErrorType, GenerationInvalid, PageError
+from pipeline.extraction import Extraction
+from pipeline.tries import Ladder
+from pipeline.values import DateOrder
+
+
+class Judge:
+    """Holds generations against the schema and pages against their number of tries."""
+
+    def __init__(self, extraction: Extraction, ladder: Ladder, date_order: DateOrder) -> None:
+        self._extraction = extraction
+        self._ladder = ladder
+        self._date_order = date_order
+
+    def decide(self, task: PageTask, generation: Generation) -> PageRecord | TrySettings:
+        """Enter the generation as an attempt of `task`; return the page's record, or the settings of its next try."""
+        record, error = self._validated(generation)
+        attempt = _attempt(task, generation, error)
+        task.attempts.append(attempt)
+        if error is None:
+            return self._record(task, generation, record, None)
+        following = self._ladder.next(attempt, generation.rotation_deg)
+        return following or self._record(task, generation, self._salvaged(task), error)
+
+    def give_up(self, task: PageTask, error: PageError) -> PageRecord:
+        """Return the record of a page that gets no further try although no engine answered the last one.
+
+        What earlier tries gave is kept, with the reason why they were not enough.
+        """
+        last = task.attempts[-1].error if task.attempts else None
+        return self._record(task, None, self._salvaged(task), last or error)
+
+    def _validated(self, generation: Generation) -> tuple[Json | None, PageError | None]:
+        match generation.finish_reason:
+            case FinishReason.ERROR:
+                return None, generation.error or PageError(ErrorType.ENGINE_CRASH, "The engine gave no reason.")
+            case FinishReason.LENGTH:
+                return None, GenerationInvalid(
+                    ErrorType.OUTPUT_CUT_OFF,
+                    f"The output was cut off after {generation.output_tokens} tokens; raise tries.max_tokens.",
+                )
+            case FinishReason.REPETITION:
+                return None, GenerationInvalid(ErrorType.OUTPUT_REPEATS, "The model repeated itself and was stopped.")
+            case FinishReason.STOP:
+                try:
+                    return self._extraction.validate(generation.text, self._date_order), None
+                except GenerationInvalid as error:
+                    return None, error
+
+    def _salvaged(self, task: PageTask) -> Json | None:
+        candidates = (
+            self._extraction.salvage(attempt.raw_text, self._date_order)
+            for attempt in reversed(task.attempts)
+            if attempt.raw_text
+        )
+        return next((record for record in candidates if record), None)
+
+    def _record(
+        self, task: PageTask, generation: Generation | None, record: Json | None, error: PageError | None
+    ) -> PageRecord:
+        shown = task.shown
+        turned = (generation.rotation_deg if generation else None) or 0
+        return PageRecord(
+            document=task.document,
+            page_number=task.page_number,
+            status=Status.FAILED if error else Status.OK,
+            started_at=task.started_at,
+            finished_at=datetime.now(UTC),
+            record=record,
+            partial=error is not None and record is not None,
+            raw_text=task.attempts[-1].raw_text if task.attempts else None,
+            lines=generation.lines if generation else (),
+            attempts=tuple(task.attempts),
+            error=error,
+            width_px=shown.width_px,
+            height_px=shown.height_px,
+            dpi=shown.dpi,
+            rotation_deg=None if shown.rotation_deg is None else (shown.rotation_deg + turned) % 360,
+            render_s=shown.render_s,
+        )
+
+
+def _attempt(task: PageTask, generation: Generation, error: PageError | None) -> Attempt:
+    return Attempt(
+        settings=task.settings,
+        finish_reason=generation.finish_reason,
+        raw_text=generation.text,
+        error=error,
+        prompt_tokens=generation.prompt_tokens,
+        output_tokens=generation.output_tokens,
+        cached_tokens=generation.cached_tokens,
+        queue_s=generation.queue_s,
+        prefill_s=generation.prefill_s,
+        decode_s=generation.decode_s,
+    )

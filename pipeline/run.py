@@ -1,0 +1,292 @@
+"""One run: documents in, committed Parquet out. The only place where the parts are wired together."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from pipeline import __version__
+from pipeline.config import RunConfig
+from pipeline.data import Document, DocumentRecord, DocumentRef, Generation, PageRecord, PageTask, RunIdentity
+from pipeline.engines import EngineChoice, choose_engine
+from pipeline.engines.base import Engine, EngineTask
+from pipeline.errors import DocumentError, EngineError, EngineStartError, ErrorType, PageError
+from pipeline.extraction import Extraction, load_extraction
+from pipeline.feed import PageFeed
+from pipeline.judge import Judge
+from pipeline.ledger import Ledger, RowWriter
+from pipeline.render import Renderer
+from pipeline.sink import ShardWriter, committed_documents
+from pipeline.source import count_documents, list_documents
+from pipeline.stats import HourRow, RunStats
+from pipeline.storage import Storage, open_storage
+from pipeline.tally import Progress, Tally
+from pipeline.tries import Ladder
+
+log = logging.getLogger(__name__)
+
+AHEAD_FACTOR = 1.5
+"""Page images ready or in the making, as a multiple of what the engine holds: enough that it never waits
+for rendering, few enough that 3 MB images stay within a few hundred megabytes."""
+MAX_ENGINE_DEATHS = 2
+"""A page that was in the engine at this many deaths and one more is taken for their cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did."""
+
+    identity: RunIdentity
+    output: str
+    documents: int
+    documents_skipped: int
+    """Unchanged since an earlier run with the same settings."""
+    pages_found: int
+    pages_ok: int
+    pages_failed: int
+    elapsed_s: float
+    hours: tuple[HourRow, ...]
+    total: HourRow
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every page is ok, else 1."""
+        return 1 if self.pages_failed else 0
+
+
+def run(
+    config: RunConfig,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    engine: EngineChoice | None = None,
+) -> RunReport:
+    """Read every document of the input that is not done yet and commit its records.
+
+    Args:
+        on_progress: called from the run's own thread, a few times a second at most.
+        engine: used instead of the one `config.engine` names.
+
+    Raises:
+        ConfigError: a setting is wrong; nothing was read or written.
+        StorageError: input or output cannot be reached; what is committed stays.
+        EngineError: the engine kept dying; what is committed stays.
+    """
+    return _Run(config, on_progress or (lambda _: None), engine).execute()
+
+
+class _Run:
+    """The state of one run; what the feed and the ledger report to."""
+
+    def __init__(
+        self, config: RunConfig, on_progress: Callable[[Progress], None], engine: EngineChoice | None
+    ) -> None:
+        self._config = config
+        self._extraction = load_extraction(config.extraction, config.prompts)
+        self._choice = engine or choose_engine(config, _engine_task(self._extraction, config))
+        max_pixels = config.render.max_pixels or self._choice.max_pixels
+        ladder = Ladder(config.tries, max_pixels, deterministic=self._choice.info.deterministic)
+        self._first_try = ladder.first()
+        self._judge = Judge(self._extraction, ladder, config.date_order)
+        self._identity = _identity(config, self._extraction, self._choice, max_pixels)
+        self._storage = open_storage(config.output)
+        self._stats = RunStats(self._identity, config.cost)
+        self._tally = Tally(on_progress)
+        self._ledger = Ledger(
+            self._extraction, self._identity.fingerprint, self._open_shard, self, config.output_files.shard_pages
+        )
+
+    def execute(self) -> RunReport:
+        """Read what is pending, commit it, and report."""
+        self._tally.report("listing")
+        self._tally.documents_total = count_documents(self._config.input)
+        pending = self._pending()
+        first = next(pending, None)
+        if first is not None:  # else no engine is loaded for nothing
+            self._read(itertools.chain((first,), pending))
+        self._tally.report("done")
+        return self._report()
+
+    def document_opened(self, document: Document) -> None:
+        """Its pages will follow."""
+        self._ledger.open_document(document, datetime.now(UTC))
+        self._tally.opened(document.num_pages)
+
+    def document_failed(self, ref: DocumentRef, error: DocumentError, started_at: datetime) -> None:
+        """It could not be opened."""
+        self._tally.opened(1)
+        self._ledger.fail_document(ref, error, started_at)
+
+    def page_failed(self, task: PageTask, error: PageError) -> None:
+        """It could not be rendered."""
+        self._ledger.add_page(self._judge.give_up(task, error))
+
+    def page_done(self, record: PageRecord) -> None:
+        """A page has its terminal row."""
+        self._stats.page_done(record)
+        self._tally.page_done(record)
+
+    def document_done(self, record: DocumentRecord) -> None:
+        """A document has its terminal row."""
+        self._stats.document_done(record)
+        self._tally.documents_done += 1
+
+    def _pending(self) -> Iterator[DocumentRef]:
+        """Yield the documents that no committed row of this fingerprint covers."""
+        done = _done(self._storage, self._identity)
+        taken = 0
+        for ref in list_documents(self._config.input):
+            if (ref.uri, ref.size_bytes, ref.modified_at) in done:
+                self._tally.documents_skipped += 1
+            elif self._config.limit is None or taken < self._config.limit:
+                taken += 1
+                yield ref
+
+    def _read(self, refs: Iterator[DocumentRef]) -> None:
+        workers = self._config.render.workers or default_render_workers()
+        try:
+            with (
+                closing(Renderer(self._config.render, num_workers=workers)) as renderer,
+                closing(PageFeed(refs, renderer, self, self._first_try)) as feed,
+            ):
+                self._drive(feed)
+        finally:
+            self._ledger.finish()
+            self._put_stats()
+
+    def _drive(self, feed: PageFeed) -> None:
+        """Take generations until nothing is left; replace an engine that dies."""
+        for deaths in itertools.count(1):
+            self._tally.report("loading the engine")
+            try:
+                with closing(self._choice.open()) as engine:
+                    feed.ahead = self._config.render.ahead_pages or int(AHEAD_FACTOR * engine.capacity) + 1
+                    for generation in engine.generate(feed):
+                        self._settle(feed, generation)
+                        self._observe(engine, feed)
+                    return
+            except EngineStartError:
+                raise
+            except EngineError as error:
+                if deaths > self._config.tries.engine_rebuilds:
+                    raise
+                log.warning("engine died (%s); starting it again", error)
+                self._send_again(feed, error)
+
+    def _settle(self, feed: PageFeed, generation: Generation) -> None:
+        task = feed.resolve(generation.request_id)
+        decision = self._judge.decide(task, generation)
+        if isinstance(decision, PageRecord):
+            self._ledger.add_page(decision)
+        else:
+            self._tally.pages_retried += 1
+            feed.retry(task, decision)
+
+    def _send_again(self, feed: PageFeed, error: EngineError) -> None:
+        for task in feed.take_back():
+            task.engine_deaths += 1
+            if task.engine_deaths > MAX_ENGINE_DEATHS:
+                killer = PageError(ErrorType.ENGINE_CRASH, f"The engine died each time it held this page: {error}")
+                self._ledger.add_page(self._judge.give_up(task, killer))
+            else:
+                feed.retry(task, task.settings)
+
+    def _observe(self, engine: Engine, feed: PageFeed) -> None:
+        self._stats.in_flight(feed.num_in_flight)
+        if self._tally.report("reading"):
+            self._stats.sample(engine.metrics())
+
+    def _open_shard(self) -> RowWriter:
+        return _CommittedShard(ShardWriter(self._storage, self._extraction.model, self._identity), self._put_stats)
+
+    def _put_stats(self) -> None:
+        self._stats.put(self._storage)
+
+    def _report(self) -> RunReport:
+        tally = self._tally
+        return RunReport(
+            identity=self._identity,
+            output=self._config.output,
+            documents=tally.documents_done,
+            documents_skipped=tally.documents_skipped,
+            pages_found=tally.pages_found,
+            pages_ok=tally.pages_ok,
+            pages_failed=tally.pages_failed,
+            elapsed_s=tally.elapsed_s,
+            hours=tuple(self._stats.hours()),
+            total=self._stats.total(),
+        )
+
+
+class _CommittedShard:
+    """A shard writer that has the statistics written with every commit, so that a crash loses neither alone."""
+
+    def __init__(self, writer: ShardWriter, put_stats: Callable[[], None]) -> None:
+        self.add_page = writer.add_page
+        self.add_document = writer.add_document
+        self.discard = writer.discard
+        self._writer = writer
+        self._put_stats = put_stats
+
+    def commit(self, shard_id: str) -> None:
+        self._writer.commit(shard_id)
+        self._put_stats()
+
+
+def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
+    return EngineTask(
+        name=extraction.name,
+        prompt=extraction.prompt,
+        json_schema=extraction.json_schema,
+        schema_path=str(extraction.folder / "schema.py"),
+        plain_text=extraction.plain_text_field is not None,
+        date_order=config.date_order,
+    )
+
+
+def _identity(config: RunConfig, extraction: Extraction, choice: EngineChoice, max_pixels: int) -> RunIdentity:
+    info = choice.info
+    outcome = {
+        "prompt": extraction.prompt_sha256,
+        "schema": extraction.schema_sha256,
+        "engine": asdict(info),
+        "max_pixels": max_pixels,
+        "text_layer": config.ocr.text_layer,
+        "date_order": config.date_order,
+        "tries": config.tries.model_dump(include={"max_tries", "max_tokens"}),
+    }
+    return RunIdentity(
+        run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        extraction=extraction.name,
+        prompt_sha256=extraction.prompt_sha256,
+        schema_sha256=extraction.schema_sha256,
+        fingerprint=hashlib.sha256(json.dumps(outcome, sort_keys=True).encode()).hexdigest()[:16],
+        engine=info.engine,
+        model=info.model,
+        revision=info.revision,
+        engine_version=info.version,
+        quantisation=info.quantisation,
+        kv_cache_dtype=info.kv_cache_dtype,
+        pagemill_version=__version__,
+    )
+
+
+def _done(storage: Storage, identity: RunIdentity) -> set[tuple[str, int, datetime | None]]:
+    """Return the documents that need not be read again: unchanged since a committed row of this fingerprint."""
+    return {
+        (row.uri, row.size_bytes, row.modified_at)
+        for row in committed_documents(storage, identity.extraction)
+        if row.fingerprint == identity.fingerprint
+    }
+
+
+def default_render_workers() -> int:
+    """Rendering takes a tenth of an OCR page and a fifth of a GPU page; half the cores keep up with either."""
+    return max(1, (os.cpu_count() or 2) // 2)

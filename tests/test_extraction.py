@@ -1,0 +1,132 @@
+"""Extraction folders: loading, schemas for constrained output, validation, salvage and merging."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ConfigError, GenerationInvalid
+from pipeline.extraction import Extraction, list_extractions, load_extraction
+from pipeline.values import DateOrder
+
+SCHEMA = """
+from typing import Annotated
+from pydantic import BaseModel, Field
+from pipeline.schema import Amount, Date, Printed, Merge
+
+class Parcel(BaseModel):
+    title: str | None = None
+    default: str | None = None
+    weight: Annotated[Amount | None, Printed("Weight")] = Field(None, description="kg")
+
+class DeliveryNote(BaseModel):
+    number: str
+    day: Annotated[Date | None, Printed("Date")] = None
+    total: Annotated[Amount | None, Printed("Total")] = None
+    carrier: Annotated[str | None, Printed("Carrier", merge=Merge.LAST)] = None
+    parcels: list[Parcel] = []
+"""
+
+
+def write_extraction(folder: Path, schema: str = SCHEMA, prompt: str = "Read the delivery note.") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "schema.py").write_text(schema)
+    (folder / "prompt.md").write_text(prompt)
+    return folder
+
+
+@pytest.fixture
+def note(tmp_path: Path) -> Extraction:
+    return load_extraction(str(write_extraction(tmp_path / "delivery_note")))
+
+
+def test_a_folder_of_the_users_own_is_found_by_path_and_by_name(tmp_path: Path) -> None:
+    """A new extraction needs no change to Pagemill."""
+    folder = write_extraction(tmp_path / "mine" / "delivery_note")
+    assert load_extraction(str(folder)).name == "delivery_note"
+    assert load_extraction("delivery_note", [tmp_path / "mine"]).model.__name__ == "DeliveryNote"
+    assert "delivery_note" in [found.name for found in list_extractions([tmp_path / "mine"])]
+
+
+def test_shipped_extractions_load() -> None:
+    """Every folder of prompts/ is usable as it is."""
+    shipped = {found.name: found for found in list_extractions()}
+    assert shipped.keys() >= {"invoice", "receipt", "transcript"}
+    assert all(len(found.prompt) > 200 and found.json_schema["properties"] for found in shipped.values())
+
+
+@pytest.mark.parametrize(
+    ("schema", "complaint"),
+    [
+        ("import nonsense_module", "nonsense_module"),
+        ("x = 1", "exactly one record model"),
+        ("from pydantic import BaseModel\nclass A(BaseModel): pass\nclass B(BaseModel): pass", "found: A, B"),
+    ],
+)
+def test_an_unusable_schema_says_what_is_wrong(tmp_path: Path, schema: str, complaint: str) -> None:
+    """The author of a schema sees the cause, not a traceback from inside."""
+    folder = write_extraction(tmp_path / "broken", schema)
+    with pytest.raises(ConfigError, match=complaint):
+        load_extraction(str(folder))
+
+
+def test_an_unknown_extraction_names_the_known_ones() -> None:
+    """A typing error is cured without looking anything up."""
+    with pytest.raises(ConfigError, match="invoice, receipt, transcript"):
+        load_extraction("invoyce")
+
+
+def test_the_json_schema_closes_objects_and_bounds_arrays_and_keeps_user_names(note: Extraction) -> None:
+    """Open objects and arrays let a model run on; a field may be called title or default."""
+    parcel = note.json_schema["$defs"]["Parcel"]
+    assert list(parcel["properties"]) == ["title", "default", "weight"] == parcel["required"]
+    assert parcel["additionalProperties"] is False
+    assert note.json_schema["properties"]["parcels"]["maxItems"] > 0
+
+
+def test_printed_values_become_typed_ones(note: Extraction) -> None:
+    """Models copy what they see; records hold numbers and days."""
+    record = note.validate('```json\n{"number": "7", "day": "12/03/2018", "total": "1.234,50 €"}\n```')
+    assert (record["day"], record["total"]) == (dt.date(2018, 3, 12), Decimal("1234.50"))
+    swapped = note.validate('{"number": "7", "day": "12/03/2018"}', DateOrder.MONTH_FIRST)
+    assert swapped["day"] == dt.date(2018, 12, 3)
+
+
+def test_an_invalid_output_names_the_field_at_fault(note: Extraction) -> None:
+    """The message ends up in error_message, where a person looks for the cause."""
+    with pytest.raises(GenerationInvalid, match="total.*many"):
+        note.validate('{"number": "7", "total": "many"}')
+    with pytest.raises(GenerationInvalid, match="not JSON"):
+        note.validate("I cannot read this page.")
+
+
+def test_a_cut_off_output_keeps_the_fields_it_has(note: Extraction) -> None:
+    """A page that never validates still yields what it did print, without what is wrong."""
+    cut = '{"total": "12.00", "day": "yesterday", "parcels": [{"weight": "1"}, {"weight": "heavy"}, {"weight": "3"}, {"we'
+    record = note.salvage(cut)
+    assert record is not None
+    assert (record["total"], record["day"], record["number"]) == (Decimal("12.00"), None, None)
+    assert [parcel["weight"] for parcel in record["parcels"]] == [Decimal(1), Decimal(3), None]
+    assert note.salvage("nothing to see") is None
+
+
+def test_pages_merge_by_the_rule_of_each_field(note: Extraction) -> None:
+    """Names stand on the first page, totals on the last, items on all of them."""
+    pages = [
+        {"number": "7", "total": Decimal(1), "carrier": "A", "parcels": [{"title": "x"}]},
+        {"number": "8", "total": None, "carrier": "B", "parcels": []},
+        {"number": None, "total": Decimal(3), "carrier": None, "parcels": [{"title": "y"}]},
+    ]
+    merged = note.merge(pages)
+    assert (merged["number"], merged["total"], merged["carrier"]) == ("7", Decimal(3), "B")
+    assert [parcel["title"] for parcel in merged["parcels"]] == ["x", "y"]
+
+
+def test_transcripts_are_plain_text_joined_by_page() -> None:
+    """A page of text needs no JSON around it."""
+    transcript = load_extraction("transcript")
+    assert transcript.validate(" Dear Sir \n") == {"text": "Dear Sir"}
+    assert transcript.merge([{"text": "one"}, {"text": "two"}]) == {"text": "one\ftwo"}

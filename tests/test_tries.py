@@ -1,0 +1,60 @@
+"""The ladder: what changes from one try to the next."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.config import TriesConfig
+from pipeline.data import Attempt, FinishReason, TrySettings
+from pipeline.errors import ErrorType, PageError
+from pipeline.tries import Ladder
+
+LADDER = Ladder(TriesConfig(max_tries=4, max_tokens=100), max_pixels=1_000_000, deterministic=False)
+
+
+def failed(settings: TrySettings, error_type: ErrorType) -> Attempt:
+    return Attempt(settings, FinishReason.STOP, "", PageError(error_type, "no"))
+
+
+def climb(ladder: Ladder, error_type: ErrorType) -> list[TrySettings]:
+    """Return the settings of all tries when each fails the same way."""
+    tries = [ladder.first()]
+    while following := ladder.next(failed(tries[-1], error_type)):
+        tries.append(following)
+    return tries
+
+
+def test_a_cut_off_output_gets_more_tokens() -> None:
+    """The page is long, so nothing but the limit should change."""
+    tries = climb(LADDER, ErrorType.OUTPUT_CUT_OFF)
+    assert [settings.max_tokens for settings in tries] == [100, 200, 400, 800]
+    assert {settings.temperature for settings in tries} == {0.0}
+
+
+def test_an_invalid_output_gets_warmer_then_larger_and_unconstrained() -> None:
+    """Each try must ask something new; a greedy sampler repeats its fault."""
+    tries = climb(LADDER, ErrorType.OUTPUT_INVALID)
+    assert [settings.temperature for settings in tries] == sorted({settings.temperature for settings in tries})
+    assert [settings.constrained for settings in tries] == [True, True, False, False]
+    assert tries[2].render.max_pixels > tries[1].render.max_pixels == tries[0].render.max_pixels
+
+
+def test_a_page_the_engine_cannot_take_is_sent_smaller() -> None:
+    """More pixels would be refused again."""
+    first, second, *_ = climb(LADDER, ErrorType.INPUT_REJECTED)
+    assert second.render.max_pixels < first.render.max_pixels
+
+
+def test_a_page_that_lies_on_its_side_is_turned() -> None:
+    """Where somebody knows which way is up, that is the cure to try first."""
+    following = LADDER.next(failed(LADDER.first(), ErrorType.OUTPUT_INVALID), upright_deg=270)
+    assert following is not None
+    assert (following.render.rotation_deg, following.temperature) == (270, 0.0)
+
+
+@pytest.mark.parametrize("error_type", list(ErrorType))
+def test_tries_end_and_a_deterministic_engine_is_never_asked_the_same_twice(error_type: ErrorType) -> None:
+    """A page cannot go round for ever, and asking again what cannot change costs minutes of CPU."""
+    assert len(climb(LADDER, error_type)) <= LADDER.config.max_tries
+    asked = climb(Ladder(LADDER.config, LADDER.max_pixels, deterministic=True), error_type)
+    assert len({settings.render for settings in asked}) == len(asked)
