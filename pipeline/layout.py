@@ -1,8 +1,8 @@
 """Where things stand in an output folder or bucket; docs/output.md is its public description.
 
-    <extraction>/pages/part-<shard id>.parquet
-    <extraction>/documents/part-<shard id>.parquet   the commit marker of the two
-    <extraction>/stats/<run id>.parquet
+<extraction>/pages/part-<shard id>.parquet
+<extraction>/documents/part-<shard id>.parquet   the commit marker of the two
+<extraction>/stats/<run id>.parquet
 """
 
 from __future__ import annotations

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 import pyarrow.parquet as pq
 
 from pipeline.layout import is_part, table_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
 _COLUMNS = ("source_uri", "source_size_bytes", "source_modified_at", "sha256", "fingerprint", "finished_at")
 

@@ -5,7 +5,6 @@ docs/output.md says what the columns mean; a test holds it against the schemas m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.data import Attempt, DocumentRecord, PageRecord, RunIdentity
 from pipeline.layout import FORMAT_VERSION
 from pipeline.sink.columns import to_column
 from pipeline.sink.types import arrow_type
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from pydantic import BaseModel
 
+    from pipeline.data import Attempt, DocumentRecord, PageRecord, RunIdentity
     from pipeline.errors import PageError
 
 _TEXT, _INT, _LONG, _REAL, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
@@ -172,7 +173,7 @@ class RowTable:
         """Return the documents table for records of `model`."""
         return cls(_document_columns(arrow_type(model)), identity, _metadata(model, identity, "documents"))
 
-    def batch(self, rows: Sequence[PageRecord] | Sequence[DocumentRecord]) -> pa.RecordBatch:
+    def batch(self, rows: Sequence[PageRecord | DocumentRecord]) -> pa.RecordBatch:
         """Return one row per record, in their order."""
         return pa.record_batch([self._array(column, rows) for column in self._columns], schema=self.schema)
 

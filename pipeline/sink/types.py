@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from enum import Enum
 from typing import Any, get_args, get_origin
@@ -21,7 +22,7 @@ DECIMAL_DIGITS = 38
 DEFAULT_DECIMAL_PLACES = 9
 """Of a Decimal field that states no limit."""
 
-SUPPORTED = "str, int, float, bool, date, time, datetime, Decimal, Enum, Literal, list, dict, nested models and Optional"
+SUPPORTED = "str, int, float, bool, date, time, datetime, Decimal, Enum, Literal, list, dict, nested models, Optional"
 
 _SCALARS: dict[Any, pa.DataType] = {
     str: pa.string(),
@@ -68,22 +69,32 @@ def _struct(model: type[BaseModel], where: str, parents: tuple[type[BaseModel], 
 def _of(annotation: Any, limits: dict[str, int], where: str, parents: tuple[type[BaseModel], ...]) -> pa.DataType:
     """Return the type of `annotation`; `limits` are the decimal limits that stand around it."""
     annotation, limits = _unwrapped(annotation, limits)
-    if annotation is Decimal:
-        return _decimal(limits)
-    if (isinstance(annotation, type) or annotation is Any) and annotation in _SCALARS:
-        return _SCALARS[annotation]
+    if annotation is Any or isinstance(annotation, type):
+        return _of_class(annotation, limits, where, parents)
     origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is typing.Literal or _is_subclass(annotation, Enum):
-        return _choice(arguments if origin else [member.value for member in annotation], where)
-    if origin in (typing.Union, types.UnionType):
-        return _one_of([a for a in arguments if a is not type(None)], limits, where, parents)
-    if _is_subclass(annotation, BaseModel):
-        return _model(annotation, where, parents)
+    if origin is typing.Literal:
+        return _choice(arguments, where)
+    if origin in {typing.Union, types.UnionType}:
+        return _one_of(
+            [_of(a, limits, where, parents) for a in arguments if a is not types.NoneType], annotation, where
+        )
     if _is_subclass(origin, Mapping):
         return _mapping(arguments, where, parents)
-    if _is_subclass(origin, (Sequence, Set)) and len({a for a in arguments if a is not Ellipsis}) == 1:
+    if _is_subclass(origin, (Sequence, AbstractSet)) and len({a for a in arguments if a is not Ellipsis}) == 1:
         return pa.list_(_of(arguments[0], {}, f"{where}[]", parents))
     raise _unsupported(annotation, where)
+
+
+def _of_class(kind: Any, limits: dict[str, int], where: str, parents: tuple[type[BaseModel], ...]) -> pa.DataType:
+    if kind is Decimal:
+        return _decimal(limits)
+    if kind in _SCALARS:
+        return _SCALARS[kind]
+    if _is_subclass(kind, Enum):
+        return _choice([member.value for member in kind], where)
+    if _is_subclass(kind, BaseModel):
+        return _model(kind, where, parents)
+    raise _unsupported(kind, where)
 
 
 def _unwrapped(annotation: Any, limits: dict[str, int]) -> tuple[Any, dict[str, int]]:
@@ -93,7 +104,7 @@ def _unwrapped(annotation: Any, limits: dict[str, int]) -> tuple[Any, dict[str, 
         if get_origin(annotation) is typing.Annotated:
             limits = {**limits, **_limits(annotation.__metadata__)}
             annotation = annotation.__origin__
-        elif isinstance(annotation, getattr(typing, "TypeAliasType", ())):
+        elif hasattr(annotation, "__value__"):
             annotation = annotation.__value__
         elif hasattr(annotation, "__supertype__"):
             annotation = annotation.__supertype__
@@ -137,13 +148,13 @@ def _choice(values: Iterable[Any], where: str) -> pa.DataType:
     raise ConfigError(f"{where}: the choices must all be strings or all integers to become a column.")
 
 
-def _one_of(options: list[Any], limits: dict[str, int], where: str, parents: tuple[type[BaseModel], ...]) -> pa.DataType:
-    found = [_of(option, limits, where, parents) for option in options]
+def _one_of(found: list[pa.DataType], annotation: Any, where: str) -> pa.DataType:
+    """Return the one type that the options of a union have in common."""
     if all(kind == found[0] for kind in found):
         return found[0]
     if set(found) == {pa.int64(), pa.float64()}:
         return pa.float64()
-    raise _unsupported(" | ".join(str(getattr(o, "__name__", o)) for o in options), where)
+    raise _unsupported(annotation, where)
 
 
 def _model(model: type[BaseModel], where: str, parents: tuple[type[BaseModel], ...]) -> pa.DataType:
@@ -167,5 +178,5 @@ def _is_subclass(candidate: Any, of: type | tuple[type, ...]) -> bool:
 
 
 def _unsupported(annotation: Any, where: str) -> ConfigError:
-    name = getattr(annotation, "__name__", annotation)
+    name = annotation.__name__ if isinstance(annotation, type) else annotation
     return ConfigError(f"{where}: {name} cannot become a Parquet column. Supported are {SUPPORTED}.")

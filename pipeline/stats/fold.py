@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from pipeline.config import CostConfig
 from pipeline.data import DocumentRecord, EngineMetrics, PageRecord, RunIdentity, Status
 from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
 from pipeline.stats.hours import HourRow, run_cost, total
 from pipeline.stats.latency import LatencyHistogram
 from pipeline.stats.table import Puts, write_stats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pipeline.config import CostConfig
 
 _HOUR_S = 3600
 

@@ -8,9 +8,11 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
 _JOULES_PER_WH = 3600.0
@@ -34,9 +36,9 @@ class GpuSample:
 
 
 class GpuSampler:
-    """Calls `read` every `interval_s` seconds in a daemon thread, until `close`."""
+    """Calls `read` every `interval_s` seconds in a daemon thread, until it returns None or `close`."""
 
-    def __init__(self, name: str, read: Callable[[], GpuSample], *, interval_s: float = 2.0) -> None:
+    def __init__(self, name: str, read: Callable[[], GpuSample | None], *, interval_s: float = 2.0) -> None:
         self.name = name
         self._read = read
         self._interval_s = interval_s
@@ -56,13 +58,8 @@ class GpuSampler:
         self._thread.join()
 
     def _sample(self) -> None:
-        while True:
-            try:
-                self._samples.append(self._read())
-            except Exception:
-                # Figures about the GPU are not worth a run.
-                _log.warning("GPU figures end here: reading them failed", exc_info=True)
-                return
+        while (sample := self._read()) is not None:
+            self._samples.append(sample)
             if self._stop.wait(self._interval_s):
                 return
 
@@ -106,7 +103,15 @@ class _NvmlReader:
         self._last_at = time.time()
         self._last_joules = self._joules()
 
-    def read(self) -> GpuSample:
+    def read(self) -> GpuSample | None:
+        """Return a sample; None when a card went away: figures about it are not worth a run."""
+        try:
+            return self._sample()
+        except self._nvml.NVMLError:
+            _log.warning("GPU figures end here: NVML failed", exc_info=True)
+            return None
+
+    def _sample(self) -> GpuSample:
         nvml, now = self._nvml, time.time()
         memory = [nvml.nvmlDeviceGetMemoryInfo(device) for device in self._devices]
         busy = [nvml.nvmlDeviceGetUtilizationRates(device).gpu / 100 for device in self._devices]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.stats.latency import merged, percentile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
 _HOUR_S = 3600
 
@@ -147,7 +149,7 @@ def _of_known(fold: Callable[[list[Any]], Any], hours: Sequence[HourRow], name: 
     return fold(known) if known else None
 
 
-def _mean(hours: Sequence[HourRow], name: str) -> float | None:
+def _mean(hours: Sequence[HourRow], name: str) -> Any:
     known = [(getattr(row, name), row.wall_s) for row in hours if getattr(row, name) is not None]
     weight = sum(seconds for _, seconds in known)
     return sum(value * seconds for value, seconds in known) / weight if weight else None

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.data import RunIdentity
 from pipeline.layout import FORMAT_VERSION, stats_key
 from pipeline.stats.hours import HourRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pipeline.data import RunIdentity
 
 _TEXT, _LONG, _REAL, _MONEY = pa.string(), pa.int64(), pa.float64(), pa.decimal128(18, 6)
 _IDENTITY = ("run_id", "extraction", "engine", "model", "revision", "fingerprint", "pagemill_version")
