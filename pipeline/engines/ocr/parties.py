@@ -26,6 +26,7 @@ from pipeline.engines.ocr.party_lines import (
     is_city,
     is_place,
     is_salutation,
+    is_street_or_city,
     line_kind,
     name_without_number,
     party_heading,
@@ -33,8 +34,8 @@ from pipeline.engines.ocr.party_lines import (
 from pipeline.engines.ocr.specs import FieldSpec
 from pipeline.schema import Role
 
-STACK_GAP = 1.2
-"""Vertical gap, in line heights, that ends a stack of lines; a blank line is 1.0 to 1.5."""
+STACK_GAP = 0.8
+"""Vertical gap, in line heights, that ends a stack of lines unless all its gaps are as wide."""
 
 NAME_REACH = 6
 """Lines above an address among which its name is looked for: name, trade name, two numbers, a slogan."""
@@ -94,9 +95,21 @@ def collect(page: PageLayout, issuer_labels: tuple[str, ...], recipient_labels: 
         if party is not None:
             parties.append(party)
             taken.update(used)
+    above: list[_Line] = []
     for stack in stacks([run for run in page.runs if run not in taken], page.line_height_px):
-        parties.extend(_stacked_parties([_line(run.text, run.box) for run in stack]))
+        lines = [_line(run.text, run.box) for run in stack]
+        parties.extend(_stacked_parties(lines, _lines_above(above, lines[0], page.line_height_px)))
+        above = [*above, *lines]
     return parties
+
+
+def _lines_above(others: Sequence[_Line], first: _Line, unit: float) -> list[_Line]:
+    """The lines of other stacks that a stack's name may stand in: above it in its column, not far."""
+    return [
+        line
+        for line in others
+        if 0 < first.box.y0 - line.box.y1 + unit < (NAME_REACH + 1) * unit and column_overlap(line.box, first.box) > 0
+    ]
 
 
 def choose(parties: Sequence[Party], page: PageLayout) -> tuple[Party | None, Party | None]:
@@ -138,7 +151,7 @@ def _issuer_score(party: Party, page: PageLayout) -> float:
 
 def _recipient_score(party: Party, page: PageLayout) -> float:
     """How much speaks for a party as the recipient; negative when it cannot be."""
-    if party.heading in (Heading.ISSUER, Heading.OTHER) or not party.name or _owns_domain(party.name, page):
+    if party.heading in (Heading.ISSUER, Heading.OTHER) or not party.name:
         return -1.0
     if party.heading is Heading.RECIPIENT:
         return 8.0 + (1 - party.box.y0 / page.height_px)
@@ -161,7 +174,7 @@ def stacks(runs: Sequence[Run], line_height_px: float) -> list[list[Run]]:
     """Runs grouped into stacks: each below the one before, in its column, with no wide gap between."""
     found: list[list[Run]] = []
     for run in runs:
-        above = [stack for stack in found if _stands_below(run, stack[-1], line_height_px)]
+        above = [stack for stack in found if _stands_below(run, stack, line_height_px)]
         if above:
             min(above, key=lambda stack: abs(stack[-1].box.x0 - run.box.x0)).append(run)
         else:
@@ -169,15 +182,16 @@ def stacks(runs: Sequence[Run], line_height_px: float) -> list[list[Run]]:
     return found
 
 
-def _stands_below(run: Run, last: Run, line_height_px: float) -> bool:
-    gap = run.box.y0 - last.box.y1
-    apart = min(
-        abs(run.box.x0 - last.box.x0), abs(run.box.x1 - last.box.x1), abs(run.center_x - last.center_x)
-    )
+def _stands_below(run: Run, stack: Sequence[Run], line_height_px: float) -> bool:
+    last = stack[-1]
+    usual = last.box.y0 - stack[-2].box.y1 if len(stack) > 1 else 0.0
+    widest = max(STACK_GAP * max(line_height_px, last.height_px), min(usual, 2 * line_height_px) + 0.2 * line_height_px)
+    a, b = run.box, last.box
+    apart = min(abs(a.x0 - b.x0), abs(a.x1 - b.x1), abs(run.center_x - last.center_x))
     return (
         run.row > last.row
-        and gap <= STACK_GAP * max(line_height_px, last.height_px)
-        and column_overlap(run.box, last.box) > 0
+        and a.y0 - b.y1 <= widest
+        and column_overlap(a, b) > 0
         and apart <= 3 * line_height_px
     )
 
@@ -185,7 +199,7 @@ def _stands_below(run: Run, last: Run, line_height_px: float) -> bool:
 def _line(text: str, box: Box, kind: LineKind | None = None) -> _Line:
     bare = re.sub(r"(?i)^\s*(?:att(?:n|ention)?|c/o|z\.?\s?hd)\b\.?\s*:\s*", "", text).strip()
     if kind is None:
-        kind = LineKind.OTHER if re.fullmatch(r"\(.*\)?", bare) else line_kind(bare)
+        kind = LineKind.OTHER if re.fullmatch(r"\([^()]*\)?", bare) else line_kind(bare)
     return _Line(bare, box, kind)
 
 
@@ -217,20 +231,19 @@ def _continues_address(before: Sequence[_Line], kinds: Sequence[LineKind], line:
     return not last or is_place(line.text) or previous.endswith(",") or not has_city
 
 
-def _stacked_parties(lines: Sequence[_Line]) -> Iterator[Party]:
+def _stacked_parties(lines: Sequence[_Line], higher: Sequence[_Line]) -> Iterator[Party]:
     """The parties of one stack: each group of address lines with the best name above it."""
-    for line in lines:
-        yield from _letterhead_line(line)
+    letterheads = [party for line in lines for party in _letterhead_line(line)]
+    yield from letterheads
     lines = _with_context(lines)
     end_of_last = 0
     for start, end in _address_groups(lines):
-        above = [line for line in lines[max(end_of_last, start - NAME_REACH) : start]]
+        above = lines[max(end_of_last, start - NAME_REACH) : start] or [*higher]
         title = max((i for i, line in enumerate(above) if line.kind is LineKind.TITLE and i), default=-1)
-        names = [line for line in above[title + 1 :]]
         end_of_last = end
-        yield _party(names, lines[start:end], lines[end : end + 4])
-    if end_of_last == 0 and any(has_legal_form(line.text) for line in lines[:NAME_REACH]):
-        yield _party(lines[:NAME_REACH], [], [])
+        yield _party(above[title + 1 :], lines[start:end], lines[end : end + 4])
+    if not letterheads and end_of_last == 0 and len(lines) <= 3 and has_legal_form(lines[-1].text):
+        yield Party(_first_name(lines), "", union([line.box for line in lines]))
 
 
 def _address_groups(lines: Sequence[_Line]) -> list[tuple[int, int]]:
@@ -242,9 +255,7 @@ def _address_groups(lines: Sequence[_Line]) -> list[tuple[int, int]]:
             groups[-1] = (groups[-1][0], i + 1)
         else:
             groups.append((i, i + 1))
-    return [
-        (a, b) for a, b in groups if b - a > 1 or is_city(lines[a].text) or lines[a].text.count(",") > 1
-    ]
+    return [(a, b) for a, b in groups if any(is_street_or_city(line.text) for line in lines[a:b])]
 
 
 def _letterhead_line(line: _Line) -> Iterator[Party]:
@@ -259,51 +270,68 @@ def _letterhead_line(line: _Line) -> Iterator[Party]:
 
 
 def _party(above: Sequence[_Line], address: Sequence[_Line], below: Sequence[_Line]) -> Party:
-    names = [line for line in above if line.kind in (LineKind.NAME, LineKind.WEAK_ADDRESS) and line.text]
-    addressed = any(is_salutation(line.text) for line in names)
-    name = _best_name(above, names)
+    names = _names(above)
+    best = max(enumerate(names), key=lambda pair: _name_score(pair[1], names, pair[0]), default=(0, None))[1]
     numbers = 0
     for line in [*above, *below]:
         numbers += line.kind in (LineKind.NUMBER, LineKind.CONTACT) or has_registration(line.text)
     box = union([line.box for line in [*above, *address]])
-    return Party(name, " ".join(line.text for line in address), box, numbers=numbers, addressed=addressed)
+    return Party(
+        name_without_number(best.text) if best else "",
+        " ".join(line.text for line in address),
+        box,
+        numbers=numbers,
+        addressed=any(_speaks_to(line.text) for line in names),
+    )
 
 
-def _best_name(above: Sequence[_Line], names: list[_Line]) -> str:
-    """The company or person among the lines above an address, continuation lines joined."""
-    if not names:
-        return ""
-    starts = [line for line in names if not continues_name(line.text)] or names
-    best = max(starts, key=lambda line: _name_score(line, names, starts.index(line)))
-    return name_without_number(_joined(best, above))
+def _names(lines: Sequence[_Line]) -> list[_Line]:
+    """The names among lines, those printed over several lines joined."""
+    names: list[_Line] = []
+    open_name = False
+    for line in lines:
+        if line.kind in (LineKind.NAME, LineKind.WEAK_ADDRESS) or (open_name and _is_open(names[-1].text)):
+            if open_name and (_is_open(names[-1].text) or continues_name(line.text)):
+                names[-1] = replace(names[-1], text=f"{names[-1].text} {line.text}")
+            else:
+                names.append(line)
+            open_name = True
+        else:
+            open_name = False
+    return names
 
 
-def _name_score(line: _Line, names: Sequence[_Line], position: int) -> float:
-    at = names.index(line)
-    following = names[at + 1].text if at + 1 < len(names) else ""
-    legal = has_legal_form(line.text) or (continues_name(following) and has_legal_form(following))
+def _speaks_to(name: str) -> bool:
+    """Whether a name is a person's with the form of address before it; "Mr. Baker Ltd" is a company."""
+    return is_salutation(name.split()[0]) and not has_legal_form(name)
+
+
+def _is_open(name: str) -> bool:
+    """Whether a name cannot end here."""
+    return name.count("(") > name.count(")") or is_salutation(name)
+
+
+def _name_score(name: _Line, names: Sequence[_Line], position: int) -> float:
     tallest = max(other.box.y1 - other.box.y0 for other in names)
     return (
-        3.0 * legal
-        + 1.0 * has_registration(line.text)
-        + 1.5 * is_business(line.text)
-        + (line.box.y1 - line.box.y0) / tallest
-        + (-1.0 if line.kind is LineKind.WEAK_ADDRESS else 0.0)
+        3.0 * has_legal_form(name.text)
+        + 1.0 * has_registration(name.text)
+        + 1.5 * is_business(name.text)
+        + (name.box.y1 - name.box.y0) / tallest
+        - 1.0 * (name.kind is LineKind.WEAK_ADDRESS)
         - 0.25 * position
     )
 
 
-def _joined(first: _Line, lines: Sequence[_Line]) -> str:
-    """The name that begins in `first` with the lines below that carry it on."""
-    text = first.text
-    for line in lines[lines.index(first) + 1 :]:
-        open_bracket = text.count("(") > text.count(")")
-        if line.kind not in (LineKind.NAME, LineKind.WEAK_ADDRESS, LineKind.OTHER):
-            break
-        if not (open_bracket or is_salutation(text) or continues_name(line.text)):
-            break
-        text = f"{text} {line.text}"
-    return text
+def _first_name(lines: Sequence[_Line]) -> str:
+    """The name at the head of a block that holds one party only: its first line, up to the legal form."""
+    names = [name for name in _names(lines) if name.kind is LineKind.NAME]
+    if not names:
+        return ""
+    first = names[0].text
+    if len(names) > 1 and has_legal_form(names[1].text) and not has_legal_form(first) and not _speaks_to(first):
+        first = f"{first} {names[1].text}"
+    return name_without_number(first)
 
 
 def _headed_party(lines: Sequence[_Line], heading: Heading) -> Party | None:
@@ -311,16 +339,11 @@ def _headed_party(lines: Sequence[_Line], heading: Heading) -> Party | None:
     lines = _with_context(lines)
     groups = _address_groups(lines)
     start, end = groups[0] if groups else (len(lines), len(lines))
-    above = lines[:start]
-    names = [line for line in above if line.kind is LineKind.NAME]
-    if not names:
+    name = _first_name(lines[:start])
+    if not name:
         return None
-    following = names[1].text if len(names) > 1 else ""
-    name = _joined(names[0], above)
-    if has_legal_form(following) and not has_legal_form(name) and not is_salutation(names[0].text):
-        name = f"{name} {following}"
     address = " ".join(line.text for line in lines[start:end])
-    return Party(name_without_number(name), address, union([line.box for line in lines[:end]]), heading)
+    return Party(name, address, union([line.box for line in lines[:end]]), heading)
 
 
 _NAME_KEYS = frozenset("name nom naam nome nombre firma company bedrijf societe raisonsociale ragionesociale razonsocial denominazione".split())
@@ -348,7 +371,9 @@ def _section(
             entries.append(entry)
             bottom = max(bottom, entry[1].box.y1)
     lines = [_line(inline, heading.box)] if inline else []
-    return lines + _keyed_lines(entries, heading, unit), [run for _, run in entries]
+    keyed = _keyed_lines(entries, unit)
+    boxes = {line.box for line in keyed}
+    return lines + keyed, [run for _, run in entries if run.box in boxes]
 
 
 def _entry(inside: Sequence[Run], heading: Run, unit: float) -> tuple[str | None, Run] | None:
@@ -360,7 +385,7 @@ def _entry(inside: Sequence[Run], heading: Run, unit: float) -> tuple[str | None
     return ("", first) if main else (None, first)
 
 
-def _keyed_lines(entries: Sequence[tuple[str | None, Run]], heading: Run, unit: float) -> list[_Line]:
+def _keyed_lines(entries: Sequence[tuple[str | None, Run]], unit: float) -> list[_Line]:
     """Lines of a section with the kind that their key tells; a value without a key shares the nearest one's."""
     columns = [run.box.x0 for key, run in entries if key]
     lines = []

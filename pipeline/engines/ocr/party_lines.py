@@ -68,8 +68,9 @@ _STREET = re.compile(
     r"|\b(?:st|dr|ln|ct|pl|sq)\b\.?(?:,|$)|\bp\.?\s?o\.? box\b"
 )
 _UNIT = re.compile(
-    r"(?i)\b(?:lot|unit|level|floor|flr|suite|blk|block|tingkat|wisma|menara|plot|building|bldg|"
-    r"industrial park|shopping (?:cent|mall))\b|\bno\s?[.:]?\s?\d+[\w-]*[ ,]"
+    r"(?i)\b(?:lot|unit|level|suite|blk|block|tingkat|plot|no)\b[\s.:]*(?:no\b[\s.:]*)?[a-z]{0,3}[\s-]?\d+[\w&-]*(?:[ ,]|$)"
+    r"|\b(?:ground|first|upper|lower|\d+(?:st|nd|rd|th)) (?:floor|flr)\b"
+    r"|\b(?:wisma|menara|building|bldg|industrial park|shopping (?:cent|mall))\b"
 )
 _CITY = re.compile(
     r"(?:^|[\s,.-])(?:[A-Z]{1,2}[- ])?\d{4,6}(?:-\d{3,4})?,?\s?\s*[^\W\d_]{2}[^\W\d_]+"  # 80333 München, DE-80333 M., 4000-123 Porto
@@ -153,6 +154,11 @@ def is_city(text: str) -> bool:
     return _CITY.search(text) is not None
 
 
+def is_street_or_city(text: str) -> bool:
+    """Whether a line alone proves that an address stands here."""
+    return _STREET.search(text) is not None or is_city(text)
+
+
 def ends_address(text: str) -> bool:
     """Whether nothing of a postal address can follow: the line ends with its country."""
     return _COUNTRIES_AT_END.search(text.strip()) is not None
@@ -178,7 +184,7 @@ def line_kind(text: str) -> LineKind:
         return LineKind.NUMBER
     if _is_title(text):
         return LineKind.TITLE
-    if letters < 3 or (digits > letters and not street_or_city):
+    if letters < 3 or (digits > letters and not street_or_city and not _UNIT.search(text)):
         return LineKind.NUMBER if digits >= 4 else LineKind.OTHER
     return _prose_kind(text, street_or_city)
 
@@ -191,9 +197,9 @@ def _prose_kind(text: str, street_or_city: int) -> LineKind:
     if key and not _UNIT.search(text) and not _STREET.search(key[1]):
         return LineKind.OTHER
     numbered = re.match(r"\W*\d+\w?\b", text) or re.search(r"\D\s?\d{1,4}\s?[a-zA-Z]?\W*$", text)
-    if not legal and (street_or_city or (_UNIT.search(text) and (numbered or "," in text or re.search(r"\d", text)))):
+    if not legal and (street_or_city or _UNIT.search(text)):
         return LineKind.ADDRESS
-    if not legal and (numbered or _UNIT.search(text) or text.rstrip().endswith(",") or label_key(text) in _PLACES):
+    if not legal and (numbered or text.rstrip().endswith(",") or label_key(text) in _PLACES):
         return LineKind.WEAK_ADDRESS
     return LineKind.NAME
 
@@ -224,7 +230,7 @@ class Heading(StrEnum):
 
 _HEADINGS: dict[Heading, tuple[str, ...]] = {
     Heading.ISSUER: (
-        "Seller", "Supplier", "Vendor", "Service provider", "Issued by", "From", "Billed by", "Sold by", "Verkäufer",
+        "Seller", "Supplier", "Vendor", "Service provider", "Issued by", "Billed by", "Verkäufer",
         "Lieferant", "Rechnungssteller", "Rechnungsersteller", "Leistungserbringer", "Vendeur", "Fournisseur", "Émetteur",
         "Prestataire", "Verkoper", "Leverancier", "Vendedor", "Proveedor", "Emisor", "Venditore", "Fornitore", "Cedente",
         "Fornecedor", "Emitente",
