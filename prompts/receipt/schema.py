@@ -1,4 +1,8 @@
-"""Receipt: what a till printed."""
+"""Receipt: what a till printed.
+
+Labels are the words under which a field is printed, in English, German, French, Dutch,
+Spanish, Italian and Portuguese; case, accents, spaces and punctuation do not matter.
+"""
 
 from typing import Annotated
 
@@ -6,23 +10,78 @@ from pydantic import BaseModel, Field
 
 from pipeline.schema import Amount, Currency, Date, Printed, Role
 
+DESCRIPTION = Printed(
+    "Description", "Item", "Article", "Product", "Artikel", "Bezeichnung", "Beschreibung", "Désignation", "Libellé",
+    "Omschrijving", "Descripción", "Artículo", "Concepto", "Descrizione", "Articolo", "Descrição", "Artigo",
+    role=Role.DESCRIPTION,
+)  # fmt: skip
+QUANTITY = Printed(
+    "Qty", "Quantity", "Menge", "Anzahl", "Qté", "Quantité", "Aantal", "Cantidad", "Cant", "Quantità", "Qtà",
+    "Quantidade", "Qtd", role=Role.QUANTITY,
+)  # fmt: skip
+UNIT_PRICE = Printed(
+    "Unit price", "Price", "U.Price", "U/P", "S/Price", "RSP", "Rate", "Einzelpreis", "Preis", "E-Preis", "Prix unitaire",
+    "Prix", "P.U.", "Prijs", "Stukprijs", "Precio", "Precio unitario", "Prezzo", "Prezzo unitario", "Preço",
+    "Preço unitário", role=Role.UNIT_PRICE,
+)  # fmt: skip
+LINE_TOTAL = Printed(
+    "Amount", "Amt", "Total", "Line total", "Betrag", "Gesamt", "Gesamtpreis", "Summe", "Montant", "Total TTC", "Bedrag",
+    "Totaal", "Importe", "Importo", "Totale", "Valor", role=Role.LINE_TOTAL,
+)  # fmt: skip
+DATE = Printed(
+    "Date", "Invoice date", "Receipt date", "Bill date", "Biz date", "Bizdate", "Transaction date", "Trans date",
+    "Date of sale", "Date/Time", "Date & time", "Paid time", "Datum", "Rechnungsdatum", "Belegdatum", "Kaufdatum",
+    "Bon vom", "Date d'achat", "Le", "Factuurdatum", "Bondatum", "Fecha", "Fecha de compra", "Data", "Data e ora",
+    "Data acquisto", "Data de compra", role=Role.DOCUMENT_DATE,
+)  # fmt: skip
+TAX = Printed(
+    "GST", "VAT", "Tax", "Sales tax", "Total GST", "Total tax", "Total VAT", "GST amount", "VAT amount", "Tax amount",
+    "GST payable", "GST included in total", "GST incl", "Incl GST", "Includes VAT", "SST", "HST", "MwSt", "USt",
+    "Mehrwertsteuer", "Umsatzsteuer", "Steuer", "incl MwSt", "enthaltene MwSt", "TVA", "Total TVA", "Dont TVA",
+    "Montant TVA", "BTW", "Totaal BTW", "BTW bedrag", "IVA", "Total IVA", "Cuota IVA", "Totale IVA", "Di cui IVA",
+    "IVA incluido", "IVA incluído", role=Role.TAX,
+)  # fmt: skip
+TOTAL = Printed(
+    "Total", "Grand total", "Final total", "Total amount", "Total amt", "Total due", "Total payable", "Total to pay",
+    "Total sales", "Total paid", "Amount due", "Amt due", "Amount payable", "Total amount payable", "Total amt payable",
+    "Balance due", "Net total", "Nett total", "Nett", "Net amount payable", "Total incl GST", "Total incl VAT",
+    "Total including tax", "Total inclusive GST", "Total inclusive of GST", "Total including GST", "Total incl of GST",
+    "Total sales inclusive GST", "Total sales inclusive of GST", "Total sales incl GST", "Total gross", "Total rounded",
+    "Rounded total", "Total amt rounded", "Total after rounding", "Total after adj", "Total RM incl of GST", "To pay",
+    "Bill total", "Sale total", "Summe", "Gesamt", "Gesamtbetrag", "Gesamtsumme", "Endbetrag", "Rechnungsbetrag",
+    "Zu zahlen", "Zahlbetrag", "Total TTC", "Montant TTC", "Total à payer", "Net à payer", "À payer", "Montant total",
+    "Total facture", "Totaal", "Totaalbedrag", "Te betalen", "Totaal incl btw", "Total a pagar", "Importe total",
+    "Total con IVA", "A pagar", "Totale", "Totale complessivo", "Importo totale", "Da pagare", "Totale euro", "Valor total",
+    "Valor a pagar", "Total com IVA", role=Role.TOTAL,
+)  # fmt: skip
+CURRENCY = Printed(
+    "Currency", "Amounts in", "Währung", "Beträge in", "Devise", "Monnaie", "Valuta", "Munt", "Moneda", "Divisa", "Moeda",
+    role=Role.CURRENCY,
+)  # fmt: skip
+
 
 class LineItem(BaseModel):
     """One article line."""
 
-    description: Annotated[str | None, Printed("Description", "Item", "Article", "Artikel", "Bezeichnung", role=Role.DESCRIPTION)] = Field(None, description="Article as printed.")
-    quantity: Annotated[Amount | None, Printed("Qty", "Quantity", "Menge", "Anzahl", role=Role.QUANTITY)] = Field(None, description="Number of units.")
-    unit_price: Annotated[Amount | None, Printed("Price", "Unit price", "U.Price", "Einzelpreis", role=Role.UNIT_PRICE)] = Field(None, description="Price of one unit.")
-    line_total: Annotated[Amount | None, Printed("Amount", "Total", "Betrag", "Gesamt", role=Role.LINE_TOTAL)] = Field(None, description="Price of the line.")
+    description: Annotated[str | None, DESCRIPTION] = Field(None, description="Name of the article as printed.")
+    quantity: Annotated[Amount | None, QUANTITY] = Field(None, description="Number of units, or weight.")
+    unit_price: Annotated[Amount | None, UNIT_PRICE] = Field(None, description="Price of one unit.")
+    line_total: Annotated[Amount | None, LINE_TOTAL] = Field(None, description="Price of the line.")
 
 
 class Receipt(BaseModel):
     """A receipt as a till prints it."""
 
-    seller: Annotated[str | None, Printed(role=Role.ISSUER_NAME)] = Field(None, description="Company name of the seller as printed, without registration number.")
-    address: Annotated[str | None, Printed(role=Role.ISSUER_ADDRESS)] = Field(None, description="Postal address of the seller, on one line.")
-    date: Annotated[Date | None, Printed("Date", "Datum", "Invoice date", role=Role.DOCUMENT_DATE)] = Field(None, description="Day of the purchase.")
-    currency: Annotated[Currency | None, Printed(role=Role.CURRENCY)] = Field(None, description="ISO 4217 code of the amounts.")
-    tax: Annotated[Amount | None, Printed("GST", "VAT", "Tax", "MwSt", "USt", "TVA", role=Role.TAX)] = Field(None, description="Tax included in the total.")
-    total: Annotated[Amount | None, Printed("Total", "Grand total", "Amount due", "Summe", "Gesamtbetrag", "Zu zahlen", role=Role.TOTAL)] = Field(None, description="Amount to pay after rounding, tax included.")
+    seller: Annotated[str | None, Printed(role=Role.ISSUER_NAME)] = Field(
+        None, description="Company name of the seller as printed, without its registration number."
+    )
+    address: Annotated[str | None, Printed(role=Role.ISSUER_ADDRESS)] = Field(
+        None, description="Postal address of the seller, on one line."
+    )
+    date: Annotated[Date | None, DATE] = Field(None, description="Day of the purchase.")
+    currency: Annotated[Currency | None, CURRENCY] = Field(
+        None, description="Currency of the amounts: code or symbol as printed."
+    )
+    tax: Annotated[Amount | None, TAX] = Field(None, description="Sum of the taxes, where it is printed.")
+    total: Annotated[Amount | None, TOTAL] = Field(None, description="Amount to pay: after rounding, tax included.")
     line_items: list[LineItem] = Field(default_factory=list, max_length=200, description="Articles in printed order.")

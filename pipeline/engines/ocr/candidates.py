@@ -1,0 +1,154 @@
+"""Labels on a page, and the values that stand where a value of theirs would.
+
+A value stands in the same run after its label, else to the right on the row, else below the
+label in its column. Each place found is a `Candidate` with a score of about 0 to 1.2; who
+picks among candidates is another module's matter.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pipeline.engines.ocr.labels import LabelIndex
+from pipeline.engines.ocr.page import PageLayout, Run, part_of
+from pipeline.values import Found
+
+T = TypeVar("T")
+
+INLINE, RIGHT, BELOW = 1.0, 0.95, 0.8
+"""How much a place speaks for a value; measured on receipts and invoices, the order is what matters."""
+
+MAX_GAP_BELOW = 2.5
+"""Line heights between a label and the first value below it, and between values of its column."""
+
+MAX_ROWS_BELOW = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A label printed on the page."""
+
+    owners: tuple[str, ...]
+    run: Run
+    start: int
+    end: int
+    """run.text[start:end] is the label."""
+    quality: float
+    """0.3 (a word in prose) to 1.2 (a long label that is the whole run)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A text in which a label's value may stand."""
+
+    text: str
+    run: Run
+    weight: float
+    steps: int
+    """How many runs away: 0 is nearest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate(Generic[T]):
+    """A value that may be the one of a label."""
+
+    value: T
+    score: float
+    run: Run
+    claim: Claim | None = None
+
+
+class Claims:
+    """All labels of an index on one page."""
+
+    def __init__(self, page: PageLayout, index: LabelIndex) -> None:
+        self.page = page
+        self._of_run: dict[tuple[int, int], list[Claim]] = {}
+        self._of_owner: dict[str, list[Claim]] = defaultdict(list)
+        for run in page.runs:
+            claims = _claims_in(run, index)
+            self._of_run[run.row, run.position] = claims
+            for claim in claims:
+                for owner in claim.owners:
+                    self._of_owner[owner].append(claim)
+
+    def of(self, owner: str) -> Sequence[Claim]:
+        """The owner's labels, top to bottom."""
+        return self._of_owner.get(owner, ())
+
+    def in_run(self, run: Run) -> Sequence[Claim]:
+        """The labels in a run, left to right."""
+        return self._of_run[run.row, run.position]
+
+    def in_row(self, row: int) -> list[Claim]:
+        """The labels on a row, left to right."""
+        return [claim for run in self.page.rows[row] for claim in self.in_run(run)]
+
+    def zones(self, claim: Claim) -> Iterator[Zone]:
+        """Where the value of a label may stand, most likely first; other labels' values are left out."""
+        later = [other for other in self.in_run(claim.run) if other.start >= claim.end]
+        inline = claim.run.text[claim.end : later[0].start if later else None]
+        if any(char.isalnum() for char in inline):
+            yield Zone(inline, claim.run, INLINE, 0)
+        if not later:
+            yield from self._right(claim)
+        yield from self._below(claim)
+
+    def _right(self, claim: Claim) -> Iterator[Zone]:
+        for steps, run in enumerate(self.page.right_of(claim.run)):
+            text = self._unclaimed_head(run)
+            if text:
+                yield Zone(text, run, RIGHT, steps)
+            if text != run.text:
+                return
+
+    def _below(self, claim: Claim) -> Iterator[Zone]:
+        box = part_of(claim.run, claim.start, claim.end)
+        for steps, run in enumerate(self.page.below(claim.run, MAX_GAP_BELOW, box)):
+            text = self._unclaimed_head(run)
+            if steps == MAX_ROWS_BELOW or not text:
+                return
+            yield Zone(text, run, BELOW, steps)
+
+    def _unclaimed_head(self, run: Run) -> str:
+        """The run's text up to its first label."""
+        claims = self.in_run(run)
+        return run.text[: claims[0].start].strip() if claims else run.text
+
+
+def _claims_in(run: Run, index: LabelIndex) -> list[Claim]:
+    matches = index.find(run.text)
+    letters = sum(char.isalpha() for char in run.text)
+    claimed = sum(char.isalpha() for m in matches for char in run.text[m.start : m.end])
+    coverage = claimed / letters if letters else 0.0
+    return [
+        Claim(m.owners, run, m.start, m.end, (0.3 + 0.7 * coverage) * (1 + min(m.length, 20) / 100) * (1 if m.exact else 0.9))
+        for m in matches
+    ]
+
+
+def labelled(claims: Claims, owner: str, read: Callable[[Zone], list[Found[T]]], per_label: int = 1) -> list[Candidate[T]]:
+    """Candidates of an owner's labels, best first.
+
+    Args:
+        read: the values in a zone, likeliest first.
+        per_label: how many values to take for each label; they come from its likeliest place that has any.
+    """
+    found = [candidate for claim in claims.of(owner) for candidate in _values(claims, claim, read, per_label)]
+    return sorted(found, key=lambda c: -c.score)
+
+
+def _values(
+    claims: Claims, claim: Claim, read: Callable[[Zone], list[Found[T]]], per_label: int
+) -> Iterator[Candidate[T]]:
+    place, taken = None, 0
+    for zone in claims.zones(claim):
+        if taken and zone.weight != place:
+            return
+        for found in read(zone):
+            if taken < per_label:
+                place, taken = zone.weight, taken + 1
+                yield Candidate(found.value, claim.quality * zone.weight * 0.97**zone.steps, zone.run, claim)

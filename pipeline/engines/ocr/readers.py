@@ -1,0 +1,74 @@
+"""Typed values in the place where a label lets expect one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.engines.ocr.labels import label_key
+from pipeline.engines.ocr.specs import FieldSpec, Kind
+from pipeline.values import DateOrder, Found, find_amounts, find_currencies, find_dates, find_ibans
+
+_NUMBER_LEAD = re.compile(
+    r"""^[\W_]*(?:\([^)]*\)[\W_]*)?              # "Invoice (380) Nr. 17"
+    (?:(?:nr|no|nos|num|number|nummer|numero|numéro|número|n|id)\b[\W_]*|n[°ºo]?[\W_]+|[№#]\s*)*""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_TOKEN = re.compile(r"[^\W_][\w./\\\-–]*(?:(?<=[-/])\s[\w./\-]+)?")
+_YES = frozenset("yes y ja j oui o si sí sì s sim true x ✓ ☑ ☒ ✔ 1".split())
+_NO = frozenset("no n nein nee non não false - ☐ 0".split())
+
+
+def read_number(text: str) -> list[Found[str]]:
+    """Document numbers: the first words with a digit that are no date."""
+    lead = _NUMBER_LEAD.match(text)
+    start = lead.end() if lead else 0
+    dates = find_dates(text)
+    found = []
+    for match in _TOKEN.finditer(text, start):
+        number = match[0].rstrip(".-/–")
+        if any(d.start < match.end() and match.start() < d.end for d in dates):
+            continue
+        if any(char.isdigit() for char in number) and len(number) > 1:
+            found.append(Found(number, match.start(), match.start() + len(number)))
+    return found
+
+
+def read_text(text: str) -> list[Found[str]]:
+    """All of it, without the punctuation that parts label and value."""
+    value = text.strip().lstrip(":;=#|>·•*-–— \t").rstrip(" |:")
+    return [Found(value, 0, len(text))] if any(char.isalnum() for char in value) else []
+
+
+def read_boolean(text: str) -> list[Found[bool]]:
+    """Yes or no in seven languages, or a ticked box."""
+    word = text.strip(" :.[]()").casefold()
+    return [Found(word in _YES, 0, len(text))] if word in _YES | _NO else []
+
+
+def read_integer(text: str) -> list[Found[int]]:
+    """Whole amounts."""
+    return [Found(int(f.value), f.start, f.end) for f in find_amounts(text) if f.value == f.value.to_integral_value()]
+
+
+def read_choice(text: str, choices: tuple[str, ...]) -> list[Found[str]]:
+    """The choice the text starts with, else one that stands in it; the longest first."""
+    key = label_key(text)
+    ranked = sorted(choices, key=lambda choice: (not key.startswith(label_key(choice)), -len(choice)))
+    return [Found(choice, 0, len(text)) for choice in ranked if label_key(choice) and label_key(choice) in key]
+
+
+def reader_of(spec: FieldSpec, order: DateOrder) -> Callable[[str], list[Found[Any]]]:
+    """How the values of a field are read from a text."""
+    readers: dict[Kind, Callable[[str], list[Found[Any]]]] = {
+        Kind.TEXT: read_text,
+        Kind.AMOUNT: find_amounts,
+        Kind.INTEGER: read_integer,
+        Kind.DATE: lambda text: find_dates(text, order),
+        Kind.CURRENCY: find_currencies,
+        Kind.IBAN: find_ibans,
+        Kind.BOOLEAN: read_boolean,
+        Kind.CHOICE: lambda text: read_choice(text, spec.choices),
+    }
+    return readers[spec.kind]

@@ -1,0 +1,195 @@
+"""Net, tax, total and amount due of a page: labels propose, arithmetic decides.
+
+Labels alone mislead: tax summaries say TOTAL too, and receipts print a total before and one
+after cash rounding. So all combinations of proposed values are scored by their labels and
+by the sums that they satisfy:
+
+    net + tax = total                       (the tax of several rates is their sum)
+    net + tax + rounding = total            (the total after rounding is the one to pay)
+    total before rounding + rounding = total
+    cash - change = total
+    total - prepaid = due
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import product
+
+from pipeline.engines.ocr.candidates import BELOW, Candidate, Claim, Claims
+from pipeline.engines.ocr.lexicon import Clue
+from pipeline.engines.ocr.page import PageLayout
+from pipeline.schema import Role
+from pipeline.values import find_amounts
+
+ROLES = (Role.NET, Role.TAX, Role.TOTAL, Role.DUE)
+
+PROPOSALS = 6
+"""Values considered for each role; the combinations grow with its third power."""
+
+LEAST_SCORE = 0.3
+"""A value whose label says less than this and that no sum confirms is left out."""
+
+NOT_RIGHTMOST, NO_DECIMALS, OTHER_DECIMALS, IN_TAX_SUMMARY = 0.6, 0.5, 0.7, 0.4
+"""What a proposal is multiplied with; the rightmost amount with two decimals is what a total looks like."""
+
+SUMMARY_ROWS = 6
+"""Rows below a tax summary's heading that belong to it."""
+
+_CENTS = re.compile(r"[.,]\s?(?:\d\d|--?)\W*$")
+
+Amounts = Sequence[Candidate[Decimal]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """Amounts that confirm others."""
+
+    roundings: frozenset[Decimal]
+    paid: frozenset[Decimal]
+    """Cash less change."""
+    prepaid: frozenset[Decimal]
+    totals: frozenset[Decimal]
+
+
+def find_totals(claims: Claims) -> dict[Role, Decimal]:
+    """The page's amounts by role; a role without a convincing value is left out."""
+    proposals = {role: _best(_proposals(claims, role), PROPOSALS) for role in ROLES}
+    proposals[Role.TAX] = [*proposals[Role.TAX], *_tax_sums(proposals[Role.TAX])]
+    evidence = _evidence(claims, proposals)
+    proposals[Role.TOTAL] = [*proposals[Role.TOTAL], *_unlabelled_totals(claims, proposals, evidence)]
+    chosen = _most_convincing(proposals, evidence)
+    due = _due(proposals[Role.DUE], chosen.get(Role.TOTAL), evidence)
+    return chosen | ({Role.DUE: due} if due is not None else {})
+
+
+def _most_convincing(proposals: Mapping[Role, Amounts], evidence: _Evidence) -> dict[Role, Decimal]:
+    roles = (Role.NET, Role.TAX, Role.TOTAL)
+    best: tuple[float, dict[Role, Decimal]] = (0.0, {})
+    for combination in product(*([None, *proposals[role]] for role in roles)):
+        values = {role: c.value for role, c in zip(roles, combination, strict=True) if c is not None}
+        sums = _sums(values, evidence)
+        labels = sum(c.score for c in combination if c is not None and (c.score >= LEAST_SCORE or sums > 0))
+        if labels + sums > best[0]:
+            best = labels + sums, values
+    return best[1]
+
+
+def _sums(values: Mapping[Role, Decimal], evidence: _Evidence) -> float:
+    """How well the values fit each other and what else is printed; contradictions count against them."""
+    net, tax, total = (values.get(role) for role in (Role.NET, Role.TAX, Role.TOTAL))
+    score = 0.0
+    if net is not None and tax is not None and total is not None:
+        gap = total - net - tax
+        if gap == 0 or gap in evidence.roundings:
+            score += 1.0 if tax else 0.4
+        else:
+            score -= 0.5
+    if tax is not None and total is not None and abs(tax) >= abs(total) > 0:
+        score -= 1.0
+    if total is not None:
+        score += 0.6 * (total in evidence.paid)
+        score += 0.6 * any(r and total - r in evidence.totals for r in evidence.roundings)
+    return score
+
+
+def _due(proposals: Amounts, total: Decimal | None, evidence: _Evidence) -> Decimal | None:
+    def score(candidate: Candidate[Decimal]) -> float:
+        paid = None if total is None else total - candidate.value
+        return candidate.score + 0.5 * (paid is not None and (paid in evidence.prepaid or paid == 0))
+
+    best = max(proposals, key=score, default=None)
+    return best.value if best and score(best) >= LEAST_SCORE else None
+
+
+def _evidence(claims: Claims, proposals: Mapping[Role, Amounts]) -> _Evidence:
+    cash, change, roundings, prepaid = (
+        {abs(c.value) if clue is not Clue.ROUNDING else c.value for c in _proposals(claims, clue)}
+        for clue in (Clue.TENDERED, Clue.CHANGE, Clue.ROUNDING, Clue.PREPAID)
+    )
+    return _Evidence(
+        roundings=frozenset(roundings),
+        paid=frozenset(a - b for a in cash for b in change if a > b) | frozenset(cash if not change else ()),
+        prepaid=frozenset(prepaid),
+        totals=frozenset(c.value for c in proposals[Role.TOTAL]),
+    )
+
+
+def _unlabelled_totals(claims: Claims, proposals: Mapping[Role, Amounts], evidence: _Evidence) -> list[Candidate[Decimal]]:
+    """Amounts tendered without change, for totals that were misread."""
+    known = {c.value for c in proposals[Role.TOTAL]}
+    tendered = [c for c in _proposals(claims, Clue.TENDERED) if c.value in evidence.paid - known]
+    return [Candidate(c.value, 0.3 * c.score, c.run, c.claim) for c in tendered]
+
+
+def _tax_sums(taxes: Amounts) -> list[Candidate[Decimal]]:
+    """The sum of the taxes of several rates, each printed on its own row."""
+    by_row = {c.run.row: c for c in sorted(taxes, key=lambda c: c.score)}
+    if len(by_row) < 2:
+        return []
+    least = min(by_row.values(), key=lambda c: c.score)
+    return [Candidate(sum((c.value for c in by_row.values()), Decimal(0)), 0.8 * least.score, least.run, least.claim)]
+
+
+def _best(candidates: Iterator[Candidate[Decimal]], count: int) -> list[Candidate[Decimal]]:
+    """The best-scored of each value, best first; of equals the lower on the page."""
+    best: dict[Decimal, Candidate[Decimal]] = {}
+    for candidate in candidates:
+        known = best.get(candidate.value)
+        if known is None or candidate.score >= known.score:
+            best[candidate.value] = candidate
+    return sorted(best.values(), key=lambda c: (-c.score, -c.run.row))[:count]
+
+
+def _proposals(claims: Claims, owner: str) -> Iterator[Candidate[Decimal]]:
+    """Amounts beside the owner's labels, else below them; none in the header of an item table."""
+    for claim in claims.of(owner):
+        context = IN_TAX_SUMMARY if owner != Role.TAX and _in_tax_summary(claims, claim) else 1.0
+        amounts = list(_beside(claims, claim)) or list(_below(claims, claim))
+        for place, (candidate, weight) in enumerate(reversed(amounts)):
+            yield Candidate(candidate.value, candidate.score * weight * context * (NOT_RIGHTMOST if place else 1), candidate.run, claim)
+
+
+def _beside(claims: Claims, claim: Claim) -> Iterator[tuple[Candidate[Decimal], float]]:
+    for zone in claims.zones(claim):
+        if zone.weight != BELOW:
+            for found in find_amounts(zone.text):
+                weight = _form_weight(zone.text[found.start : found.end])
+                yield Candidate(found.value, claim.quality * zone.weight, zone.run, claim), weight
+
+
+def _below(claims: Claims, claim: Claim) -> Iterator[tuple[Candidate[Decimal], float]]:
+    if is_item_header(claims, claim.run.row):
+        return
+    for zone in claims.zones(claim):
+        if zone.weight == BELOW:
+            amounts = find_amounts(zone.text)
+            if len(amounts) != 1:
+                return
+            weight = _form_weight(zone.text[amounts[0].start : amounts[0].end])
+            yield Candidate(amounts[0].value, claim.quality * zone.weight, zone.run, claim), weight
+
+
+def _form_weight(printed: str) -> float:
+    if _CENTS.search(printed):
+        return 1.0
+    return OTHER_DECIMALS if re.search(r"[.,]\d", printed) else NO_DECIMALS
+
+
+def _in_tax_summary(claims: Claims, claim: Claim) -> bool:
+    return any(0 < claim.run.row - other.run.row <= SUMMARY_ROWS for other in claims.of(Clue.TAX_SUMMARY))
+
+
+def is_item_header(claims: Claims, row: int) -> bool:
+    """Whether a row is the header of a table of items: two of article, quantity and unit price."""
+    columns = {Role.DESCRIPTION, Role.QUANTITY, Role.UNIT_PRICE}
+    owners = [owner for claim in claims.in_row(row) for owner in claim.owners if owner in columns]
+    return len(set(owners)) >= 2
+
+
+def page_amounts(page: PageLayout) -> list[Decimal]:
+    """All amounts on the page, row by row."""
+    return [found.value for run in page.runs for found in find_amounts(run.text)]
