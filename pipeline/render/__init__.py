@@ -1,0 +1,134 @@
+"""Documents to page images, in processes that a hostile file may crash.
+
+The parent side: what is asked of the render workers and what their deaths mean. The only
+users of pymupdf and pillow are the modules beside this one, and they run in the workers.
+A page image never depends on where or in which order pages are rendered.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError, Future
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pipeline.errors import (
+    DocumentError,
+    ErrorType,
+    PageError,
+    RenderError,
+    WorkerCrashedError,
+    WorkerMemoryError,
+    WorkerTimeoutError,
+)
+from pipeline.render.jobs import OpenDocument, RenderPage, start_rendering
+from pipeline.workers import WorkerPool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.config import RenderConfig
+    from pipeline.data import Document, DocumentRef, PageImage, RenderSpec
+
+Result = TypeVar("Result")
+
+MAX_TRIES = 2
+"""A worker may die or be full for other reasons than this job; that of a new worker is the job's own fault."""
+
+RECYCLE_AFTER_JOBS = 2000
+"""MuPDF and libtiff keep memory across documents (PyMuPDF issues 2588, 3625); a new worker costs about a second."""
+
+
+class Renderer:
+    """Opens documents and rasterises their pages in `num_workers` processes.
+
+    Nothing in a document is executed, followed or fetched: no JavaScript, no links, no
+    attachments. Each job has `config.timeout_s` and each worker `config.memory_limit_mb`.
+    """
+
+    def __init__(self, config: RenderConfig, *, num_workers: int) -> None:
+        self._config = config
+        self._pool: WorkerPool[OpenDocument | RenderPage, Any] = WorkerPool(
+            partial(start_rendering, config),
+            num_workers=num_workers,
+            timeout_s=config.timeout_s,
+            memory_limit_mb=config.memory_limit_mb,
+            name="render",
+            recycle_after=RECYCLE_AFTER_JOBS,
+        )
+
+    def open(self, ref: DocumentRef, path: Path) -> Future[Document]:
+        """Return what the file at `path` is; for a bucket, `path` is its local copy.
+
+        The future's `document.ref` has the size and time found on opening.
+        Raises (from the future):
+            DocumentError: not a document, damaged, encrypted, empty, too large or not readable; terminal.
+        """
+        return self._submit(OpenDocument(ref, path), DocumentError)
+
+    def render(self, document: Document, path: Path, page_number: int, spec: RenderSpec) -> Future[PageImage]:
+        """Return one page as an image; any order, but neighbouring pages of one document are cheapest.
+
+        Args:
+            document: As `open` returned it.
+            page_number: 1-based.
+        Raises (from the future):
+            RenderError: this page cannot be rasterised; terminal, other pages may still render.
+        """
+        return self._submit(RenderPage(document, path, page_number, spec), RenderError)
+
+    def close(self) -> None:
+        """Stop the workers; futures not done end cancelled or with WorkerError."""
+        self._pool.close()
+
+    def _submit(self, job: OpenDocument | RenderPage, error_class: type[PageError]) -> Future[Any]:
+        outcome: Future[Any] = Future()
+        self._attempt(job, error_class, outcome, MAX_TRIES)
+        return outcome
+
+    def _attempt(
+        self, job: OpenDocument | RenderPage, error_class: type[PageError], outcome: Future[Any], tries_left: int
+    ) -> None:
+        def settle(attempt: Future[Any]) -> None:
+            error = _error_of(attempt)
+            if outcome.cancelled():
+                return
+            if isinstance(error, WorkerCrashedError | WorkerMemoryError) and tries_left > 1:
+                self._attempt(job, error_class, outcome, tries_left - 1)
+            elif isinstance(error, CancelledError):
+                outcome.cancel()
+            elif error is not None:
+                outcome.set_exception(self._explained(error, error_class))
+            else:
+                outcome.set_result(attempt.result())
+
+        try:
+            self._pool.submit(job).add_done_callback(settle)
+        except Exception as error:  # the pool was closed between two attempts
+            outcome.set_exception(error)
+
+    def _explained(self, error: BaseException, error_class: type[PageError]) -> BaseException:
+        """Translate what happened to a worker into what is wrong with the document."""
+        match error:
+            case WorkerTimeoutError():
+                return error_class(
+                    ErrorType.RENDER_TIMEOUT,
+                    f"Not done within {self._config.timeout_s:g} s; raise render.timeout_s if the file is honest.",
+                )
+            case WorkerMemoryError():
+                return error_class(
+                    ErrorType.TOO_LARGE,
+                    f"Needs more than {self._config.memory_limit_mb} MB of memory; "
+                    "raise render.memory_limit_mb if the file is honest.",
+                )
+            case WorkerCrashedError():
+                return error_class(
+                    ErrorType.RENDER_CRASH, f"Crashed the renderer {MAX_TRIES} times, the file is malformed: {error}"
+                )
+        return error
+
+
+def _error_of(future: Future[Any]) -> BaseException | None:
+    try:
+        return future.exception()
+    except CancelledError as error:
+        return error

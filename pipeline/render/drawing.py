@@ -1,0 +1,65 @@
+"""A page as it was drawn, and how it is turned and put on its grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data import Box, TextLayer, TextLine, Word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.render.grid import Grid
+
+WHITE = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One upright page before padding."""
+
+    content: npt.NDArray[np.uint8]
+    """RGB, shape (height_px, width_px, 3)."""
+    grid: Grid
+    dpi: float | None
+    text_layer: TextLayer | None
+    """In pixels of `content`."""
+
+    def placed(self, rotation_deg: int) -> tuple[npt.NDArray[np.uint8], TextLayer | None]:
+        """Return the page image and its text after a clockwise turn, padded with white to its grid."""
+        turns = rotation_deg // 90 % 4
+        content = np.rot90(self.content, -turns)
+        grid = self.grid.turned() if turns % 2 else self.grid
+        pixels = np.full((grid.height_px, grid.width_px, 3), WHITE, np.uint8)
+        content = content[: grid.height_px, : grid.width_px]
+        pixels[: content.shape[0], : content.shape[1]] = content
+        if self.text_layer is None or turns == 0:
+            return pixels, self.text_layer
+        height, width = self.content.shape[:2]
+        return pixels, _turned(self.text_layer, lambda box: turn_box(box, turns, width, height))
+
+
+def turn_box(box: Box, turns: int, width: float, height: float) -> Box:
+    """Return `box` after `turns` quarter turns clockwise of its `width` x `height` page."""
+    x0, y0, x1, y1 = box
+    match turns % 4:
+        case 1:
+            return Box(height - y1, x0, height - y0, x1)
+        case 2:
+            return Box(width - x1, height - y1, width - x0, height - y0)
+        case 3:
+            return Box(y0, width - x1, y1, width - x0)
+        case _:
+            return box
+
+
+def _turned(layer: TextLayer, turn: Callable[[Box], Box]) -> TextLayer:
+    def turn_line(line: TextLine) -> TextLine:
+        words = tuple(Word(word.text, turn(word.box)) for word in line.words)
+        return replace(line, box=turn(line.box), words=words)
+
+    return replace(layer, lines=tuple(turn_line(line) for line in layer.lines))

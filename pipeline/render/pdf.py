@@ -1,0 +1,179 @@
+"""Pages of PDFs, by MuPDF: rasterised straight to their final size.
+
+PyMuPDF is used from one thread per process only. Its JavaScript engine is never started,
+and nothing here asks for links, attachments or anything outside the file.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# pymupdf has no types.
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pymupdf
+
+from pipeline.errors import DocumentError, ErrorType, RenderError
+from pipeline.render.drawing import Drawing
+from pipeline.render.grid import fit
+from pipeline.render.text import image_share, read_text_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedReader
+
+    from pipeline.config import RenderConfig
+
+POINTS_PER_INCH = 72
+"""PDF user space (ISO 32000-1, 8.3.2.3)."""
+
+MAX_DPI = 300
+"""Small pages (tickets, labels) gain nothing beyond what people scan at."""
+
+MAX_REUSED_PAGES = 1000
+"""Pages may share one object, so more pages than objects is legal; beyond this it is a bomb."""
+
+
+UNTELLING = ("... repeated", "repairing PDF document", "dropping unclosed")
+"""What MuPDF says besides what went wrong."""
+
+
+def silence() -> None:
+    """Keep MuPDF's messages off the terminal; the last one goes into error messages."""
+    pymupdf.TOOLS.mupdf_display_errors(False)
+    pymupdf.TOOLS.mupdf_display_warnings(False)
+
+
+class PdfSource:
+    """An open PDF."""
+
+    media_type = "application/pdf"
+
+    def __init__(self, file: BufferedReader, config: RenderConfig, *, truncated: bool) -> None:
+        self._limit_megapixels = config.max_source_megapixels
+        self._document = _open(file)
+        try:
+            decrypted = self._unlock([password.get_secret_value() for password in config.passwords])
+            self.num_pages = self._count_pages()
+            flags = {
+                "repaired": self._document.is_repaired,
+                "truncated": truncated and self._document.is_repaired,
+                "decrypted": decrypted,
+                "dynamic_form": self._catalog_entry("NeedsRendering") == "true",
+                "portfolio": self._catalog_entry("Collection") not in {"null", ""},
+            }
+        except BaseException:
+            self.close()
+            raise
+        self.flags = tuple(flag for flag, is_set in flags.items() if is_set)
+
+    def draw(self, page_index: int, max_pixels: int) -> Drawing:
+        """Rasterise one page with its annotations and form fields.
+
+        The page is interpreted once, into a display list from which images are measured,
+        text is read and pixels are drawn.
+        """
+        pymupdf.TOOLS.reset_mupdf_warnings()
+        with _translated():
+            shown = self._document.load_page(page_index).get_displaylist()
+            page = shown.rect
+            if not (0 < page.width < math.inf and 0 < page.height < math.inf):
+                raise RenderError(ErrorType.DAMAGED, "The page has no area.")
+            images = _images(shown)
+            self._refuse_large(images)
+            grid = fit(page.width, page.height, max_pixels=max_pixels, max_scale=MAX_DPI / POINTS_PER_INCH)
+            matrix = pymupdf.Matrix(grid.scale, 0, 0, grid.scale, -page.x0 * grid.scale, -page.y0 * grid.scale)
+            pixmap = shown.get_pixmap(matrix=matrix, colorspace=pymupdf.csRGB, alpha=0)
+            text_layer = read_text_layer(shown, matrix, image_share(images, page))
+        samples = np.frombuffer(pixmap.samples_mv, np.uint8)
+        content = samples.reshape(pixmap.height, pixmap.width, 3).copy()  # the view ends with the pixmap
+        return Drawing(content, grid, grid.scale * POINTS_PER_INCH, text_layer)
+
+    def close(self) -> None:
+        """Close the document."""
+        self._document.close()
+
+    def _unlock(self, passwords: list[str]) -> bool:
+        """Return whether the document is encrypted; it is readable afterwards."""
+        if not self._document.needs_pass:
+            return bool((self._document.metadata or {}).get("encryption"))
+        if any(self._document.authenticate(password) for password in ("", *passwords)):
+            return True
+        tried = f", and none of the {len(passwords)} passwords tried opens it" if passwords else ""
+        raise DocumentError(ErrorType.ENCRYPTED, f"The PDF is encrypted{tried}; add its password to render.passwords.")
+
+    def _count_pages(self) -> int:
+        num_pages = int(self._document.page_count)
+        if num_pages == 0:
+            cause = _last_message()
+            raise DocumentError(
+                ErrorType.NO_PAGES,
+                f"The PDF is damaged, no page was found{cause}." if cause else "The PDF has no pages.",
+            )
+        if num_pages > max(self._document.xref_length(), MAX_REUSED_PAGES):
+            raise DocumentError(
+                ErrorType.DAMAGED,
+                f"The PDF claims {num_pages} pages but has only {self._document.xref_length()} objects.",
+            )
+        return num_pages
+
+    def _catalog_entry(self, key: str) -> str:
+        try:
+            return str(self._document.xref_get_key(self._document.pdf_catalog(), key)[1])
+        except Exception:  # a broken catalog says nothing; the pages may be fine
+            return ""
+
+    def _refuse_large(self, images: list[dict[str, Any]]) -> None:
+        for image in images:
+            width, height = image["width"], image["height"]
+            if width * height > self._limit_megapixels * 1e6:
+                raise RenderError(
+                    ErrorType.TOO_LARGE,
+                    f"The page holds an image of {width} x {height} pixels; "
+                    f"render.max_source_megapixels allows {self._limit_megapixels:g} million.",
+                )
+
+
+def _open(file: BufferedReader) -> Any:
+    """Return the pymupdf.Document of `file`.
+
+    By descriptor and not by name: MuPDF wants names in UTF-8, and the name may belong to
+    another file by now.
+    """
+    pymupdf.TOOLS.reset_mupdf_warnings()
+    try:
+        with _translated():
+            document = pymupdf.open(f"/dev/fd/{file.fileno()}", filetype="pdf")
+    except RenderError as error:
+        raise DocumentError(error.error_type, str(error)) from error
+    if not document.is_pdf:
+        document.close()
+        raise DocumentError(ErrorType.DAMAGED, "The file begins like a PDF but is none.")
+    return document
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn MuPDF's errors into ours, in MuPDF's words."""
+    try:
+        yield
+    except pymupdf.mupdf.FzErrorSystem as error:  # MuPDF's malloc failed
+        raise MemoryError from error
+    except (pymupdf.FileDataError, pymupdf.mupdf.FzErrorBase) as error:
+        raise RenderError(ErrorType.DAMAGED, f"The PDF is damaged{_last_message() or f': {error}'}.") from error
+
+
+def _last_message() -> str:
+    """Return MuPDF's last complaint that says anything, led by a colon; empty when there is none."""
+    lines = str(pymupdf.TOOLS.mupdf_warnings()).splitlines()
+    telling = [line.rstrip(".") for line in lines if not line.startswith(UNTELLING)]
+    return f": {telling[-1]}" if telling else ""
+
+
+def _images(shown: Any) -> list[dict[str, Any]]:
+    """Return size and place of each image on the page, none of them decoded."""
+    page = pymupdf.TextPage(shown.get_textpage(pymupdf.TEXT_PRESERVE_IMAGES))
+    return list(page.extractIMGINFO())
