@@ -30,17 +30,40 @@ from pipeline.engines.ocr.party_lines import (
     line_kind,
     name_without_number,
     party_heading,
+    speaks_to_person,
 )
 from pipeline.engines.ocr.specs import FieldSpec
 from pipeline.schema import Role
 
-STACK_GAP = 0.8
-"""Vertical gap, in line heights, that ends a stack of lines unless all its gaps are as wide."""
+SPACING_CHANGE = 0.6
+"""A gap wider than the one above by this, in line heights, ends a stack of lines; a blank line adds 1.0."""
+
+MAX_GAP = 2.0
+"""No gap in a stack of lines is wider than this, in line heights."""
 
 NAME_REACH = 6
 """Lines above an address among which its name is looked for: name, trade name, two numbers, a slogan."""
 
 PARTY_ROLES = (Role.ISSUER_NAME, Role.ISSUER_ADDRESS, Role.RECIPIENT_NAME, Role.RECIPIENT_ADDRESS)
+
+
+class _Mentions:
+    """What the whole page says about a name: how often it stands there, and in which internet domains."""
+
+    def __init__(self, page: PageLayout) -> None:
+        text = "\n".join(run.text for run in page.runs)
+        self._keys = "\n".join(label_key(run.text) for run in page.runs)
+        domains = re.findall(r"(?i)(?:@|www\.|https?://)([\w-]+(?:\.[\w-]+)*)\.\w{2,}", text)
+        self._domains = [key for domain in domains for part in domain.split(".") if len(key := label_key(part)) > 3]
+
+    def others(self, name: str) -> int:
+        """How often the name stands on the page besides its own line."""
+        return max(0, self._keys.count(label_key(name)) - 1) if name else 0
+
+    def in_domain(self, name: str) -> bool:
+        """Whether a web or mail address on the page is made of the name's words."""
+        key = label_key(name)
+        return any(key.startswith(part) or (len(part) > 6 and part in key) for part in self._domains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +93,9 @@ def find_parties(page: PageLayout, specs: Sequence[FieldSpec]) -> dict[str, str]
     if not wanted:
         return {}
     labels = {role: spec.labels for role, spec in wanted.items()}
-    issuer, recipient = choose(
-        collect(page, labels.get(Role.ISSUER_NAME, ()), labels.get(Role.RECIPIENT_NAME, ())), page
-    )
+    found = _collect(page, labels.get(Role.ISSUER_NAME, ()), labels.get(Role.RECIPIENT_NAME, ()))
+    two_sided = Role.RECIPIENT_NAME in wanted or Role.RECIPIENT_ADDRESS in wanted
+    issuer, recipient = _choose(found, page, two_sided=two_sided)
     values = {
         Role.ISSUER_NAME: issuer and issuer.name,
         Role.ISSUER_ADDRESS: issuer and issuer.address,
@@ -82,7 +105,7 @@ def find_parties(page: PageLayout, specs: Sequence[FieldSpec]) -> dict[str, str]
     return {spec.name: value for role, spec in wanted.items() if (value := values[role])}
 
 
-def collect(page: PageLayout, issuer_labels: tuple[str, ...], recipient_labels: tuple[str, ...]) -> list[Party]:
+def _collect(page: PageLayout, issuer_labels: tuple[str, ...], recipient_labels: tuple[str, ...]) -> list[Party]:
     """All parties of the page, those below headings first."""
     headings = {
         run: found for run in page.runs if (found := party_heading(run.text, issuer_labels, recipient_labels))
@@ -95,10 +118,11 @@ def collect(page: PageLayout, issuer_labels: tuple[str, ...], recipient_labels: 
         if party is not None:
             parties.append(party)
             taken.update(used)
+    mentions = _Mentions(page)
     above: list[_Line] = []
     for stack in stacks([run for run in page.runs if run not in taken], page.line_height_px):
         lines = [_line(run.text, run.box) for run in stack]
-        parties.extend(_stacked_parties(lines, _lines_above(above, lines[0], page.line_height_px)))
+        parties.extend(_stacked_parties(page, mentions, lines, _lines_above(above, lines[0], page.line_height_px)))
         above = [*above, *lines]
     return parties
 
@@ -112,10 +136,14 @@ def _lines_above(others: Sequence[_Line], first: _Line, unit: float) -> list[_Li
     ]
 
 
-def choose(parties: Sequence[Party], page: PageLayout) -> tuple[Party | None, Party | None]:
-    """The issuer and the recipient among the parties of a page; None where nobody qualifies."""
-    issuers = [(_issuer_score(party, page), party) for party in parties]
-    recipients = [(_recipient_score(party, page), party) for party in parties]
+def _choose(parties: Sequence[Party], page: PageLayout, *, two_sided: bool) -> tuple[Party | None, Party | None]:
+    """The issuer and the recipient among the parties of a page; None where nobody qualifies.
+
+    An issuer whose name stands apart from its address gets the nearest address that is nobody's.
+    """
+    mentions = _Mentions(page)
+    issuers = [(_issuer_score(party, page, mentions), party) for party in parties]
+    recipients = [(_recipient_score(party, page), party) for party in parties if two_sided or party.heading]
     pairs = [
         (a + b, issuer, recipient)
         for a, issuer in [*issuers, (0.0, None)]
@@ -123,6 +151,10 @@ def choose(parties: Sequence[Party], page: PageLayout) -> tuple[Party | None, Pa
         if a >= 0 and b >= 0 and not _same(issuer, recipient)
     ]
     _, issuer, recipient = max(pairs, key=lambda pair: pair[0])
+    if issuer is not None and not issuer.address:
+        others = [party for score, party in issuers if score >= 0 and party.address and party is not recipient]
+        nearest = min(others, key=lambda party: abs(party.box.y0 - issuer.box.y1), default=None)
+        issuer = replace(issuer, address=nearest.address) if nearest else issuer
     return issuer, recipient
 
 
@@ -130,21 +162,21 @@ def _same(a: Party | None, b: Party | None) -> bool:
     return a is not None and b is not None and (a is b or label_key(a.name) == label_key(b.name))
 
 
-def _issuer_score(party: Party, page: PageLayout) -> float:
+def _issuer_score(party: Party, page: PageLayout, mentions: _Mentions) -> float:
     """How much speaks for a party as the issuer; negative when it cannot be."""
-    if party.heading in (Heading.RECIPIENT, Heading.OTHER) or party.addressed or not party.name:
+    if party.heading in (Heading.RECIPIENT, Heading.OTHER) or party.addressed:
         return -1.0
-    key = label_key(party.name)
-    mentions = sum(key in label_key(run.text) for run in page.runs) - 1
+    if not party.name:
+        return 0.1 * min(party.numbers, 2) - 0.1
     high = 1 - party.box.y0 / page.height_px
     return (
         8.0 * (party.heading is Heading.ISSUER)
-        + 2.0 * _owns_domain(party.name, page)
-        + 1.0 * has_legal_form(party.name)
+        + 3.5 * mentions.in_domain(party.name)
+        + 3.0 * has_legal_form(party.name)
         + 0.5 * is_business(party.name)
         + 1.0 * bool(party.address)
         + min(party.numbers, 2) * 0.75
-        + min(max(mentions, 0), 2) * 0.5
+        + 0.5 * min(mentions.others(party.name), 2)
         + 2.0 * high
     )
 
@@ -157,17 +189,6 @@ def _recipient_score(party: Party, page: PageLayout) -> float:
         return 8.0 + (1 - party.box.y0 / page.height_px)
     in_window = bool(party.address) and party.box.y0 < 0.45 * page.height_px
     return (1.5 if in_window else -1.0) + 3.0 * party.addressed - 0.75 * min(party.numbers, 2)
-
-
-def _owns_domain(name: str, page: PageLayout) -> bool:
-    """Whether a web or mail address on the page is made of the name's words."""
-    key = label_key(name)
-    for run in page.runs:
-        for domain in re.findall(r"(?i)(?:@|www\.|https?://)([\w-]+(?:\.[\w-]+)*)\.\w{2,}", run.text):
-            parts = [label_key(part) for part in re.split(r"\.", domain) if len(part) > 3]
-            if any(key.startswith(part) or (len(part) > 6 and part in key) for part in parts):
-                return True
-    return False
 
 
 def stacks(runs: Sequence[Run], line_height_px: float) -> list[list[Run]]:
@@ -184,8 +205,9 @@ def stacks(runs: Sequence[Run], line_height_px: float) -> list[list[Run]]:
 
 def _stands_below(run: Run, stack: Sequence[Run], line_height_px: float) -> bool:
     last = stack[-1]
-    usual = last.box.y0 - stack[-2].box.y1 if len(stack) > 1 else 0.0
-    widest = max(STACK_GAP * max(line_height_px, last.height_px), min(usual, 2 * line_height_px) + 0.2 * line_height_px)
+    usual = max(0.0, last.box.y0 - stack[-2].box.y1) if len(stack) > 1 else 0.0
+    unit = max(line_height_px, min(run.height_px, last.height_px))
+    widest = min(usual + SPACING_CHANGE * unit, MAX_GAP * unit)
     a, b = run.box, last.box
     apart = min(abs(a.x0 - b.x0), abs(a.x1 - b.x1), abs(run.center_x - last.center_x))
     return (
@@ -231,7 +253,9 @@ def _continues_address(before: Sequence[_Line], kinds: Sequence[LineKind], line:
     return not last or is_place(line.text) or previous.endswith(",") or not has_city
 
 
-def _stacked_parties(lines: Sequence[_Line], higher: Sequence[_Line]) -> Iterator[Party]:
+def _stacked_parties(
+    page: PageLayout, mentions: _Mentions, lines: Sequence[_Line], higher: Sequence[_Line]
+) -> Iterator[Party]:
     """The parties of one stack: each group of address lines with the best name above it."""
     letterheads = [party for line in lines for party in _letterhead_line(line)]
     yield from letterheads
@@ -241,9 +265,29 @@ def _stacked_parties(lines: Sequence[_Line], higher: Sequence[_Line]) -> Iterato
         above = lines[max(end_of_last, start - NAME_REACH) : start] or [*higher]
         title = max((i for i, line in enumerate(above) if line.kind is LineKind.TITLE and i), default=-1)
         end_of_last = end
-        yield _party(above[title + 1 :], lines[start:end], lines[end : end + 4])
-    if not letterheads and end_of_last == 0 and len(lines) <= 3 and has_legal_form(lines[-1].text):
-        yield Party(_first_name(lines), "", union([line.box for line in lines]))
+        yield _party(page, mentions, above[title + 1 :], lines[start:end], lines[end : end + 4])
+    if not letterheads and end_of_last == 0:
+        yield from _nameplate(page, mentions, lines)
+
+
+def _nameplate(page: PageLayout, mentions: _Mentions, lines: Sequence[_Line]) -> Iterator[Party]:
+    """The party of a stack without an address: a company's name over its numbers or the document's title."""
+    title = next((i for i, line in enumerate(lines) if i and line.kind is LineKind.TITLE), len(lines))
+    party = _party(page, mentions, _one_name(lines[: min(title, NAME_REACH)]), [], [])
+    at_top = lines[0].box.y0 < page.height_px / 3
+    if has_legal_form(party.name) or (at_top and party.numbers and is_business(party.name)):
+        yield party
+
+
+def _one_name(lines: Sequence[_Line]) -> Sequence[_Line]:
+    """The lines with the first two joined where they are one name set flush left in one type."""
+    if len(lines) < 2 or not has_legal_form(lines[1].text) or has_legal_form(lines[0].text):
+        return lines
+    a, b = lines[0].box, lines[1].box
+    height = b.y1 - b.y0
+    if abs(a.x0 - b.x0) > height / 2 or abs(a.y1 - a.y0 - height) > height / 4:
+        return lines
+    return [replace(lines[0], text=f"{lines[0].text} {lines[1].text}"), *lines[2:]]
 
 
 def _address_groups(lines: Sequence[_Line]) -> list[tuple[int, int]]:
@@ -255,7 +299,7 @@ def _address_groups(lines: Sequence[_Line]) -> list[tuple[int, int]]:
             groups[-1] = (groups[-1][0], i + 1)
         else:
             groups.append((i, i + 1))
-    return [(a, b) for a, b in groups if any(is_street_or_city(line.text) for line in lines[a:b])]
+    return [(a, b) for a, b in groups if any(is_street_or_city(line.text) or "," in line.text for line in lines[a:b])]
 
 
 def _letterhead_line(line: _Line) -> Iterator[Party]:
@@ -269,9 +313,11 @@ def _letterhead_line(line: _Line) -> Iterator[Party]:
         yield Party(name_without_number(parts[0]), ", ".join(parts[1:]), line.box, numbers=1)
 
 
-def _party(above: Sequence[_Line], address: Sequence[_Line], below: Sequence[_Line]) -> Party:
+def _party(
+    page: PageLayout, mentions: _Mentions, above: Sequence[_Line], address: Sequence[_Line], below: Sequence[_Line]
+) -> Party:
     names = _names(above)
-    best = max(enumerate(names), key=lambda pair: _name_score(pair[1], names, pair[0]), default=(0, None))[1]
+    best = max(names, key=lambda name: _name_score(name, names, page, mentions), default=None)
     numbers = 0
     for line in [*above, *below]:
         numbers += line.kind in (LineKind.NUMBER, LineKind.CONTACT) or has_registration(line.text)
@@ -281,7 +327,7 @@ def _party(above: Sequence[_Line], address: Sequence[_Line], below: Sequence[_Li
         " ".join(line.text for line in address),
         box,
         numbers=numbers,
-        addressed=any(_speaks_to(line.text) for line in names),
+        addressed=any(speaks_to_person(line.text) for line in names),
     )
 
 
@@ -298,12 +344,8 @@ def _names(lines: Sequence[_Line]) -> list[_Line]:
             open_name = True
         else:
             open_name = False
-    return names
-
-
-def _speaks_to(name: str) -> bool:
-    """Whether a name is a person's with the form of address before it; "Mr. Baker Ltd" is a company."""
-    return is_salutation(name.split()[0]) and not has_legal_form(name)
+    keys = [label_key(name.text) for name in names]
+    return [name for name, key in zip(names, keys, strict=True) if not any(key in k and key != k for k in keys)]
 
 
 def _is_open(name: str) -> bool:
@@ -311,15 +353,16 @@ def _is_open(name: str) -> bool:
     return name.count("(") > name.count(")") or is_salutation(name)
 
 
-def _name_score(name: _Line, names: Sequence[_Line], position: int) -> float:
-    tallest = max(other.box.y1 - other.box.y0 for other in names)
+def _name_score(name: _Line, names: Sequence[_Line], page: PageLayout, mentions: _Mentions) -> float:
+    height = (name.box.y1 - name.box.y0) / page.line_height_px
     return (
         3.0 * has_legal_form(name.text)
         + 1.0 * has_registration(name.text)
         + 1.5 * is_business(name.text)
-        + (name.box.y1 - name.box.y0) / tallest
+        + min(height, 1.5) / 1.5
         - 1.0 * (name.kind is LineKind.WEAK_ADDRESS)
-        - 0.25 * position
+        + 0.5 * (mentions.others(name.text) > 0)
+        - 0.25 * names.index(name)
     )
 
 
@@ -329,7 +372,7 @@ def _first_name(lines: Sequence[_Line]) -> str:
     if not names:
         return ""
     first = names[0].text
-    if len(names) > 1 and has_legal_form(names[1].text) and not has_legal_form(first) and not _speaks_to(first):
+    if len(names) > 1 and has_legal_form(names[1].text) and not has_legal_form(first) and not speaks_to_person(first):
         first = f"{first} {names[1].text}"
     return name_without_number(first)
 

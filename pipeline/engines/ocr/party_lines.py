@@ -53,7 +53,7 @@ _BUSINESS = re.compile(
     + _words(
         "restaura restoran enterprise trading market bakery cafe café kedai perniagaan pharmacy farmasi stationer "
         "hardware store shop hotel hôtel suppl boutique apotheke pharmacie bäckerei pizzeria bistro kitchen "
-        "pasaraya klinik clinic company services versicherung stadtwerke industries group holding betrieb "
+        "pasaraya klinik clinic versicherung stadtwerke industries group holding betrieb "
         "electric motor books librer ristorante supermer tienda garage verlag handel"
     )
     + r"|mart\b"
@@ -103,7 +103,7 @@ _NUMBER = re.compile(
 )
 _OTHER = re.compile(
     r"(?i)\b\d{1,2}[:.]\d{2}\s*(?:[ap]m\b|:\d{2}|uhr|$)|\b\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4}\b|[.,]\d{2}\s*(?:[€$£]|\w{0,3})?$"
-    r"|\b(?:welcome|willkommen|bienvenue|thank|thanks|tq|danke|merci|gracias|grazie|terima kasih|please|bitte|"
+    r"|\b(?:welcome|willkommen|bienvenue|thank|thanks|tq ?(?:for)?|danke|merci|gracias|grazie|terima kasih|please|bitte|"
     r"page|seite|customer copy|sehr geehrte|dear|betrifft)\b"
 )
 _TITLE_WORDS = frozenset(
@@ -112,11 +112,11 @@ _TITLE_WORDS = frozenset(
     "ticket recu caisse factuur bon kassabon creditnota factura recibo nota fattura ricevuta fiscale scontrino "
     "fatura order delivery statement proforma self billed commercial gst vat abbreviated retail".split()
 )
-_SALUTATION = re.compile(
-    r"(?i)^(?:herrn?|frau|familie|firma|fa\.|an(?: die| den| das)?|m\.|mr\.?|mrs\.?|ms\.?|mme\.?|mlle|monsieur|madame|dhr\.?|mevr\.?|"
-    r"de heer|sr\.?|sra\.?|señora?|sig\.?|att(?:n|ention)?\.?|à l'attention de|z\.\s?hd\.?)\s*:?$"
+_PERSON = re.compile(
+    r"(?i)(?:herrn?|frau|familie|mr|mrs|ms|mme|mlle|m\.|monsieur|madame|dhr|mevr|de heer|sr|sra|señora?|sig)\b\.?"
 )
-_REGISTRATION = re.compile(r"\s*\([^()]*\d{4}[^()]*\)?|[\s,]+[A-Z]{0,3}\d{5,}[\w.-]*$")
+_ADDRESSED = re.compile(r"(?i)(?:firma|fa\.|an(?: die| den| das)?|att(?:n|ention)?\.?|à l'attention de|t\.a\.v\.)")
+_REGISTRATION = re.compile(r"\s*\([^()]*\d{4}[^()]*\)?|[\s,]+[A-Z]{0,3}\d{5,}\S*$")
 _KEY_VALUE = re.compile(r"^\W*([^:]*[^\W\d_]{2}[^:]*?)\s*[:：]")
 
 
@@ -146,7 +146,13 @@ def is_business(text: str) -> bool:
 
 def is_salutation(text: str) -> bool:
     """Whether the line only says how the addressee is to be spoken to."""
-    return _SALUTATION.match(text.strip()) is not None
+    bare = text.strip(" :")
+    return (_PERSON.fullmatch(bare) or _ADDRESSED.fullmatch(bare)) is not None
+
+
+def speaks_to_person(text: str) -> bool:
+    """Whether a name has a person's form of address before it; "Mr. Baker Ltd" is a company."""
+    return _PERSON.match(text) is not None and not has_legal_form(text)
 
 
 def is_city(text: str) -> bool:
@@ -176,6 +182,9 @@ def has_registration(text: str) -> bool:
 
 def line_kind(text: str) -> LineKind:
     """What a line is, judged by its text alone."""
+    bare = name_without_number(text)
+    if has_legal_form(bare) or is_business(bare):
+        text = bare
     letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
     if _CONTACT.search(text):
         return LineKind.CONTACT
