@@ -38,7 +38,9 @@ _DAY = r"(?P<day>0?[1-9]|[12]\d|3[01])"
 _YEAR4 = r"(?P<year>(?:19|20)\d\d)"
 _YEAR = r"(?P<year>(?:19|20)\d\d(?!\d|:\d)|(?:19|20)\d\d(?=\d{1,2}:\d)|\d\d(?!\d|:\d)|\d\d(?=\d\d:\d))"
 """Four digits, else two; OCR glues the time of day to the year: "12/03/201814:22"."""
-_SEP = r"\s?[-/.,]\s?"
+_SEP = r"\s?(?:(?P<dash>-)|(?P<slash>/)|[.,])\s?"
+_SAME_SEP = r"\s?(?(dash)-|(?(slash)/|[.,]))\s?"
+"""One separator throughout; OCR mistakes dots for commas."""
 
 
 @cache
@@ -56,9 +58,9 @@ def _date_patterns() -> tuple[re.Pattern[str], ...]:
     return tuple(
         re.compile(edge + body, re.IGNORECASE)
         for body in (
-            rf"{_YEAR4}{_SEP}(?P<b>\d\d?){_SEP}(?P<c>\d\d?)(?=T\d|\d\d:|(?![-/.,]?\d))",
+            rf"{_YEAR4}{_SEP}(?P<b>\d\d?){_SAME_SEP}(?P<c>\d\d?)(?=T\d|\d\d:|(?![-/.,]?\d))",
             rf"{_YEAR4}\s?年\s?(?P<b>\d\d?)\s?月\s?(?P<c>\d\d?)",
-            rf"(?P<a>\d\d?){_SEP}(?P<b>\d\d?){_SEP}{_YEAR}(?![-/.,]\d)",
+            rf"(?P<a>\d\d?){_SEP}(?P<b>\d\d?){_SAME_SEP}{_YEAR}(?![-/.,]\d)",
             rf"(?P<a>\d\d?)\s(?P<b>\d\d?)\s{_YEAR4}{end}",
             rf"{_DAY}(?:st|nd|rd|th|er|re|º|ª|°)?\.?[\s\-/.]{{0,2}}(?:de\s|of\s)?{month}[\s\-/.,']{{0,2}}(?:de\s|del\s)?{_YEAR}",
             rf"(?<![^\W\d_]){month}[\s\-.]{{0,2}}{_DAY}(?:st|nd|rd|th)?(?:\s?[,./-]\s?|\s){_YEAR}",

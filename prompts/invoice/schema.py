@@ -47,7 +47,7 @@ BUYER = Printed(
     "Adquirente", "Faturar a", "Destinatário", role=Role.RECIPIENT_NAME,
 )  # fmt: skip
 INVOICE_NUMBER = Printed(
-    "Invoice number", "Invoice no", "Invoice #", "Invoice nr", "Invoice ID", "Inv no", "Inv #", "Invoice", "Bill number",
+    "Invoice number", "Invoice no", "Invoice #", "Invoice nr", "Invoice ID", "Inv no", "Invoice", "Bill number",
     "Bill no", "Document number", "Document no", "Doc no", "Credit note", "Credit note number", "Credit note no",
     "Credit memo", "Tax invoice no", "Receipt number", "Receipt no", "Rechnungsnummer", "Rechnungs-Nr", "Rechnung Nr",
     "Rechnungsnr", "Rechnung", "Handelsrechnung", "Handelsrechnung Nr", "Teilrechnung", "Schlussrechnung", "Belegnummer",

@@ -31,7 +31,7 @@ LINE_TOTAL = Printed(
 DATE = Printed(
     "Date", "Invoice date", "Receipt date", "Bill date", "Biz date", "Bizdate", "Transaction date", "Trans date",
     "Date of sale", "Date/Time", "Date & time", "Paid time", "Datum", "Rechnungsdatum", "Belegdatum", "Kaufdatum",
-    "Bon vom", "Date d'achat", "Le", "Factuurdatum", "Bondatum", "Fecha", "Fecha de compra", "Data", "Data e ora",
+    "Bon vom", "Date d'achat", "Factuurdatum", "Bondatum", "Fecha", "Fecha de compra", "Data", "Data e ora",
     "Data acquisto", "Data de compra", role=Role.DOCUMENT_DATE,
 )  # fmt: skip
 TAX = Printed(

@@ -7,13 +7,16 @@ picks among candidates is another module's matter.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from pipeline.engines.ocr.labels import LabelIndex
+from pipeline.engines.ocr.lexicon import AMOUNT_CLUES, Clue
 from pipeline.engines.ocr.page import PageLayout, Run, part_of
+from pipeline.schema import Role
 from pipeline.values import Found
 
 T = TypeVar("T")
@@ -21,10 +24,19 @@ T = TypeVar("T")
 INLINE, RIGHT, BELOW = 1.0, 0.95, 0.8
 """How much a place speaks for a value; measured on receipts and invoices, the order is what matters."""
 
+MISREAD = 0.9
+"""What the quality of a label with forgiven letters is multiplied with."""
+
+ADDITION = 0.5
+"""The same for a label right after another one, as VAT in "Total (incl. VAT)": the first names the value."""
+
 MAX_GAP_BELOW = 2.5
 """Line heights between a label and the first value below it, and between values of its column."""
 
 MAX_ROWS_BELOW = 4
+
+_DIGIT = re.compile(r"\d")
+_PERCENTAGE = re.compile(r"\d+(?:[.,]\d+)?\s?%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,10 @@ class Claim:
     """run.text[start:end] is the label."""
     quality: float
     """0.3 (a word in prose) to 1.2 (a long label that is the whole run)."""
+
+    def rivals(self, other: Claim) -> bool:
+        """Whether a value after both is this label's rather than the other's, because it is of its type."""
+        return not any(types.isdisjoint(self.owners) != types.isdisjoint(other.owners) for types in _VALUE_TYPES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,12 @@ class Candidate(Generic[T]):
     score: float
     run: Run
     claim: Claim | None = None
+
+
+_VALUE_TYPES: tuple[frozenset[str], ...] = (
+    frozenset({Role.DOCUMENT_DATE, Role.DUE_DATE, Clue.OTHER_DATE}),
+    frozenset({Role.NET, Role.TAX, Role.TOTAL, Role.DUE, *AMOUNT_CLUES}),
+)
 
 
 class Claims:
@@ -89,11 +111,12 @@ class Claims:
 
     def zones(self, claim: Claim) -> Iterator[Zone]:
         """Where the value of a label may stand, most likely first; other labels' values are left out."""
-        later = [other for other in self.in_run(claim.run) if other.start >= claim.end]
-        inline = claim.run.text[claim.end : later[0].start if later else None]
+        text = claim.run.text
+        rivals = [other.start for other in self.in_run(claim.run) if other.start >= claim.end and other.rivals(claim)]
+        inline = text[claim.end : min(rivals, default=len(text))]
         if any(char.isalnum() for char in inline):
             yield Zone(inline, claim.run, INLINE, 0)
-        if not later:
+        if not rivals or not _DIGIT.search(_PERCENTAGE.sub("", text[claim.end :])):
             yield from self._right(claim)
         yield from self._below(claim)
 
@@ -124,10 +147,13 @@ def _claims_in(run: Run, index: LabelIndex) -> list[Claim]:
     letters = sum(char.isalpha() for char in run.text)
     claimed = sum(char.isalpha() for m in matches for char in run.text[m.start : m.end])
     coverage = claimed / letters if letters else 0.0
-    return [
-        Claim(m.owners, run, m.start, m.end, (0.3 + 0.7 * coverage) * (1 + min(m.length, 20) / 100) * (1 if m.exact else 0.9))
-        for m in matches
-    ]
+    claims = []
+    for before, match in zip([None, *matches], matches, strict=False):
+        adds_to = before is not None and not any(char.isdigit() for char in run.text[before.end : match.start])
+        quality = (0.3 + 0.7 * coverage) * (1 + min(match.length, 20) / 100)
+        quality *= (1 if match.exact else MISREAD) * (ADDITION if adds_to else 1)
+        claims.append(Claim(match.owners, run, match.start, match.end, quality))
+    return claims
 
 
 def labelled(claims: Claims, owner: str, read: Callable[[Zone], list[Found[T]]], per_label: int = 1) -> list[Candidate[T]]:

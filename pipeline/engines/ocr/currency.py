@@ -25,9 +25,9 @@ def find_currency(page: PageLayout, claims: Claims) -> str | None:
 
 
 def _beside_amounts(text: str) -> Iterator[str]:
-    """A code in plain text may be a word ("ALL", "TOP"), so it counts only beside digits or alone in brackets."""
+    """Symbols, and codes beside digits or alone: elsewhere a code may be a word ("ALL", "TOP")."""
     for found in find_currencies(text):
-        if _touches_digits(text, found) or _alone(text, found):
+        if not text[found.start].isalpha() or _touches_digits(text, found) or _alone(text, found):
             yield found.value
 
 

@@ -53,13 +53,18 @@ class LabelIndex:
     def find(self, text: str) -> list[LabelMatch]:
         """All labels in `text`, left to right, not overlapping.
 
-        A text without any is searched for one with misread letters at its start.
+        The words up to the first digit or colon may also be one label with misread letters,
+        where exact ones explain less than half of them.
         """
         chosen: list[LabelMatch] = []
-        for match in sorted(self._whole_words(text), key=lambda m: (-m.length, m.start)):
+        matches = sorted(self._whole_words(text), key=lambda m: (-m.length, m.start))
+        head = re.match(r"[^\d:]*", text)[0].rstrip()  # type: ignore[index]
+        if 2 * sum(m.length for m in matches if m.end <= len(head)) < len(label_key(head)):
+            matches = [*self._misread(head), *matches]
+        for match in matches:
             if all(match.end <= other.start or other.end <= match.start for other in chosen):
                 chosen.append(match)
-        return sorted(chosen or self._misread(text), key=lambda m: m.start)
+        return sorted(chosen, key=lambda m: m.start)
 
     def _whole_words(self, text: str) -> Iterator[LabelMatch]:
         words = list(_words(text))
@@ -72,9 +77,8 @@ class LabelIndex:
                 if key in self._owners:
                     yield LabelMatch(self._owners[key], start, end, len(key), exact=True)
 
-    def _misread(self, text: str) -> list[LabelMatch]:
-        """The label that the words before the first digit or colon are, letters forgiven."""
-        head = re.match(r"[^\d:]*", text)[0].rstrip()  # type: ignore[index]
+    def _misread(self, head: str) -> list[LabelMatch]:
+        """The label that `head` is with letters forgiven, if any."""
         key = label_key(head)
         best = process.extractOne(key, self._forgiving, scorer=OSA.distance, score_cutoff=len(key) // LETTERS_PER_ERROR)
         if best is None or best[1] > len(best[0]) // LETTERS_PER_ERROR:

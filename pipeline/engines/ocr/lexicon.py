@@ -26,6 +26,8 @@ class Clue(StrEnum):
     TAX_SUMMARY = "tax summary"
 
 
+AMOUNT_CLUES = frozenset({Clue.TENDERED, Clue.CHANGE, Clue.ROUNDING, Clue.PREPAID, Clue.OTHER_AMOUNT})
+
 LABELS: dict[str, tuple[str, ...]] = {
     Role.NET: (
         "Subtotal", "Sub total", "Sub ttl", "Net amount", "Total excl GST", "Total excl VAT", "Total excluding GST",
@@ -104,7 +106,7 @@ LABELS: dict[str, tuple[str, ...]] = {
         "Order number", "Order no", "Order", "Purchase order", "PO number", "Customer number", "Customer no", "Customer ID",
         "Account number", "Account no", "VAT number", "VAT no", "VAT ID", "VAT reg no", "VAT registration no", "GST no", "GST reg no",
         "GST ID no", "GST ID", "GST registration no", "Tax ID", "Tax number", "Company no", "Company reg no", "Co reg", "Reg no", "ROC no",
-        "Tel", "Phone", "Fax", "Mobile", "Telephone", "Table", "Terminal", "Cashier", "Till", "Delivery note", "Contract number", "Project",
+        "Tel", "Phone", "Fax", "Mobile", "Telephone", "Table", "Terminal", "Cashier", "Till", "XRechnung", "ZUGFeRD", "Factur-X", "Delivery note", "Contract number", "Project", "Version",
         "Reference", "Your reference", "Our reference", "Page", "Time", "Salesperson", "Counter", "Pump", "Points", "Card number",
         "Bestellnummer", "Bestell-Nr", "Bestellung", "Bestellung Nr", "Auftragsnummer", "Auftrags-Nr", "Kundennummer", "Kunden-Nr", "Kundennr",
         "Lieferscheinnummer", "Lieferschein-Nr", "Lieferung Nr", "Vertragsnummer", "Vertrags-Nr", "Steuernummer", "Steuer-Nr", "USt-IdNr",

@@ -10,29 +10,24 @@ from pipeline.engines.ocr.labels import label_key
 from pipeline.engines.ocr.specs import FieldSpec, Kind
 from pipeline.values import DateOrder, Found, find_amounts, find_currencies, find_dates, find_ibans
 
-_NUMBER_LEAD = re.compile(
-    r"""^[\W_]*(?:\([^)]*\)[\W_]*)?              # "Invoice (380) Nr. 17"
-    (?:(?:nr|no|nos|num|number|nummer|numero|numéro|número|n|id)\b[\W_]*|n[°ºo]?[\W_]+|[№#]\s*)*""",
-    re.IGNORECASE | re.VERBOSE,
-)
+_NUMBER_WORD = re.compile(r"(?:\b(?:nr|no|nos|num|number|nummer|numero|numéro|número|id)\b|\bn[°º]?|[№#])[\W_]*$", re.IGNORECASE)
 _TOKEN = re.compile(r"[^\W_][\w./\\\-–]*(?:(?<=[-/])\s[\w./\-]+)?")
 _YES = frozenset("yes y ja j oui o si sí sì s sim true x ✓ ☑ ☒ ✔ 1".split())
 _NO = frozenset("no n nein nee non não false - ☐ 0".split())
 
 
 def read_number(text: str) -> list[Found[str]]:
-    """Document numbers: the first words with a digit that are no date."""
-    lead = _NUMBER_LEAD.match(text)
-    start = lead.end() if lead else 0
+    """Document numbers: words with a digit that are no date; first those right at the start or after "No."."""
     dates = find_dates(text)
-    found = []
-    for match in _TOKEN.finditer(text, start):
+    ranked = []
+    for match in _TOKEN.finditer(text):
         number = match[0].rstrip(".-/–")
-        if any(d.start < match.end() and match.start() < d.end for d in dates):
+        if any(d.start < match.end() and match.start() < d.end for d in dates) or not re.search(r"\d", number[1:]):
             continue
-        if any(char.isdigit() for char in number) and len(number) > 1:
-            found.append(Found(number, match.start(), match.start() + len(number)))
-    return found
+        before = text[: match.start()]
+        rank = 0 if _NUMBER_WORD.search(before) else 2 if before.endswith("(") else 1
+        ranked.append((rank, Found(number, match.start(), match.start() + len(number))))
+    return [found for _, found in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def read_text(text: str) -> list[Found[str]]:

@@ -14,12 +14,14 @@ by the sums that they satisfy:
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import product
+from itertools import chain, product
 
 from pipeline.engines.ocr.candidates import BELOW, Candidate, Claim, Claims
+from pipeline.engines.ocr.labels import label_key
 from pipeline.engines.ocr.lexicon import Clue
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.schema import Role
@@ -58,7 +60,7 @@ class _Evidence:
 def find_totals(claims: Claims) -> dict[Role, Decimal]:
     """The page's amounts by role; a role without a convincing value is left out."""
     proposals = {role: _best(_proposals(claims, role), PROPOSALS) for role in ROLES}
-    proposals[Role.TAX] = [*proposals[Role.TAX], *_tax_sums(proposals[Role.TAX])]
+    proposals[Role.TAX] = _best(chain(_proposals(claims, Role.TAX), _tax_sums(_proposals(claims, Role.TAX))), PROPOSALS)
     evidence = _evidence(claims, proposals)
     proposals[Role.TOTAL] = [*proposals[Role.TOTAL], *_unlabelled_totals(claims, proposals, evidence)]
     chosen = _most_convincing(proposals, evidence)
@@ -106,13 +108,12 @@ def _due(proposals: Amounts, total: Decimal | None, evidence: _Evidence) -> Deci
 
 
 def _evidence(claims: Claims, proposals: Mapping[Role, Amounts]) -> _Evidence:
-    cash, change, roundings, prepaid = (
-        {abs(c.value) if clue is not Clue.ROUNDING else c.value for c in _proposals(claims, clue)}
-        for clue in (Clue.TENDERED, Clue.CHANGE, Clue.ROUNDING, Clue.PREPAID)
+    cash, change, prepaid = (
+        {abs(c.value) for c in _proposals(claims, clue)} for clue in (Clue.TENDERED, Clue.CHANGE, Clue.PREPAID)
     )
     return _Evidence(
-        roundings=frozenset(roundings),
-        paid=frozenset(a - b for a in cash for b in change if a > b) | frozenset(cash if not change else ()),
+        roundings=frozenset(c.value for c in _proposals(claims, Clue.ROUNDING)),
+        paid=frozenset(a - b for a in cash for b in change or cash if a > b),
         prepaid=frozenset(prepaid),
         totals=frozenset(c.value for c in proposals[Role.TOTAL]),
     )
@@ -125,13 +126,16 @@ def _unlabelled_totals(claims: Claims, proposals: Mapping[Role, Amounts], eviden
     return [Candidate(c.value, 0.3 * c.score, c.run, c.claim) for c in tendered]
 
 
-def _tax_sums(taxes: Amounts) -> list[Candidate[Decimal]]:
-    """The sum of the taxes of several rates, each printed on its own row."""
-    by_row = {c.run.row: c for c in sorted(taxes, key=lambda c: c.score)}
-    if len(by_row) < 2:
-        return []
-    least = min(by_row.values(), key=lambda c: c.score)
-    return [Candidate(sum((c.value for c in by_row.values()), Decimal(0)), 0.8 * least.score, least.run, least.claim)]
+def _tax_sums(taxes: Iterator[Candidate[Decimal]]) -> Iterator[Candidate[Decimal]]:
+    """The sums of the taxes of several rates: of rows with the same label, or of a column below one."""
+    groups: dict[str, dict[int, Candidate[Decimal]]] = defaultdict(dict)
+    for tax in sorted(taxes, key=lambda c: c.score):
+        if tax.claim:
+            groups[label_key(tax.claim.run.text[tax.claim.start : tax.claim.end])][tax.run.row] = tax
+    for rows in groups.values():
+        if len(rows) > 1:
+            least = min(rows.values(), key=lambda c: c.score)
+            yield Candidate(sum((c.value for c in rows.values()), Decimal(0)), 0.9 * least.score, least.run, least.claim)
 
 
 def _best(candidates: Iterator[Candidate[Decimal]], count: int) -> list[Candidate[Decimal]]:
