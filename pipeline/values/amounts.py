@@ -70,12 +70,13 @@ def find_amounts(text: str) -> list[Found[Decimal]]:
     """
     found = []
     for match in _AMOUNT_IN_TEXT.finditer(text):
-        if re.match(r"\s?[%‰]", text[match.end() :]) or _inside_word(text, match.start("digits"), match["digits"]):
+        digits, place = match["digits"], match.start("digits")
+        if re.match(r"\s?[%‰]", text[match.end() :]) or re.match(r"0\d", digits) or _inside_word(text, place, digits):
             continue
         sign = (match["sign"] or "")[:1]
         negative = sign in {"-", "−"} or match["after"] == "-" or (sign == "(" and match["after"] == ")")
-        value = parse_amount(match["digits"])
-        start = match.start() if negative else match.start("digits")
+        value = parse_amount(digits)
+        start = match.start() if negative else place
         found.append(Found(-value if negative else value, start, match.end()))
     return found
 

@@ -36,11 +36,18 @@ december dec dezember dez décembre déc diciembre dic dicembre dezembro
 
 _DAY = r"(?P<day>0?[1-9]|[12]\d|3[01])"
 _YEAR4 = r"(?P<year>(?:19|20)\d\d)"
-_YEAR = r"(?P<year>(?:19|20)\d\d(?!\d|:\d)|(?:19|20)\d\d(?=\d{1,2}:\d)|\d\d(?!\d|:\d)|\d\d(?=\d\d:\d))"
-"""Four digits, else two; OCR glues the time of day to the year: "12/03/201814:22"."""
+_LONG_YEAR = r"(?P<year>(?:19|20)\d\d(?!\d|:\d)|(?:19|20)\d\d(?=\d{1,2}:\d))"
+_SHORT_YEAR = r"(?P<year>\d\d(?!\d|:\d)|\d\d(?=\d\d:\d))"
+_YEAR = rf"{_LONG_YEAR[:-1]}|{_SHORT_YEAR[9:]}"
+"""OCR glues the time of day to the year: "12/03/201814:22"."""
+
 _SEP = r"\s?(?:(?P<dash>-)|(?P<slash>/)|[.,])\s?"
 _SAME_SEP = r"\s?(?(dash)-|(?(slash)/|[.,]))\s?"
 """One separator throughout; OCR mistakes dots for commas."""
+
+_TIGHT_SEP = r"(?:(?P<dash>-)|(?P<slash>/)|[.,]\s?)"
+_SAME_TIGHT_SEP = r"(?(dash)-|(?(slash)/|[.,]\s?))"
+"""Before short years, where article numbers look alike ("A11-22 - 30"); "3. 5. 18" is common, though."""
 
 
 @cache
@@ -60,8 +67,8 @@ def _date_patterns() -> tuple[re.Pattern[str], ...]:
         for body in (
             rf"{_YEAR4}{_SEP}(?P<b>\d\d?){_SAME_SEP}(?P<c>\d\d?)(?=T\d|\d\d:|(?![-/.,]?\d))",
             rf"{_YEAR4}\s?年\s?(?P<b>\d\d?)\s?月\s?(?P<c>\d\d?)",
-            rf"(?P<a>\d\d?){_SEP}(?P<b>\d\d?){_SAME_SEP}{_YEAR}(?![-/.,]\d)",
-            rf"(?P<a>\d\d?)\s(?P<b>\d\d?)\s{_YEAR4}{end}",
+            rf"(?P<a>\d\d?){_SEP}(?P<b>\d\d?){_SAME_SEP}{_LONG_YEAR}(?![-/.,]\d)",
+            rf"(?<![^\W\d_])(?P<a>\d\d?){_TIGHT_SEP}(?P<b>\d\d?){_SAME_TIGHT_SEP}{_SHORT_YEAR}(?![-/.,]\d)",
             rf"{_DAY}(?:st|nd|rd|th|er|re|º|ª|°)?\.?[\s\-/.]{{0,2}}(?:de\s|of\s)?{month}[\s\-/.,']{{0,2}}(?:de\s|del\s)?{_YEAR}",
             rf"(?<![^\W\d_]){month}[\s\-.]{{0,2}}{_DAY}(?:st|nd|rd|th)?(?:\s?[,./-]\s?|\s){_YEAR}",
             rf"{_YEAR4}[\s\-/.]{{0,2}}{month}[\s\-/.]{{0,2}}{_DAY}{end}",
@@ -83,7 +90,7 @@ def parse_date(text: str, order: DateOrder = DateOrder.DAY_FIRST) -> dt.date:
         ValueError: no date, or more than one.
     """
     days = {found.value for found in find_dates(text, order)}
-    digits = re.fullmatch(r"\D*(\d{8})\D*", text)
+    digits = re.fullmatch(r"\D*(\d{8})\D*", text.replace(" ", ""))
     day = _eight_digits(digits[1], order) if digits else days.pop() if len(days) == 1 else None
     if day is None:
         raise ValueError(f"{text!r} is not a date")

@@ -43,7 +43,7 @@ TAX = Printed(
 )  # fmt: skip
 TOTAL = Printed(
     "Total", "Grand total", "Final total", "Total amount", "Total amt", "Total due", "Total payable", "Total to pay",
-    "Total sales", "Total paid", "Amount due", "Amt due", "Amount payable", "Total amount payable", "Total amt payable",
+    "Total sales", "Total paid", "Amount due", "Amt due", "Amount incl GST", "Amount incl VAT", "Amount payable", "Total amount payable", "Total amt payable",
     "Balance due", "Net total", "Nett total", "Nett", "Net amount payable", "Total incl GST", "Total incl VAT",
     "Total including tax", "Total inclusive GST", "Total inclusive of GST", "Total including GST", "Total incl of GST",
     "Total sales inclusive GST", "Total sales inclusive of GST", "Total sales incl GST", "Total gross", "Total rounded",

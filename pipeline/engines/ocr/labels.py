@@ -11,8 +11,8 @@ from functools import cache
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-LETTERS_PER_ERROR = 6
-"""One misread letter is forgiven for each six of a label, so short labels must match exactly."""
+SHORTEST_FORGIVING, LETTERS_PER_ERROR = 8, 7
+"""One misread letter is forgiven from eight on and for each seven of a label; short words have too many neighbours."""
 
 _WORD = re.compile(r"\d+|[^\W\d_]+")
 _GLUED = re.compile(r"(?<=[a-zß-ÿ])(?=[A-Z])")
@@ -48,7 +48,7 @@ class LabelIndex:
                 owners.setdefault(key, []).append(owner)
         self._owners = {key: tuple(names) for key, names in owners.items()}
         self._longest = max(map(len, owners), default=0)
-        self._forgiving = [key for key in owners if len(key) >= LETTERS_PER_ERROR]
+        self._forgiving = [key for key in owners if len(key) >= SHORTEST_FORGIVING]
 
     def find(self, text: str) -> list[LabelMatch]:
         """All labels in `text`, left to right, not overlapping.

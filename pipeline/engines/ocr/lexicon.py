@@ -50,6 +50,11 @@ LABELS: dict[str, tuple[str, ...]] = {
         "Échéance", "Date d'échéance", "Vervaldatum", "Fecha de vencimiento", "Vencimiento", "Data di scadenza",
         "Scadenza", "Data de vencimento", "Vencimento",
     ),
+    Role.DOCUMENT_NUMBER: (
+        "Invoice no", "Invoice number", "Invoice", "Tax invoice", "Tax invoice no", "Simplified tax invoice", "Receipt no",
+        "Receipt", "Bill no", "Document no", "Doc no", "Inv no", "Slip no", "Trans no", "Rechnungsnummer", "Rechnung Nr", "Beleg-Nr",
+        "Bon-Nr", "Facture", "Ticket", "Factuurnummer", "Bonnummer", "Factura", "Fattura", "Scontrino", "Fatura",
+    ),
     Role.DESCRIPTION: (
         "Description", "Item", "Article", "Product", "Model", "Bezeichnung", "Beschreibung", "Artikel", "Artikelbezeichnung",
         "Désignation", "Libellé", "Omschrijving", "Descripción", "Concepto", "Descrizione", "Descrição",
@@ -62,7 +67,7 @@ LABELS: dict[str, tuple[str, ...]] = {
         "Prix", "Prijs", "Stukprijs", "Prijs per stuk", "Precio", "Precio unitario", "Prezzo", "Prezzo unitario", "Preço unitário",
     ),
     Clue.TENDERED: (
-        "Cash", "Paid", "Tendered", "Cash tendered", "Amount tendered", "Paid amount", "Amount paid", "Payment", "Received",
+        "Cash", "Paid", "Tendered", "Accepted total", "Cash tendered", "Amount tendered", "Paid amount", "Amount paid", "Payment", "Received",
         "Cash received", "Visa", "Mastercard", "Credit card", "Debit card", "Card", "Bar", "Gegeben", "Bargeld", "EC-Karte",
         "Espèces", "Contant", "Contanti", "Efectivo", "Dinheiro", "Pago", "Tunai",
     ),
@@ -82,7 +87,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     Clue.OTHER_AMOUNT: (
         "Discount", "Disc", "Total discount", "Total item discount", "Total savings", "Total saving", "You saved",
         "Item discount", "Total qty", "Tot qty", "Total quantity", "Total items", "Total item", "Total item(s)", "Item count",
-        "Number of items", "No of items", "Service charge", "Serv charge", "Svc chg", "Accepted total",
+        "Number of items", "No of items", "Service charge", "Serv charge", "Svc chg",
         "Total points", "Points", "Balance points", "Tax rate",
         "Rabatt", "Gesamtbetrag der Zuschläge", "Gesamtbetrag der Abschläge", "Summe Zuschläge", "Summe Abschläge",
         "Basisbetrag", "Steuerbasisbetrag", "Steuersatz", "Positionssumme", "Warenwert", "Zu-/Abschlag", "Zu- und Abschläge",

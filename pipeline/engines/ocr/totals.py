@@ -16,11 +16,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import chain, product
 
-from pipeline.engines.ocr.candidates import BELOW, Candidate, Claim, Claims
+from pipeline.engines.ocr.candidates import BELOW, Candidate, Claim, Claims, Zone
 from pipeline.engines.ocr.labels import label_key
 from pipeline.engines.ocr.lexicon import Clue
 from pipeline.engines.ocr.page import PageLayout
@@ -29,14 +29,18 @@ from pipeline.values import find_amounts
 
 ROLES = (Role.NET, Role.TAX, Role.TOTAL, Role.DUE)
 
-PROPOSALS = 6
+PROPOSALS = 8
 """Values considered for each role; the combinations grow with its third power."""
 
 LEAST_SCORE = 0.3
 """A value whose label says less than this and that no sum confirms is left out."""
 
-NOT_RIGHTMOST, NO_DECIMALS, OTHER_DECIMALS, IN_TAX_SUMMARY = 0.6, 0.5, 0.7, 0.4
-"""What a proposal is multiplied with; the rightmost amount with two decimals is what a total looks like."""
+NOT_RIGHTMOST, NOT_FIRST_BELOW, NO_DECIMALS, OTHER_DECIMALS, IN_TAX_SUMMARY, PART_IN_COLUMN = 0.6, 0.9, 0.5, 0.7, 0.4, 0.25
+"""What a proposal is multiplied with. The rightmost amount on a row, or the first one below a label, with two decimals
+is what a total looks like. Net and tax below their label may be part of a table, so a sum has to confirm them."""
+
+LARGEST = 0.2
+"""Where rates or parts have totals of their own that add up as well, the largest is that of the document."""
 
 SUMMARY_ROWS = 6
 """Rows below a tax summary's heading that belong to it."""
@@ -53,6 +57,7 @@ class _Evidence:
     roundings: frozenset[Decimal]
     paid: frozenset[Decimal]
     """Cash less change."""
+    changes: frozenset[Decimal]
     prepaid: frozenset[Decimal]
     totals: frozenset[Decimal]
 
@@ -62,8 +67,8 @@ def find_totals(claims: Claims) -> dict[Role, Decimal]:
     proposals = {role: _best(_proposals(claims, role), PROPOSALS) for role in ROLES}
     proposals[Role.TAX] = _best(chain(_proposals(claims, Role.TAX), _tax_sums(_proposals(claims, Role.TAX))), PROPOSALS)
     evidence = _evidence(claims, proposals)
-    proposals[Role.TOTAL] = [*proposals[Role.TOTAL], *_unlabelled_totals(claims, proposals, evidence)]
-    chosen = _most_convincing(proposals, evidence)
+    proposals[Role.TOTAL] += _best(_unlabelled_totals(claims, evidence), PROPOSALS)
+    chosen = _completed(_most_convincing(proposals, evidence), evidence, claims.page)
     due = _due(proposals[Role.DUE], chosen.get(Role.TOTAL), evidence)
     return chosen | ({Role.DUE: due} if due is not None else {})
 
@@ -88,6 +93,7 @@ def _sums(values: Mapping[Role, Decimal], evidence: _Evidence) -> float:
         gap = total - net - tax
         if gap == 0 or gap in evidence.roundings:
             score += 1.0 if tax else 0.4
+            score += LARGEST * (abs(total) == max(map(abs, evidence.totals)))
         else:
             score -= 0.5
     if tax is not None and total is not None and abs(tax) >= abs(total) > 0:
@@ -96,6 +102,20 @@ def _sums(values: Mapping[Role, Decimal], evidence: _Evidence) -> float:
         score += 0.6 * (total in evidence.paid)
         score += 0.6 * any(r and total - r in evidence.totals for r in evidence.roundings)
     return score
+
+
+def _completed(values: dict[Role, Decimal], evidence: _Evidence, page: PageLayout) -> dict[Role, Decimal]:
+    """With the missing one of net, tax and total, where the page prints just that amount without a known label."""
+    net, tax, total = (values.get(role) for role in (Role.NET, Role.TAX, Role.TOTAL))
+    missing: dict[Role, set[Decimal]] = {}
+    if net is None and tax and total is not None:
+        missing = {Role.NET: {total - tax}}
+    elif tax is None and net is not None and total is not None and net != total:
+        missing = {Role.TAX: {total - net}}
+    elif total is None and net is not None and tax:
+        missing = {Role.TOTAL: {net + tax + rounding for rounding in evidence.roundings or {Decimal(0)}}}
+    printed = {found.value for run in page.runs for found in find_amounts(run.text)} if missing else set()
+    return values | {role: max(sums & printed) for role, sums in missing.items() if sums & printed}
 
 
 def _due(proposals: Amounts, total: Decimal | None, evidence: _Evidence) -> Decimal | None:
@@ -109,21 +129,24 @@ def _due(proposals: Amounts, total: Decimal | None, evidence: _Evidence) -> Deci
 
 def _evidence(claims: Claims, proposals: Mapping[Role, Amounts]) -> _Evidence:
     cash, change, prepaid = (
-        {abs(c.value) for c in _proposals(claims, clue)} for clue in (Clue.TENDERED, Clue.CHANGE, Clue.PREPAID)
+        {abs(c.value) for c in _proposals(claims, clue) if c.score > LEAST_SCORE} for clue in (Clue.TENDERED, Clue.CHANGE, Clue.PREPAID)
     )
     return _Evidence(
         roundings=frozenset(c.value for c in _proposals(claims, Clue.ROUNDING)),
-        paid=frozenset(a - b for a in cash for b in change or cash if a > b),
+        paid=frozenset(a - b for a in cash for b in change or {Decimal(0)} if a > b),
+        changes=frozenset(change),
         prepaid=frozenset(prepaid),
-        totals=frozenset(c.value for c in proposals[Role.TOTAL]),
+        totals=frozenset(c.value for c in proposals[Role.TOTAL]) or frozenset({Decimal(0)}),
     )
 
 
-def _unlabelled_totals(claims: Claims, proposals: Mapping[Role, Amounts], evidence: _Evidence) -> list[Candidate[Decimal]]:
-    """Amounts tendered without change, for totals that were misread."""
-    known = {c.value for c in proposals[Role.TOTAL]}
-    tendered = [c for c in _proposals(claims, Clue.TENDERED) if c.value in evidence.paid - known]
-    return [Candidate(c.value, 0.3 * c.score, c.run, c.claim) for c in tendered]
+def _unlabelled_totals(claims: Claims, evidence: _Evidence) -> Iterator[Candidate[Decimal]]:
+    """What was paid, where it is printed once more or no change was given: for totals or labels that were misread."""
+    payments = {claim.run.row for clue in (Clue.TENDERED, Clue.CHANGE) for claim in claims.of(clue)}
+    for run in claims.page.runs:
+        if run.row not in payments or 0 in evidence.changes:
+            values = {found.value for found in find_amounts(run.text)} & evidence.paid - evidence.totals
+            yield from (Candidate(value, LEAST_SCORE, run) for value in values)
 
 
 def _tax_sums(taxes: Iterator[Candidate[Decimal]]) -> Iterator[Candidate[Decimal]]:
@@ -151,30 +174,35 @@ def _best(candidates: Iterator[Candidate[Decimal]], count: int) -> list[Candidat
 def _proposals(claims: Claims, owner: str) -> Iterator[Candidate[Decimal]]:
     """Amounts beside the owner's labels, else below them; none in the header of an item table."""
     for claim in claims.of(owner):
-        context = IN_TAX_SUMMARY if owner != Role.TAX and _in_tax_summary(claims, claim) else 1.0
-        amounts = list(_beside(claims, claim)) or list(_below(claims, claim))
-        for place, (candidate, weight) in enumerate(reversed(amounts)):
-            yield Candidate(candidate.value, candidate.score * weight * context * (NOT_RIGHTMOST if place else 1), candidate.run, claim)
+        weight = IN_TAX_SUMMARY if owner != Role.TAX and _in_tax_summary(claims, claim) else 1.0
+        amounts = list(_beside(claims, claim))[::-1]
+        if not amounts:
+            amounts = list(_below(claims, claim))
+            weight *= PART_IN_COLUMN if owner in {Role.NET, Role.TAX} else 1.0
+        later = NOT_RIGHTMOST if amounts and amounts[0].run.row == claim.run.row else NOT_FIRST_BELOW
+        for place, amount in enumerate(amounts):
+            yield replace(amount, score=amount.score * weight * (later if place else 1))
 
 
-def _beside(claims: Claims, claim: Claim) -> Iterator[tuple[Candidate[Decimal], float]]:
+def _beside(claims: Claims, claim: Claim) -> Iterator[Candidate[Decimal]]:
     for zone in claims.zones(claim):
         if zone.weight != BELOW:
-            for found in find_amounts(zone.text):
-                weight = _form_weight(zone.text[found.start : found.end])
-                yield Candidate(found.value, claim.quality * zone.weight, zone.run, claim), weight
+            yield from _in_zone(zone, claim)
 
 
-def _below(claims: Claims, claim: Claim) -> Iterator[tuple[Candidate[Decimal], float]]:
+def _below(claims: Claims, claim: Claim) -> Iterator[Candidate[Decimal]]:
     if is_item_header(claims, claim.run.row):
         return
     for zone in claims.zones(claim):
-        if zone.weight == BELOW:
-            amounts = find_amounts(zone.text)
-            if len(amounts) != 1:
-                return
-            weight = _form_weight(zone.text[amounts[0].start : amounts[0].end])
-            yield Candidate(amounts[0].value, claim.quality * zone.weight, zone.run, claim), weight
+        amounts = list(_in_zone(zone, claim)) if zone.weight == BELOW else []
+        if len(amounts) == 1:
+            yield amounts[0]
+
+
+def _in_zone(zone: Zone, claim: Claim) -> Iterator[Candidate[Decimal]]:
+    for found in find_amounts(zone.text):
+        form = _form_weight(zone.text[found.start : found.end])
+        yield Candidate(found.value, claim.quality * zone.weight * form, zone.run, claim)
 
 
 def _form_weight(printed: str) -> float:
@@ -192,8 +220,3 @@ def is_item_header(claims: Claims, row: int) -> bool:
     columns = {Role.DESCRIPTION, Role.QUANTITY, Role.UNIT_PRICE}
     owners = [owner for claim in claims.in_row(row) for owner in claim.owners if owner in columns]
     return len(set(owners)) >= 2
-
-
-def page_amounts(page: PageLayout) -> list[Decimal]:
-    """All amounts on the page, row by row."""
-    return [found.value for run in page.runs for found in find_amounts(run.text)]
