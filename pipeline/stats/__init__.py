@@ -3,7 +3,7 @@
 from pipeline.stats.fold import RunStats
 from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
 from pipeline.stats.hours import HourRow, total
-from pipeline.stats.table import STATS_SCHEMA, hour_rows, write_stats
+from pipeline.stats.table import STATS_SCHEMA, hour_rows, table_row, write_stats
 
 __all__ = [
     "STATS_SCHEMA",
@@ -13,6 +13,7 @@ __all__ = [
     "RunStats",
     "hour_rows",
     "open_gpu_sampler",
+    "table_row",
     "total",
     "write_stats",
 ]

@@ -60,7 +60,8 @@ def write_stats(storage: Puts, identity: RunIdentity, hours: Sequence[HourRow]) 
     Raises:
         StorageError: the statistics in the output stay as they were.
     """
-    rows = [{name: _value(name, row, identity) for name in STATS_SCHEMA.names} for row in hours]
+    about_run = {name: getattr(identity, name) for name in _IDENTITY}
+    rows = [table_row(row) | about_run for row in hours]
     metadata = {"pagemill.format": FORMAT_VERSION, "pagemill.table": "stats"}
     metadata |= {"pagemill.version": identity.pagemill_version, "pagemill.extraction": identity.extraction}
     table = pa.Table.from_pylist(rows, schema=STATS_SCHEMA.with_metadata(metadata))
@@ -71,16 +72,17 @@ def write_stats(storage: Puts, identity: RunIdentity, hours: Sequence[HourRow]) 
 
 
 def hour_rows(table: pa.Table) -> Iterator[HourRow]:
-    """Yield the rows of a stats table as they were before they were written."""
+    """Yield the rows of a stats table, or of an empty one, as they were before they were written."""
+    if not table.num_rows:
+        return
     names = [field.name for field in fields(HourRow)]
     for row in table.select(names).to_pylist():
         buckets = tuple((bucket["upper_s"], bucket["pages"]) for bucket in row["latency_histogram"])
         yield HourRow(**{**row, "latency_histogram": buckets})
 
 
-def _value(name: str, row: HourRow, identity: RunIdentity) -> Any:
-    if name in _IDENTITY:
-        return getattr(identity, name)
-    if name == "latency_histogram":
-        return [{"upper_s": upper_s, "pages": pages} for upper_s, pages in row.latency_histogram]
-    return getattr(row, name)
+def table_row(row: HourRow) -> dict[str, Any]:
+    """Return the columns of `row` by name, those that say which run it was excepted."""
+    values = {name: getattr(row, name) for name in STATS_SCHEMA.names if name not in _IDENTITY}
+    buckets = [{"upper_s": upper_s, "pages": pages} for upper_s, pages in row.latency_histogram]
+    return values | {"latency_histogram": buckets}

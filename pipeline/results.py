@@ -1,0 +1,237 @@
+"""Reads an output back: one current row per page and document, failures, runs, statistics.
+
+A pages part counts only when the documents part of the same name exists (see sink). Of a
+document that was extracted several times, the row that finished last is the current one, and
+its pages are those of the same part.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.data import Status
+from pipeline.layout import is_part, table_prefix
+from pipeline.storage import Storage, open_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_INDEX_COLUMNS = ("source_uri", "finished_at", "status", "pages_ok", "pages_failed", "run_id")
+_RUN_COLUMNS = ("run_id", "engine", "model", "revision", "fingerprint", "pagemill_version")
+_FAILURE_COLUMNS = ("source_uri", "page_number", "error_type", "error_message", "num_tries", "run_id", "finished_at")
+
+
+def open_results(output: str) -> Results:
+    """Return what stands in an output folder or bucket, as of now.
+
+    Raises:
+        ConfigError: `output` is no folder or bucket URL.
+        StorageError: it cannot be listed.
+    """
+    return Results(output, open_storage(output))
+
+
+class Results:
+    """An output, extraction by extraction."""
+
+    def __init__(self, location: str, storage: Storage) -> None:
+        self.location = location.rstrip("/")
+        keys: dict[str, list[str]] = {}
+        for key in storage.keys(""):
+            if is_part(key) and key.count("/") == 2:
+                keys.setdefault(key.partition("/")[0], []).append(key)
+        self.extractions = tuple(ExtractionResults(storage, name, sorted(keys[name])) for name in sorted(keys))
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Current documents and pages by status."""
+
+    documents_ok: int
+    documents_failed: int
+    pages_ok: int
+    pages_failed: int
+
+
+class ExtractionResults:
+    """What one extraction has left in an output. Tables are pruned to the columns asked for."""
+
+    def __init__(self, storage: Storage, name: str, keys: Sequence[str], run_id: str | None = None) -> None:
+        self.name = name
+        self.run_id = run_id
+        """Set when only the rows of one run are looked at."""
+        self._storage = storage
+        self._keys = keys
+        self.document_parts = tuple(key for key in keys if key.startswith(table_prefix(name, "documents")))
+        wanted = {_page_part(key) for key in self.document_parts}
+        self.page_parts = tuple(key for key in keys if key in wanted)
+        self.stats_files = tuple(key for key in keys if key.startswith(table_prefix(name, "stats")))
+
+    def of_run(self, run_id: str) -> ExtractionResults:
+        """Return a view of the current rows and the statistics of one run."""
+        return ExtractionResults(self._storage, self.name, self._keys, run_id)
+
+    def totals(self) -> Totals:
+        """Count the current rows."""
+        index = self._current
+        ok = pc.sum(pc.equal(index["status"], Status.OK.value)).as_py() or 0
+        return Totals(
+            documents_ok=ok,
+            documents_failed=index.num_rows - ok,
+            pages_ok=pc.sum(index["pages_ok"]).as_py() or 0,
+            pages_failed=pc.sum(index["pages_failed"]).as_py() or 0,
+        )
+
+    def documents(self, columns: Sequence[str] | None = None, *, first: int | None = None) -> pa.Table:
+        """Return the current document rows by `source_uri`, at most `first` of them."""
+        chosen = self._current if first is None else self._current.slice(0, first)
+        tables = []
+        for key, rows in self._by_part(chosen):
+            table = self._read(key, columns).take(rows["row"])
+            tables.append(table.append_column("order", rows["order"]))
+        if not tables:
+            return pa.table({})
+        return _concat(tables).sort_by("order").drop_columns("order")
+
+    def page_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the current page rows, part by part; memory is bounded by a row group.
+
+        Parts written under different schemas differ in the type of `record`.
+        """
+        for key, rows in self._by_part(self._current):
+            yield from self._pages_of(_page_part(key), rows["source_uri"], columns)
+
+    def pages(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the current page rows in no particular order; name columns where the output is large."""
+        return _concat([pa.Table.from_batches([batch]) for batch in self.page_batches(columns)])
+
+    def failures(self) -> pa.Table:
+        """Return one row per failed current page, and per document that failed although its pages are ok.
+
+        Columns: source_uri, page_number, error_type, error_message, num_tries, run_id, finished_at.
+        """
+        failed = self._current.filter(pc.equal(self._current["status"], Status.FAILED.value))
+        tables = [
+            pa.Table.from_batches([batch.filter(pc.equal(batch["status"], Status.FAILED.value))])
+            for key, rows in self._by_part(failed.filter(pc.greater(failed["pages_failed"], 0)))
+            for batch in self._pages_of(_page_part(key), rows["source_uri"], (*_FAILURE_COLUMNS, "status"))
+        ]
+        tables += [
+            self._read(key, _FAILURE_COLUMNS).take(rows["row"])
+            for key, rows in self._by_part(failed.filter(pc.equal(failed["pages_failed"], 0)))
+        ]
+        if not tables:
+            return pa.table({})
+        return (
+            _concat(tables)
+            .select(_FAILURE_COLUMNS)
+            .sort_by([("source_uri", "ascending"), ("page_number", "ascending")])
+        )
+
+    def runs(self) -> pa.Table:
+        """Return one row per run that committed documents, oldest first, superseded documents counted too."""
+        columns = (*_RUN_COLUMNS, "started_at", "finished_at", "pages_ok", "pages_failed")
+        tables = [self._read(key, columns) for key in self.document_parts]
+        if not tables:
+            return pa.table({})
+        sums = [("started_at", "min"), ("finished_at", "max"), ("pages_ok", "sum"), ("pages_failed", "sum")]
+        grouped = _concat(tables).group_by(list(_RUN_COLUMNS)).aggregate([*sums, ([], "count_all")])
+        names = {f"{name}_{fold}": name for name, fold in sums} | {"count_all": "documents"}
+        return grouped.rename_columns([names.get(name, name) for name in grouped.column_names]).sort_by("started_at")
+
+    def stats(self) -> pa.Table:
+        """Return the rows of the statistics, one per run and clock hour, oldest first."""
+        tables = [self._read(key, None) for key in self.stats_files if self.run_id in {None, _stem(key)}]
+        return _concat(tables).sort_by("hour") if tables else pa.table({})
+
+    @cached_property
+    def _current(self) -> pa.Table:
+        """One row per current document by `source_uri`: _INDEX_COLUMNS, `part`, `row` in it, `order` here."""
+        tables = []
+        for part, key in enumerate(self.document_parts):
+            table = self._read(key, _INDEX_COLUMNS)
+            count = table.num_rows
+            table = table.append_column("part", pa.repeat(pa.scalar(part, pa.int32()), count))
+            tables.append(table.append_column("row", pa.array(range(count), pa.int64())))
+        if not tables:
+            return _empty_index()
+        everything = pa.concat_tables(tables).sort_by([("finished_at", "ascending"), ("part", "ascending")])
+        others = [name for name in everything.column_names if name != "source_uri"]
+        # One thread: with more, "last" is not the last of the sorting above.
+        grouped = everything.group_by("source_uri", use_threads=False).aggregate([(name, "last") for name in others])
+        current = grouped.rename_columns([name.removesuffix("_last") for name in grouped.column_names])
+        if self.run_id is not None:
+            current = current.filter(pc.equal(current["run_id"], self.run_id))
+        current = current.sort_by("source_uri")
+        return current.append_column("order", pa.array(range(current.num_rows), pa.int64()))
+
+    def _by_part(self, index: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+        """Yield (key of the documents part, its rows of `index`)."""
+        for part in sorted(pc.unique(index["part"]).to_pylist()):
+            yield self.document_parts[part], index.filter(pc.equal(index["part"], part))
+
+    def _read(self, key: str, columns: Sequence[str] | None) -> pa.Table:
+        with self._storage.open(key) as file:
+            parquet = pq.ParquetFile(file)
+            return parquet.read(columns=_present(parquet, columns)).replace_schema_metadata(None)
+
+    def _pages_of(self, key: str, uris: pa.ChunkedArray, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        with self._storage.open(key) as file:
+            parquet = pq.ParquetFile(file)
+            wanted = None if columns is None else list(dict.fromkeys((*columns, "source_uri")))
+            for batch in parquet.iter_batches(columns=_present(parquet, wanted)):
+                kept = batch.filter(pc.is_in(batch["source_uri"], value_set=uris.combine_chunks()))
+                if kept.num_rows:
+                    yield kept.select([name for name in kept.schema.names if columns is None or name in columns])
+
+
+def _page_part(documents_key: str) -> str:
+    """Return the key of the pages part that a documents part makes count."""
+    extraction, _, name = documents_key.split("/")
+    return table_prefix(extraction, "pages") + name
+
+
+def _stem(key: str) -> str:
+    return key.rpartition("/")[2].removesuffix(".parquet")
+
+
+def _present(parquet: pq.ParquetFile, columns: Sequence[str] | None) -> list[str] | None:
+    """Drop the names a part does not have: it may be older than a column."""
+    if columns is None:
+        return None
+    return [name for name in columns if name in parquet.schema_arrow.names]
+
+
+def _empty_index() -> pa.Table:
+    types: dict[str, Any] = {"finished_at": pa.timestamp("us", tz="UTC"), "source_uri": pa.string()}
+    types |= {"status": pa.string(), "run_id": pa.string()}
+    names = (*_INDEX_COLUMNS, "part", "row", "order")
+    return pa.schema([(name, types.get(name, pa.int64())) for name in names]).empty_table()
+
+
+def _concat(tables: Sequence[pa.Table]) -> pa.Table:
+    """Put tables under each other; columns that some lack are null there.
+
+    Where an extraction's schema has changed so much that its types cannot be joined, `record`
+    becomes JSON text in all rows.
+    """
+    if not tables:
+        return pa.table({})
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.concat_tables([_with_json_record(table) for table in tables], promote_options="permissive")
+
+
+def _with_json_record(table: pa.Table) -> pa.Table:
+    if "record" not in table.column_names:
+        return table
+    texts = [json.dumps(value, default=str) if value is not None else None for value in table["record"].to_pylist()]
+    return table.set_column(table.column_names.index("record"), "record", pa.array(texts, pa.string()))

@@ -1,0 +1,126 @@
+"""A table of records that fits the terminal: which fields find room, and what is left out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.data import Status
+from pipeline.show.text import cell, clipped_left, labels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import JustifyMethod
+
+_NARROWEST_TEXT = 12
+_WIDEST_LABEL = 32
+_GAP = 2
+"""Spaces between columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    cells: tuple[str, ...]
+    is_number: bool
+
+    @property
+    def header(self) -> str:
+        return self.name.replace("_", "\n")
+
+    @property
+    def full_width(self) -> int:
+        """Character cells that show all of it."""
+        return max(map(cell_len, (*self.cells, *self.header.split("\n"))))
+
+    @property
+    def width(self) -> int:
+        """Character cells it takes at least; longer texts are cut when there is no more room."""
+        return max(min(self.full_width, _NARROWEST_TEXT), *map(cell_len, self.header.split("\n")))
+
+
+def record_table(documents: pa.Table, width: int) -> tuple[Table, list[str]]:
+    """Return a table of document rows and the names of the fields that found no room.
+
+    Args:
+        documents: with source_uri, status, pages_ok, num_pages and record.
+        width: character cells of the terminal.
+    """
+    names = [clipped_left(label, _WIDEST_LABEL) for label in labels(documents["source_uri"].to_pylist())]
+    pages = _pages(documents)
+    fields = _fields(documents["record"])
+    room = width - max(map(cell_len, (*names, "document"))) - max(map(cell_len, (*pages, "pages"))) - 2 * _GAP
+    fields, dropped = _fitting(fields, room)
+    widths = _widened(fields, room)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", show_edge=False)
+    table.add_column("document", no_wrap=True)
+    table.add_column("pages", no_wrap=True)
+    for field, cells in zip(fields, widths, strict=True):
+        side: JustifyMethod = "right" if field.is_number else "left"
+        table.add_column(Text(field.header), justify=side, no_wrap=True, max_width=cells)
+    for row, status in enumerate(documents["status"].to_pylist()):
+        style = "red" if status == Status.FAILED else ""
+        values = (field.cells[row] for field in fields)
+        table.add_row(Text(names[row], style), Text(pages[row], style), *(Text(value) for value in values))
+    return table, dropped
+
+
+def _pages(documents: pa.Table) -> list[str]:
+    """Return "3" for three good pages, "2/3" when one failed, "failed" when none is good."""
+    rows = zip(*(documents[name].to_pylist() for name in ("status", "pages_ok", "pages_failed")), strict=True)
+    return [
+        str(good) if status == Status.OK else f"{good}/{good + bad}" if good else "failed" for status, good, bad in rows
+    ]
+
+
+def _fields(records: pa.ChunkedArray) -> list[_Field]:
+    """Return the record's fields in the order of the schema; those without any value say nothing and are left out."""
+    rows = records.to_pylist()
+    kinds: dict[str, pa.DataType | None] = {}
+    if pa.types.is_struct(records.type):
+        kinds = {part.name: part.type for part in records.type}
+    else:  # JSON text, where the schema changed too much for one struct
+        rows = [json.loads(row) if row is not None else None for row in rows]
+        kinds = dict.fromkeys(name for row in rows for name in row or ())
+    fields = []
+    for name, kind in kinds.items():
+        values = [row.get(name) if row is not None else None for row in rows]
+        if any(value not in (None, "", []) for value in values):
+            fields.append(_Field(name, tuple(cell(value) for value in values), _is_number(kind)))
+    return fields
+
+
+def _is_number(kind: pa.DataType | None) -> bool:
+    """Tell whether cells of this type are numbers; of lists they are counts."""
+    if kind is None:
+        return False
+    tests = (pa.types.is_decimal, pa.types.is_integer, pa.types.is_floating, pa.types.is_list)
+    return any(test(kind) for test in tests)
+
+
+def _fitting(fields: Sequence[_Field], room: int) -> tuple[list[_Field], list[str]]:
+    """Choose the first field, which names the record, then as many of the narrowest as there is room for."""
+    chosen: set[str] = set()
+    for field in (*fields[:1], *sorted(fields[1:], key=lambda field: field.width)):
+        if not chosen or field.width + _GAP <= room:
+            chosen.add(field.name)
+            room -= field.width + _GAP
+    return [f for f in fields if f.name in chosen], [f.name for f in fields if f.name not in chosen]
+
+
+def _widened(fields: Sequence[_Field], room: int) -> list[int]:
+    """Return the width of each field when what is left of `room` is shared out, a cell at a time."""
+    widths = [field.width for field in fields]
+    left = room - sum(width + _GAP for width in widths)
+    while left > 0 and (cut := [at for at, field in enumerate(fields) if widths[at] < field.full_width]):
+        for at in cut[:left]:
+            widths[at] += 1
+        left -= len(cut)
+    return widths

@@ -1,0 +1,74 @@
+"""Hour rows -> a table and a few lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from pipeline.show.text import counted, duration, money, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pipeline.stats import HourRow
+
+_GB = 1e9
+
+
+def hour_table(hours: Sequence[HourRow], total: HourRow) -> Table:
+    """Return one line per clock hour and one for all of them."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
+    table.add_column("hour (UTC)", no_wrap=True)
+    for name in ("docs", "pages", "failed", "retried", "pages/h", "busy", "p50 s", "p95 s", "p99 s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in hours:
+        table.add_row(f"{row.hour:%Y-%m-%d %H:00}", *_cells(row))
+    table.add_row("total", *_cells(total), style="bold")
+    return table
+
+
+def _cells(row: HourRow) -> Iterator[str]:
+    yield from (f"{count:,}" for count in (row.documents, row.pages, row.pages_failed, row.pages_retried))
+    yield _number(row.pages_per_hour, ",.0f")
+    yield _number(row.busy_share, ".0%")
+    yield from (_number(value, ".2f") for value in (row.latency_p50_s, row.latency_p95_s, row.latency_p99_s))
+
+
+def summary_lines(total: HourRow) -> Iterator[str]:
+    """Yield what the table has no room for, as far as it is known."""
+    yield f"{counted(total.pages, 'page')} and {counted(total.documents, 'document')} in {duration(total.wall_s)}"
+    if total.success_rate is not None:
+        yield f"pages that are ok: {_share(total.success_rate)}"
+    if total.prompt_tokens or total.output_tokens:
+        cached = f" ({total.cached_tokens:,} from the cache)" if total.cached_tokens else ""
+        yield f"tokens: {total.prompt_tokens:,} in{cached}, {total.output_tokens:,} out"
+    if total.prefix_cache_hit_rate is not None:
+        yield f"prefix cache: {_share(total.prefix_cache_hit_rate)} of prompt tokens found"
+    if total.kv_cache_usage is not None:
+        yield f"KV cache: {_share(total.kv_cache_usage)} in use on average, {_share(total.kv_cache_usage_max)} at most"
+    if total.gpu_name:
+        yield _gpu_line(total)
+    if total.cost is not None:
+        per_1000 = total.cost_per_1000_pages
+        each = f", {money(per_1000)} per 1,000 pages" if per_1000 is not None else ""
+        yield f"cost: {money(total.cost)} {printable(total.currency or '')}{each}"
+
+
+def _gpu_line(total: HourRow) -> str:
+    parts = [f"{_share(total.gpu_utilisation)} used"]
+    if total.gpu_memory_used_bytes is not None and total.gpu_memory_total_bytes is not None:
+        parts.append(f"{total.gpu_memory_used_bytes / _GB:.1f} of {total.gpu_memory_total_bytes / _GB:.1f} GB")
+    if total.gpu_power_w is not None:
+        parts.append(f"{total.gpu_power_w:.0f} W")
+    if total.gpu_energy_wh is not None:
+        parts.append(f"{total.gpu_energy_wh:.1f} Wh")
+    return f"GPU: {printable(total.gpu_name or '')}: {', '.join(parts)}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"

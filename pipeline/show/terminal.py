@@ -1,0 +1,131 @@
+"""Prints results for a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.show.records import record_table
+from pipeline.show.statistics import hour_table, summary_lines
+from pipeline.show.text import clipped_left, counted, labels, printable
+from pipeline.stats import hour_rows, total
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipeline.results import ExtractionResults, Results
+
+_NARROWEST, _WIDEST = 80, 120
+_HOURS_SHOWN = 24
+_RECORD_COLUMNS = ("source_uri", "status", "pages_ok", "pages_failed", "record")
+
+
+def print_results(
+    results: Results,
+    stream: TextIO,
+    *,
+    limit: int = 20,
+    extraction: str | None = None,
+    run_id: str | None = None,
+) -> None:
+    """Print records, failures, statistics and paths, extraction by extraction.
+
+    Everything that comes from documents is escaped: it can neither style nor steer the terminal.
+
+    Args:
+        limit: records and failures shown of each extraction at most; the others are counted.
+        extraction: only this one.
+        run_id: only what this run did.
+
+    Raises:
+        StorageError: the output cannot be read.
+    """
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    console.width = min(max(console.width, _NARROWEST), _WIDEST)
+    shown = [found for found in results.extractions if extraction in {None, found.name}]
+    if not shown:
+        console.print(f"No results in {printable(results.location)}.")
+    for found in shown:
+        _print_extraction(console, results.location, found.of_run(run_id) if run_id else found, limit)
+
+
+def _print_extraction(console: Console, location: str, results: ExtractionResults, limit: int) -> None:
+    _print_title(console, results)
+    _print_records(console, results, limit)
+    _print_failures(console, results.failures(), limit)
+    _print_statistics(console, results.stats())
+    _print_paths(console, location, results)
+
+
+def _print_title(console: Console, results: ExtractionResults) -> None:
+    counts = results.totals()
+    documents, pages = counts.documents_ok + counts.documents_failed, counts.pages_ok + counts.pages_failed
+    console.print(Text(printable(results.name), "bold"), end="")
+    console.print(f": {counted(documents, 'document')} ({counts.documents_failed:,} failed), ", end="")
+    console.print(f"{counted(pages, 'page')} ({counts.pages_failed:,} failed)\n")
+
+
+def _print_records(console: Console, results: ExtractionResults, limit: int) -> None:
+    documents = results.documents(_RECORD_COLUMNS, first=limit)
+    if not documents.num_rows:
+        return
+    table, dropped = record_table(documents, console.width)
+    console.print(table)
+    counts = results.totals()
+    _print_rest(console, counts.documents_ok + counts.documents_failed - documents.num_rows, "document")
+    if dropped:
+        console.print(Text(f"No room for: {', '.join(map(printable, dropped))}; the files have them.", "dim"))
+    console.print()
+
+
+def _print_failures(console: Console, failures: pa.Table, limit: int) -> None:
+    if not failures.num_rows:
+        return
+    reasons = Counter(failures["error_type"].to_pylist()).most_common()
+    summary = ", ".join(f"{count:,} {printable(reason or 'unknown')}" for reason, count in reasons)
+    console.print(Text.assemble(("Failures", "bold"), f": {summary}\n"))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
+    table.add_column("document", no_wrap=True)
+    table.add_column("page", justify="right", no_wrap=True)
+    table.add_column("reason", no_wrap=True)
+    table.add_column("message", overflow="fold")
+    rows = failures.slice(0, limit).to_pylist()
+    for label, row in zip(labels([row["source_uri"] for row in rows]), rows, strict=True):
+        page = "" if row["page_number"] is None else str(row["page_number"])
+        values = (clipped_left(label, 32), page, row["error_type"] or "", printable(row["error_message"] or ""))
+        table.add_row(*(Text(value) for value in values))
+    console.print(table)
+    _print_rest(console, failures.num_rows - len(rows), "failure")
+    console.print()
+
+
+def _print_statistics(console: Console, stats: pa.Table) -> None:
+    hours = list(hour_rows(stats)) if stats.num_rows else []
+    if not hours:
+        return
+    whole = total(hours)
+    console.print(Text("Statistics", "bold"), end="\n\n")
+    console.print(hour_table(hours[-_HOURS_SHOWN:], whole))
+    _print_rest(console, len(hours) - _HOURS_SHOWN, "earlier hour")
+    for line in summary_lines(whole):
+        console.print(line)
+    console.print()
+
+
+def _print_paths(console: Console, location: str, results: ExtractionResults) -> None:
+    console.print(Text("Files", "bold"), end="\n\n")
+    kinds = (("documents", results.document_parts), ("pages", results.page_parts), ("stats", results.stats_files))
+    for kind, files in kinds:
+        # Not wrapped: a path is there to be copied.
+        path = f"{location}/{results.name}/{kind}/"
+        console.print(Text(f"{printable(path)} ({counted(len(files), 'Parquet file')})"), soft_wrap=True)
+    console.print()
+
+
+def _print_rest(console: Console, count: int, what: str) -> None:
+    if count > 0:
+        console.print(Text(f"… and {counted(count, f'more {what}')}", "dim"))

@@ -1,0 +1,307 @@
+"""What is written: types, rows, and the commit of a shard."""
+
+import enum
+import json
+import multiprocessing
+import resource
+import typing
+from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from made_records import (
+    NOON,
+    Bill,
+    Item,
+    commit,
+    document,
+    document_of,
+    failed_page,
+    identity,
+    ok_page,
+    unopened,
+)
+from pipeline.storage import open_storage
+from pydantic import BaseModel, Field, RootModel
+
+from pipeline.errors import ConfigError, StorageError
+from pipeline.results import open_results
+from pipeline.sink import ShardWriter, arrow_type, committed_documents, document_schema, page_schema
+
+
+def written(tmp_path: Path, *pages, table: str = "pages") -> list[dict[str, Any]]:
+    """Commit one document of these pages and return the rows of a table as they stand in the file."""
+    commit(open_storage(str(tmp_path)), "1", pages)
+    return pq.read_table(tmp_path / "bill" / table / "part-1.parquet").to_pylist()
+
+
+def test_every_documented_python_type_has_its_arrow_type():
+    """A typed struct is the promise of the result column."""
+    assert arrow_type(Bill) == pa.struct(
+        [
+            ("seller", pa.string()),
+            ("date", pa.date32()),
+            ("currency", pa.string()),
+            ("total", pa.decimal128(24, 6)),
+            ("line_items", pa.list_(pa.struct([("description", pa.string()), ("line_total", pa.decimal128(24, 6))]))),
+            ("count", pa.int64()),
+            ("score", pa.float64()),
+            ("paid", pa.bool_()),
+            ("printed_at", pa.timestamp("us")),
+            ("sent_at", pa.timestamp("us", tz="UTC")),
+            ("kind", pa.string()),
+            ("colour", pa.string()),
+            ("tags", pa.list_(pa.string())),
+            ("rates", pa.map_(pa.string(), pa.decimal128(24, 6))),
+            ("extra", pa.string()),
+        ]
+    )
+
+
+def one_field(annotation: Any) -> type[BaseModel]:
+    """Return a model with one field, `value`."""
+    return type("One", (BaseModel,), {"__annotations__": {"value": annotation}})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        (Decimal, pa.decimal128(38, 9)),
+        (Annotated[Decimal, Field(max_digits=10)], pa.decimal128(19, 9)),
+        (Annotated[Decimal, Field(decimal_places=2)], pa.decimal128(38, 2)),
+        (Annotated[Decimal, Field(max_digits=60, decimal_places=2)], pa.decimal128(38, 2)),
+        (int | float, pa.float64()),
+        (RootModel[list[int]], pa.list_(pa.int64())),
+        (typing.NewType("Name", str), pa.string()),
+        (enum.IntEnum("Level", "LOW HIGH"), pa.int64()),
+        (frozenset[str], pa.list_(pa.string())),
+        (Any, pa.string()),
+    ],
+)
+def test_less_usual_annotations_have_arrow_types(annotation, expected):
+    """Users write schemas of their own, in every way pydantic allows."""
+    assert arrow_type(one_field(annotation)).field("value").type == expected
+
+
+@pytest.mark.parametrize("annotation", [int | str, complex, dict[int, str], tuple[int, str], list])
+def test_unsupported_types_are_refused_with_the_field_and_the_choices(annotation):
+    """The message must tell the author of a schema what to change."""
+    with pytest.raises(ConfigError, match=r"One\.value.*Supported are str, int"):
+        arrow_type(one_field(annotation))
+
+
+class Node(BaseModel):
+    """Contains itself."""
+
+    children: list["Node"] = []
+
+
+class Empty(BaseModel):
+    """Has nothing to write."""
+
+
+@pytest.mark.parametrize("model", [Node, Empty])
+def test_models_without_a_finite_struct_are_refused(model):
+    """Parquet has neither endless nor empty structs."""
+    with pytest.raises(ConfigError, match=model.__name__):
+        page_schema(model)
+
+
+def test_nested_records_come_back_exactly(tmp_path):
+    """What was validated is what is read: decimals to the last digit, dates as dates."""
+    total = Decimal("123456789012345678.123456")
+    bill = Bill.model_validate(
+        {
+            "seller": "Ümlaut & Söhne 🧾",
+            "date": "2018-03-12",
+            "currency": "EUR",
+            "total": total,
+            "line_items": [{"description": "a", "line_total": "0.000001"}, {}],
+            "count": 3,
+            "score": 0.1,
+            "paid": True,
+            "printed_at": "2018-03-12T14:05:00",
+            "sent_at": "2018-03-12T14:05:00+02:00",
+            "kind": "credit",
+            "colour": "blue",
+            "tags": ("x", "y"),
+            "rates": {"A": "19"},
+            "extra": {"free": [1, None]},
+        }
+    )
+    [row] = written(tmp_path, ok_page(document(), record=bill.model_dump()))
+    record = row["record"]
+    assert (
+        Bill.model_validate(
+            record
+            | {
+                "rates": dict(record["rates"]),
+                "extra": json.loads(record["extra"]),
+            }
+        )
+        == bill
+    )
+    assert record["total"].as_tuple() == total.as_tuple()
+
+
+def test_page_row_holds_the_page_and_all_its_tries(tmp_path):
+    """Tokens and seconds add up over tries; the last output stands in raw_text alone."""
+    [row] = written(tmp_path, failed_page(document()))
+    assert (row["status"], row["error_type"], row["partial"]) == ("failed", "output_cut_off", False)
+    assert (row["num_tries"], row["prompt_tokens"], row["cached_tokens"]) == (2, 20, None)
+    assert [t["raw_text"] for t in row["tries"]] == ["first", None]
+    assert row["tries"][1]["temperature"] == pytest.approx(0.2)
+    assert row["finish_reason"] == "length"
+
+
+def test_lines_keep_boxes_and_confidence(tmp_path):
+    """Rows with and without lines share one column."""
+    rows = written(tmp_path, ok_page(document()), ok_page(document(), 2, lines=()))
+    assert rows[0]["page_text"] == "ACME\n12.50"
+    assert rows[0]["lines"][0] == {"text": "ACME", "x0": 1, "y0": 2, "x1": 3, "y1": 4, "confidence": 0.5}
+    assert rows[0]["lines"][1]["confidence"] is None
+    assert (rows[1]["lines"], rows[1]["page_text"]) == ([], None)
+
+
+def test_unreadable_document_has_a_row_without_page_number(tmp_path):
+    """Every input ends in a row, also one nobody could open."""
+    [row] = written(tmp_path, unopened("locked.pdf"))
+    assert (row["page_number"], row["error_type"], row["sha256"]) == (None, "encrypted", None)
+    assert row["tries"] == []
+
+
+def test_lone_surrogates_cost_a_character_not_the_row(tmp_path):
+    """Models and broken fonts produce them; Arrow holds valid Unicode only."""
+    bill = Bill(seller="a\ud800b", line_items=[Item(description="\udfff")], rates={"\ud83d\ude00": Decimal(1)})
+    [row] = written(tmp_path, ok_page(document(), record=bill.model_dump(), raw_text="\ud800raw"))
+    assert row["record"]["seller"] == "a\ufffdb"
+    assert row["record"]["line_items"][0]["description"] == "\ufffd"
+    assert row["record"]["rates"] == [("😀", Decimal(1))]
+    assert row["raw_text"] == "\ufffdraw"
+
+
+def test_numbers_too_large_for_their_column_become_null(tmp_path):
+    """A bar code in an integer field must not stop a shard of good rows."""
+    rows = written(tmp_path, ok_page(document(), record={"count": 10**30, "total": Decimal("nan"), "seller": "x"}))
+    assert rows[0]["record"]["seller"] == "x"
+    assert (rows[0]["record"]["count"], rows[0]["record"]["total"]) == (None, None)
+
+
+def test_parts_say_what_wrote_them(tmp_path):
+    """A reader needs no Python schema and knows which settings made the rows."""
+    commit(open_storage(str(tmp_path)), "1", (ok_page(document()),))
+    for table, schema in (("pages", page_schema(Bill)), ("documents", document_schema(Bill))):
+        file = pq.ParquetFile(tmp_path / f"bill/{table}/part-1.parquet")
+        told = {key.decode(): value.decode() for key, value in file.schema_arrow.metadata.items()}
+        assert file.schema_arrow.equals(schema)
+        assert told["pagemill.table"] == table
+        assert told["pagemill.fingerprint"] == identity().fingerprint
+        assert json.loads(told["pagemill.json_schema"]) == Bill.model_json_schema()
+        assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+class DiesBeforeDocuments:
+    """A storage whose machine loses power between the two parts."""
+
+    def __init__(self, storage):
+        self._storage = storage
+        self.has_power = False
+
+    def put(self, key, finished):
+        """Put pages parts; others only with power."""
+        if "/documents/" in key and not self.has_power:
+            raise StorageError("no power")
+        self._storage.put(key, finished)
+
+
+def test_crash_between_the_two_parts_leaves_no_visible_rows(tmp_path):
+    """The documents part is the commit marker; a pages part alone does not count."""
+    storage = open_storage(str(tmp_path))
+    with pytest.raises(StorageError):
+        commit(DiesBeforeDocuments(storage), "1", (ok_page(document()),))
+    assert (tmp_path / "bill/pages/part-1.parquet").exists()
+    assert list(committed_documents(storage, "bill")) == []
+    assert all(found.pages().num_rows == 0 for found in open_results(str(tmp_path)).extractions)
+
+
+def test_commit_can_be_repeated_after_storage_failed(tmp_path):
+    """The rows of hours of work stay at hand until they are in the output."""
+    storage = open_storage(str(tmp_path))
+    failing = DiesBeforeDocuments(storage)
+    writer = ShardWriter(failing, Bill, identity())
+    writer.add_page(ok_page(document()))
+    writer.add_document(document_of(ok_page(document())))
+    with pytest.raises(StorageError):
+        writer.commit("1")
+    failing.has_power = True
+    writer.commit("1")
+    assert [row.uri for row in committed_documents(storage, "bill")] == ["file:///in/a.pdf"]
+
+
+def test_discarded_shard_leaves_nothing(tmp_path):
+    """An interrupted run hands its open shard back."""
+    writer = ShardWriter(open_storage(str(tmp_path)), Bill, identity())
+    for number in range(200):
+        writer.add_page(ok_page(document(num_pages=200), number + 1))
+    writer.discard()
+    writer.discard()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_recommitted_shard_replaces_its_rows(tmp_path):
+    """Names come from what a shard holds, so a rerun overwrites and never duplicates."""
+    storage = open_storage(str(tmp_path))
+    for _ in range(2):
+        commit(storage, "1", (ok_page(document()),))
+    assert len(list(committed_documents(storage, "bill"))) == 1
+
+
+def test_committed_documents_tell_what_a_resumed_run_needs(tmp_path):
+    """Unchanged means: same name, size, time of change and settings."""
+    storage = open_storage(str(tmp_path))
+    commit(storage, "1", (ok_page(document()),), (unopened("locked.pdf"),))
+    first, second = committed_documents(storage, "bill")
+    assert first == (
+        "file:///in/a.pdf",
+        1234,
+        NOON - timedelta(days=1),
+        "a" * 64,
+        identity().fingerprint,
+        NOON + timedelta(seconds=4),
+    )
+    assert second.sha256 is None
+
+
+def test_long_document_becomes_several_row_groups_in_order(tmp_path):
+    """Rows leave memory as they come."""
+    of = document(num_pages=9000)
+    commit(open_storage(str(tmp_path)), "1", tuple(ok_page(of, number) for number in range(1, 9001)))
+    file = pq.ParquetFile(tmp_path / "bill/pages/part-1.parquet")
+    assert file.num_row_groups > 1
+    assert file.read(columns=["page_number"])["page_number"].to_pylist() == list(range(1, 9001))
+
+
+def growth_over_shard(folder: str, num_pages: int) -> float:
+    """Write a shard and return the peak of resident memory at its end, as a multiple of that at its 5,000th page."""
+    writer = ShardWriter(open_storage(folder), Bill, identity())
+    of = document(num_pages=num_pages)
+    early = 0
+    for number in range(1, num_pages + 1):
+        writer.add_page(ok_page(of, number, raw_text=f"{number} " * 500))
+        if number == 5000:
+            early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    writer.discard()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / early
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length_of_a_document(tmp_path):
+    """A 20,000-page document in one shard takes what a 5,000-page one takes."""
+    # A process of its own: the peak of this one is that of all tests before.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(growth_over_shard, str(tmp_path), 20_000).result() < 1.1

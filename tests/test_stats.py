@@ -1,0 +1,246 @@
+"""What is counted: hours, shares, percentiles, money."""
+
+import math
+import random
+import threading
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pyarrow.parquet as pq
+import pytest
+from made_records import NOON, attempt, document, document_of, failed_page, identity, ok_page
+from pipeline.storage import open_storage
+
+from pipeline.config import CostConfig
+from pipeline.data import EngineMetrics
+from pipeline.stats import GpuSample, GpuSampler, RunStats, hour_rows, open_gpu_sampler, total
+
+
+class Clock:
+    """A clock that stands still until it is set forward."""
+
+    def __init__(self, now: datetime = NOON) -> None:
+        self.now = now.timestamp()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def forward(self, **duration: float) -> None:
+        """Set the clock forward."""
+        self.now += timedelta(**duration).total_seconds()
+
+
+def run_stats(clock, **options):
+    """Return the statistics of a run without a price."""
+    return RunStats(identity(), options.pop("cost", CostConfig()), clock=clock, **options)
+
+
+def test_pages_and_documents_are_counted_by_status_and_tries():
+    """A page that took two tries is retried, whatever its end."""
+    stats = run_stats(Clock())
+    pages = (
+        ok_page(document()),
+        ok_page(document(), 2, attempts=(attempt(1, prompt_tokens=7), attempt(2, prompt_tokens=9, cached_tokens=4))),
+        failed_page(document(), 3),
+    )
+    for page in pages:
+        stats.page_done(page)
+    stats.document_done(document_of(*pages))
+    stats.document_done(document_of(pages[0]))
+    row = stats.total()
+    assert (row.pages, row.pages_ok, row.pages_failed, row.pages_retried) == (3, 2, 1, 2)
+    assert (row.documents, row.documents_ok, row.documents_failed) == (2, 1, 1)
+    assert (row.prompt_tokens, row.output_tokens, row.cached_tokens) == (100 + 16 + 20, 20, 68)
+    assert row.success_rate == pytest.approx(2 / 3)
+
+
+def test_time_is_split_at_the_hour():
+    """A run from 11:45 to 13:30 has three rows of a quarter, a whole and half an hour."""
+    clock = Clock(NOON - timedelta(minutes=15))
+    stats = run_stats(clock)
+    clock.forward(hours=1, minutes=45)
+    rows = stats.hours()
+    assert [row.hour for row in rows] == [NOON + timedelta(hours=offset) for offset in (-1, 0, 1)]
+    assert [row.wall_s for row in rows] == [900, 3600, 1800]
+
+
+def test_pages_count_in_the_hour_in_which_they_finished():
+    """One second before the hour is another row than one after."""
+    clock = Clock(NOON - timedelta(minutes=30))
+    stats = run_stats(clock)
+    clock.forward(hours=1)
+    for offset in (-1, 1, 2):
+        finished = NOON + timedelta(seconds=offset)
+        stats.page_done(ok_page(document(), started_at=finished - timedelta(seconds=2), finished_at=finished))
+    before, after = stats.hours()
+    assert (before.pages, after.pages) == (1, 2)
+    assert after.pages_per_hour == pytest.approx(4)
+
+
+def test_busy_share_is_the_time_with_pages_in_the_engine():
+    """Loading and waiting for rendering are idle time somebody pays for."""
+    clock = Clock()
+    stats = run_stats(clock)
+    clock.forward(minutes=6)
+    stats.in_flight(8)
+    clock.forward(minutes=12)
+    stats.in_flight(0)
+    clock.forward(minutes=6)
+    assert stats.total().busy_share == pytest.approx(0.5)
+
+
+def test_a_clock_that_goes_back_takes_no_time_away():
+    """Time servers correct clocks in the middle of a night."""
+    clock = Clock()
+    stats = run_stats(clock)
+    clock.forward(minutes=10)
+    stats.in_flight(1)
+    clock.forward(minutes=-5)
+    assert stats.total().wall_s == 600
+
+
+def test_time_stands_still_after_closing():
+    """A report printed later is that of the run."""
+    clock = Clock()
+    stats = run_stats(clock)
+    clock.forward(minutes=1)
+    stats.close()
+    clock.forward(hours=5)
+    assert [row.wall_s for row in stats.hours()] == [60]
+
+
+def test_percentiles_are_within_one_percent_of_the_exact_ones():
+    """Bounded memory must not cost the figures their meaning."""
+    draw = random.Random(1)
+    seconds = [draw.lognormvariate(1, 1.2) for _ in range(5000)]
+    stats = run_stats(Clock())
+    for taken in seconds:
+        stats.page_done(ok_page(document(), started_at=NOON, finished_at=NOON + timedelta(seconds=taken)))
+    row, exact = stats.total(), sorted(seconds)
+    for share, found in ((0.50, row.latency_p50_s), (0.95, row.latency_p95_s), (0.99, row.latency_p99_s)):
+        assert found == pytest.approx(exact[math.ceil(share * len(exact)) - 1], rel=0.0101)
+
+
+def test_one_page_is_all_percentiles():
+    """The smallest run has figures too."""
+    stats = run_stats(Clock())
+    stats.page_done(ok_page(document()))
+    row = stats.total()
+    assert (row.latency_p50_s, row.latency_p50_s) == (row.latency_p95_s, row.latency_p99_s)
+    assert row.latency_p50_s == pytest.approx(3, rel=0.01)
+
+
+def test_rates_are_unknown_without_pages_or_time():
+    """Nothing is divided by zero, and nothing unknown is shown as zero."""
+    row = run_stats(Clock()).total()
+    assert (row.pages_per_hour, row.busy_share, row.success_rate, row.latency_p99_s) == (None,) * 4
+
+
+def test_cost_follows_price_and_time():
+    """Two dollars an hour, half an hour, two pages."""
+    clock = Clock()
+    stats = run_stats(clock, cost=CostConfig(price_per_hour=Decimal(2)))
+    clock.forward(minutes=30)
+    stats.page_done(ok_page(document()))
+    stats.page_done(failed_page(document()))
+    row = stats.total()
+    assert (row.cost, row.cost_per_1000_pages, row.currency) == (Decimal("1.000000"), Decimal("500.000000"), "USD")
+
+
+def test_cost_of_runs_in_several_currencies_is_not_added():
+    """A sum of dollars and euros is no figure."""
+    rows = []
+    for currency in ("USD", "EUR"):
+        clock = Clock()
+        stats = run_stats(clock, cost=CostConfig(price_per_hour=Decimal(2), currency=currency))
+        clock.forward(hours=1)
+        rows += stats.hours()
+    assert total(rows).cost is None
+
+
+def metrics(hits: float, queries: float, usage: float) -> EngineMetrics:
+    """Return figures as the vLLM engine gives them."""
+    return EngineMetrics(
+        gauges={"kv_cache_usage_perc": usage}, counters={"prefix_cache_hits": hits, "prefix_cache_queries": queries}
+    )
+
+
+def test_prefix_cache_counters_are_booked_by_hour_and_survive_a_new_engine():
+    """A rebuilt engine counts from zero again."""
+    clock = Clock()
+    stats = run_stats(clock)
+    stats.sample(metrics(50, 100, 0.2))
+    clock.forward(minutes=50)
+    stats.sample(metrics(80, 200, 0.6))
+    clock.forward(minutes=20)
+    stats.sample(metrics(10, 20, 0.1))
+    first, second = stats.hours()
+    assert (first.prefix_cache_hits, first.prefix_cache_queries, first.prefix_cache_hit_rate) == (80, 200, 0.4)
+    assert (second.prefix_cache_hits, second.prefix_cache_queries) == (10, 20)
+    assert (first.kv_cache_usage, first.kv_cache_usage_max) == (pytest.approx(0.4), 0.6)
+
+
+def test_gpu_columns_are_null_without_a_gpu():
+    """Null says "not measured"; zero would say "idle"."""
+    row = run_stats(Clock()).total()
+    assert {getattr(row, name) for name in dir(row) if name.startswith("gpu_")} == {None}
+
+
+def test_gpu_samples_are_folded_into_their_hour():
+    """Means of shares and watts, the peak of memory, the sum of energy."""
+    clock = Clock()
+    waiting = [
+        GpuSample(clock.now, 0.5, 10, 24, 200.0, 1.0),
+        GpuSample(clock.now + 1, 1.0, 20, 24, 300.0, 2.0),
+    ]
+    all_read = threading.Event()
+
+    def read() -> GpuSample | None:
+        """Return the next sample."""
+        if waiting:
+            return waiting.pop(0)
+        all_read.set()
+        return None
+
+    stats = run_stats(clock, gpu=GpuSampler("1 x Test", read, interval_s=0.001))
+    clock.forward(minutes=1)
+    all_read.wait()
+    stats.close()
+    row = stats.total()
+    assert (row.gpu_name, row.gpu_utilisation, row.gpu_power_w) == ("1 x Test", 0.75, 250.0)
+    assert (row.gpu_memory_used_bytes, row.gpu_memory_total_bytes, row.gpu_energy_wh) == (20, 24, 3.0)
+
+
+def test_sampling_is_off_where_there_is_no_gpu(monkeypatch):
+    """CUDA_VISIBLE_DEVICES="" hides what a machine has; most machines have nothing."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert open_gpu_sampler() is None
+
+
+def test_statistics_come_back_from_parquet_and_are_replaced_whole(tmp_path):
+    """They are put at each commit; the last ones stand."""
+    storage, clock = open_storage(str(tmp_path)), Clock(NOON - timedelta(minutes=1))
+    stats = run_stats(clock, cost=CostConfig(price_per_hour=Decimal("1.5"), currency="EUR"))
+    stats.put(storage)
+    clock.forward(minutes=2)
+    stats.page_done(ok_page(document()))
+    stats.put(storage)
+    table = pq.read_table(tmp_path / "bill/stats/run-1.parquet")
+    assert list(hour_rows(table)) == stats.hours()
+    assert table["run_id"].to_pylist() == ["run-1", "run-1"]
+    assert table["hour"].to_pylist() == [datetime(2026, 3, 1, hour, tzinfo=UTC) for hour in (11, 12)]
+    assert table["pages"].to_pylist() == [0, 1]
+
+
+def test_total_of_hours_is_that_of_the_run():
+    """Percentiles over hours come from the merged counts, not from means of percentiles."""
+    clock = Clock(NOON - timedelta(minutes=30))
+    stats = run_stats(clock)
+    clock.forward(hours=1)
+    for number in range(100):
+        finished = NOON + timedelta(seconds=-1 if number < 50 else 1)
+        stats.page_done(ok_page(document(), started_at=finished - timedelta(seconds=number + 1), finished_at=finished))
+    row = total(stats.hours())
+    assert row.latency_p50_s == pytest.approx(50, rel=0.0101)
+    assert row.latency_p95_s == pytest.approx(95, rel=0.0101)
+    assert row.pages_per_hour == pytest.approx(100)
