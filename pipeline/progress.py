@@ -1,0 +1,104 @@
+"""How a run's progress is shown: a live line on a terminal, now and then a plain line elsewhere, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TextIO
+
+from pipeline.log import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from pipeline.tally import Progress
+
+LINE_INTERVAL_S = 10.0
+JSON_INTERVAL_S = 1.0
+
+Report = Callable[["Progress"], None]
+
+
+@contextmanager
+def show_progress(*, as_json: bool, quiet: bool) -> Iterator[Report]:
+    """Yield what to call with each Progress; live on stderr if that is a terminal, JSON on stdout."""
+    if as_json:
+        yield every(JSON_INTERVAL_S, json_line, sys.stdout)
+    elif quiet:
+        yield lambda _: None
+    elif sys.stderr.isatty():
+        with _bar() as bar:
+            yield _bar_updater(bar, bar.add_task("starting", total=None))
+    else:
+        yield every(LINE_INTERVAL_S, plain_line, sys.stderr)
+
+
+def every(interval_s: float, line: Callable[[Progress], str], stream: TextIO) -> Report:
+    """Return a report that writes a line when the phase changes and `interval_s` after the last one."""
+    phase, due_s = "", 0.0
+
+    def report(progress: Progress) -> None:
+        nonlocal phase, due_s
+        if progress.phase == phase and progress.elapsed_s < due_s:
+            return
+        phase, due_s = progress.phase, progress.elapsed_s + interval_s
+        print(line(progress), file=stream, flush=True)
+
+    return report
+
+
+def json_line(progress: Progress) -> str:
+    """Return a JSON object with every field of the progress."""
+    return json.dumps({"event": "progress", **asdict(progress)})
+
+
+def plain_line(progress: Progress) -> str:
+    """Return one line of plain text."""
+    left = f", {_clock(progress.eta_s)} left" if progress.eta_s is not None and progress.phase == "reading" else ""
+    return f"{_clock(progress.elapsed_s)} {progress.phase}: {_counts(progress)}{left}{_last_failure(progress)}"
+
+
+def _counts(progress: Progress) -> str:
+    done = progress.pages_ok + progress.pages_failed
+    documents = f"{progress.documents_done + progress.documents_skipped}/{progress.documents_total} documents"
+    skipped = f" ({progress.documents_skipped} done before)" if progress.documents_skipped else ""
+    retried = f", {progress.pages_retried} tried again" if progress.pages_retried else ""
+    speed = f", {progress.pages_per_s:.2f} pages/s" if progress.pages_per_s else ""
+    return f"{documents}{skipped}, {done} pages, {progress.pages_failed} failed{retried}{speed}"
+
+
+def _last_failure(progress: Progress) -> str:
+    return f"; last failure: {printable(progress.last_failure)}" if progress.last_failure else ""
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _bar() -> Bar:
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    line = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+    return Bar(SpinnerColumn(), BarColumn(bar_width=24), line, console=Console(stderr=True), transient=True)
+
+
+def _bar_updater(bar: Bar, task: TaskID) -> Report:
+    def report(progress: Progress) -> None:
+        total = progress.documents_total - progress.documents_skipped
+        bar.update(
+            task,
+            description=plain_line(progress),
+            total=total or None,
+            completed=progress.documents_done,
+        )
+
+    return report
