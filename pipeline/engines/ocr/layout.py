@@ -20,11 +20,11 @@ from pipeline.data import Box, TextLine, Word
 MIN_COLUMN_RUNS = 4
 """A column of prose has at least this many lines; fewer side by side are cells of a table."""
 
-MIN_COLUMN_LETTERS = 15
-"""Letters in the median line of a column of prose; cells hold fewer."""
+MIN_COLUMN_LETTERS = 18
+"""Half of the letters of a column of prose stand in lines with at least this many; cells hold fewer."""
 
 MIN_COLUMN_FILL = 0.6
-"""Share of the column's width that its median line covers; prose wraps at the margin."""
+"""Half of its letters stand in lines that cover this share of its width; prose wraps at the margin."""
 
 MIN_ROW_OVERLAP = 0.5
 """Share of the lower run's height that two runs of one row have in common."""
@@ -38,6 +38,8 @@ class Run:
     box: Box
     score: float | None = None
     slope: float = 0.0
+    words: tuple[Word, ...] = ()
+    """Its words left to right; empty when it is one."""
 
     @property
     def height(self) -> float:
@@ -141,9 +143,22 @@ def _is_prose(runs: list[_Level]) -> bool:
     if len(rows) < MIN_COLUMN_RUNS:
         return False
     width = max(run.right for run in runs) - min(run.left for run in runs)
-    letters = median(sum(c.isalpha() for run in row for c in run.run.text) for row in rows)
-    fill = median(sum(run.right - run.left for run in row) for row in rows) / max(1.0, width)
-    return letters >= MIN_COLUMN_LETTERS and fill >= MIN_COLUMN_FILL
+    letters = [sum(char.isalpha() for run in row for char in run.run.text) for row in rows]
+    widths = [sum(run.right - run.left for run in row) for row in rows]
+    return (
+        _weighted_median(letters, letters) >= MIN_COLUMN_LETTERS
+        and _weighted_median(widths, letters) >= MIN_COLUMN_FILL * width
+    )
+
+
+def _weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
+    """Return the value that half of the weight lies at or above; 0 without weight."""
+    left = sum(weights) / 2
+    for value, weight in sorted(zip(values, weights, strict=True), reverse=True):
+        left -= weight
+        if left <= 0 < weight:
+            return value
+    return 0.0
 
 
 def _row_groups(runs: list[_Level]) -> list[list[_Level]]:
@@ -182,5 +197,5 @@ def _text_line(runs: list[Run]) -> TextLine:
         text=" ".join(run.text.strip() for run in runs),
         box=box,
         confidence=fmean(scores) if scores else None,
-        words=tuple(Word(run.text.strip(), run.box) for run in runs),
+        words=tuple(word for run in runs for word in run.words or (Word(run.text.strip(), run.box),)),
     )

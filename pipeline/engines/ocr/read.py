@@ -1,11 +1,18 @@
-"""Reads the text of a page image with RapidOCR on one CPU thread."""
+"""Reads a page image on one CPU thread: finds text, turns the page upright, reads its lines.
+
+RapidOCR finds the text. Its classifier of upside-down lines is not used: it turned long upright
+lines (see DECISIONS.md). Here a page or a line is turned only where that reads better.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.data import Box
+from pipeline.data import Box, Word
 from pipeline.engines.ocr.layout import Run
+from pipeline.engines.ocr.recognise import LineReader, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,42 +21,169 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Pixels = npt.NDArray[np.uint8]
+    Quad = npt.NDArray[np.float32]
+    """Corners of a text run, clockwise from its top left, shape (4, 2)."""
+
+DETECTOR_PIXELS = 0.8e6
+"""Text is found on a copy of the page of about this size and read from the full image."""
+
+MIN_SCORE = 0.65
+"""Readings below are stains, stamps and handwriting more often than text."""
+
+SURE_SCORE = 0.9
+"""Lines that read this well are upright; others are tried upside down as well."""
+
+TRIAL_LINES = 5
+"""How many of the longest lines decide whether a page is upside down."""
+
+TALL = 1.5
+"""Height by width from which a run is a single character or a line that stands on its side."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageReading:
+    """The runs of a page in pixels of the upright page, and how the page was turned to get it."""
+
+    runs: tuple[Run, ...]
+    width_px: int
+    height_px: int
+    rotation_deg: int
 
 
 class PageReader:
-    """RapidOCR's detector and recogniser on one thread; loading takes about a second."""
+    """RapidOCR's detector and PP-OCR's recogniser; loading takes about a second, nothing is downloaded."""
 
     def __init__(self) -> None:
-        from rapidocr import RapidOCR
+        import rapidocr
 
-        ocr = RapidOCR(
-            params={
-                "Global.log_level": "critical",
-                "EngineConfig.onnxruntime.intra_op_num_threads": 1,
-                "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-            }
-        )
-        self._detector = ocr._load_det_model()
-        self._recogniser = ocr._load_rec_model()
-        self._recogniser.rec_image_shape = [3, 48, 48]
+        self._detector = rapidocr.RapidOCR(params=DETECTOR_SETTINGS)
+        self._lines = LineReader(Path(rapidocr.__file__).parent / "models" / "PP-OCRv6_rec_small.onnx")
 
-    def read(self, pixels: Pixels) -> list[Run]:
+    def read_page(self, pixels: Pixels) -> PageReading:
+        """Read an RGB page; `runs` are in no particular order."""
+        import numpy as np
+
+        image = np.ascontiguousarray(pixels[:, :, ::-1])
+        image, quads, rotation_deg = self._upright(image)
+        runs = tuple(run for quad in quads if (run := self._read_run(image, quad)) is not None)
+        return PageReading(runs, image.shape[1], image.shape[0], rotation_deg)
+
+    def _upright(self, image: Pixels) -> tuple[Pixels, list[Quad], int]:
+        """Return the page turned upright, its text runs, and the clockwise turn in degrees."""
+        rotation_deg = 0
+        quads = self._find(image)
+        if _lies_on_its_side(quads):
+            image, rotation_deg = _turned(image), 90
+            quads = self._find(image)
+        if self._is_upside_down(image, quads):
+            image, rotation_deg = _turned(_turned(image)), rotation_deg + 180
+            quads = self._find(image)
+        return image, quads, rotation_deg
+
+    def _find(self, image: Pixels) -> list[Quad]:
+        """Return the text runs of a BGR image."""
         import cv2
-        from rapidocr.ch_ppocr_rec import TextRecInput
-        from rapidocr.utils.process_img import get_rotate_crop_image
+        import numpy as np
 
-        image = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-        found = self._detector(image)
-        if found.boxes is None:
-            return []
-        crops = [get_rotate_crop_image(image, box.copy()) for box in found.boxes]
-        out = self._recogniser(TextRecInput(img=crops, return_word_box=False))
-        runs = []
-        for quad, text, score in zip(found.boxes, out.txts, out.scores):
-            if score < 0.5 or not text.strip():
-                continue
-            xs, ys = quad[:, 0], quad[:, 1]
-            dx = float(quad[1, 0] - quad[0, 0])
-            slope = float(quad[1, 1] - quad[0, 1]) / dx if dx > 0 else 0.0
-            runs.append(Run(text, Box(*map(float, (xs.min(), ys.min(), xs.max(), ys.max()))), float(score), slope))
-        return runs
+        height_px, width_px = image.shape[:2]
+        scale = min(1.0, (DETECTOR_PIXELS / (height_px * width_px)) ** 0.5)
+        size = (max(1, round(width_px * scale)), max(1, round(height_px * scale)))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        boxes = self._detector(small, use_det=True, use_cls=False, use_rec=False).boxes
+        factor = np.array([width_px / size[0], height_px / size[1]], np.float32)
+        return [] if boxes is None else [quad.astype(np.float32) * factor for quad in boxes]
+
+    def _is_upside_down(self, image: Pixels, quads: Sequence[Quad]) -> bool:
+        """Compare how the longest lines read both ways; pages that read well are not tried turned."""
+        longest = sorted(quads, key=_width, reverse=True)[:TRIAL_LINES]
+        crops = [_crop(image, quad) for quad in longest if not _is_tall(quad)]
+        if not crops:
+            return False
+        upright = [self._lines.read(crop).score for crop in crops]
+        if sum(upright) >= SURE_SCORE * len(crops):
+            return False
+        return sum(self._lines.read(_turned(_turned(crop))).score for crop in crops) > sum(upright)
+
+    def _read_run(self, image: Pixels, quad: Quad) -> Run | None:
+        """Read one run the way it reads best, or None when it is no text."""
+        crop = _crop(image, quad)
+        reading = self._lines.read(crop)
+        if _is_tall(quad):
+            sideways = [self._lines.read(_turned(crop)), self._lines.read(_turned(_turned(_turned(crop))))]
+            best = max([reading, *sideways], key=lambda one: one.score)
+            return _run(quad, best, whole=best is not reading)
+        if reading.score < MIN_SCORE:
+            turned = self._lines.read(_turned(_turned(crop)))
+            return _run(quad, turned, whole=True)
+        return _run(quad, reading)
+
+
+DETECTOR_SETTINGS = {
+    "Global.log_level": "critical",
+    "Global.max_side_len": 100_000,
+    "Det.limit_type": "max",
+    "Det.limit_side_len": 100_000,
+    "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+}
+
+
+def _width(quad: Quad) -> float:
+    return float(max(abs(quad[1] - quad[0]).max(), abs(quad[2] - quad[3]).max()))
+
+
+def _height(quad: Quad) -> float:
+    return float(max(abs(quad[3] - quad[0]).max(), abs(quad[2] - quad[1]).max()))
+
+
+def _is_tall(quad: Quad) -> bool:
+    return _height(quad) >= TALL * _width(quad)
+
+
+def _lies_on_its_side(quads: Sequence[Quad]) -> bool:
+    """Tell whether most of the text, by length, runs up or down."""
+    tall = sum(_height(quad) for quad in quads if _is_tall(quad))
+    return tall > sum(_width(quad) for quad in quads if not _is_tall(quad))
+
+
+def _turned(image: Pixels) -> Pixels:
+    """Return the image turned by 90 degrees clockwise."""
+    import cv2
+
+    turned: Pixels = cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE)
+    return turned
+
+
+def _crop(image: Pixels, quad: Quad) -> Pixels:
+    """Cut a run out of the page and straighten it."""
+    import cv2
+    import numpy as np
+
+    width_px = max(1, round(float(max(np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[2] - quad[3])))))
+    height_px = max(1, round(float(max(np.linalg.norm(quad[3] - quad[0]), np.linalg.norm(quad[2] - quad[1])))))
+    corners = np.array([[0, 0], [width_px, 0], [width_px, height_px], [0, height_px]], np.float32)
+    transform = cv2.getPerspectiveTransform(quad, corners)
+    crop: Pixels = cv2.warpPerspective(
+        image, transform, (width_px, height_px), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return crop
+
+
+def _run(quad: Quad, reading: Reading, *, whole: bool = False) -> Run | None:
+    """Place a reading on the page; `whole` keeps it one word, for text that was turned."""
+    if reading.score < MIN_SCORE:
+        return None
+    box = _bounds(quad, 0.0, 1.0)
+    words = tuple(Word(piece.text, _bounds(quad, piece.start, piece.end)) for piece in reading.pieces)
+    across = float(quad[1, 0] - quad[0, 0])
+    slope = float(quad[1, 1] - quad[0, 1]) / across if across > 0 and not whole else 0.0
+    return Run(reading.text, box, reading.score, slope, (Word(reading.text, box),) if whole else words)
+
+
+def _bounds(quad: Quad, start: float, end: float) -> Box:
+    """Return the upright rectangle around the part of a run from `start` to `end`, shares of its width."""
+    top_left, top_right, bottom_right, bottom_left = quad
+    top, bottom = top_right - top_left, bottom_right - bottom_left
+    corners = (top_left + start * top, top_left + end * top, bottom_left + start * bottom, bottom_left + end * bottom)
+    xs, ys = [float(corner[0]) for corner in corners], [float(corner[1]) for corner in corners]
+    return Box(min(xs), min(ys), max(xs), max(ys))
