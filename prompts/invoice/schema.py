@@ -70,7 +70,7 @@ DATE = Printed(
 DUE_DATE = Printed(
     "Due date", "Date due", "Payment due", "Payment due date", "Due by", "Due on", "Pay by", "Payable by", "Please pay by",
     "Fällig am", "Fällig bis", "Fällig", "Fälligkeit", "Fälligkeitsdatum", "Fälligkeitstag", "Zahlbar bis", "Zahlbar",
-    "Zahlungsziel", "Zahlungsfrist", "Zahlbar innerhalb", "Zu zahlen bis", "Zahlung bis", "Échéance", "Date d'échéance",
+    "Zahlungsziel", "Zahlungsfrist", "Zahlbar innerhalb", "Zu zahlen bis", "Zahlung bis", "Betrag bis zum", "Betrag bis spätestens", "Échéance", "Date d'échéance",
     "À payer avant le", "À régler avant le", "Payable le", "Date limite de paiement", "Vervaldatum", "Vervaldag",
     "Te betalen voor", "Uiterste betaaldatum", "Betalen voor", "Fecha de vencimiento", "Vencimiento", "Vence el",
     "Data di scadenza", "Data scadenza", "Scadenza", "Da pagare entro", "Data de vencimento", "Vencimento", "Pagar até",

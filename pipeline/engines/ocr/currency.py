@@ -20,7 +20,8 @@ def find_currency(page: PageLayout, claims: Claims) -> str | None:
     best = labelled(claims, Role.CURRENCY, lambda zone: find_currencies(zone.text))
     if best:
         return best[0].value
-    votes = Counter(code for run in page.runs for code in _beside_amounts(run.text))
+    rows = (" ".join(run.text for run in row) for row in page.rows)
+    votes = Counter(code for row in rows for code in _beside_amounts(row))
     return votes.most_common(1)[0][0] if votes else None
 
 

@@ -68,11 +68,13 @@ LABELS: dict[str, tuple[str, ...]] = {
     ),
     Clue.TENDERED: (
         "Cash", "Paid", "Tendered", "Accepted total", "Cash tendered", "Amount tendered", "Paid amount", "Amount paid", "Payment", "Received",
-        "Cash received", "Visa", "Mastercard", "Credit card", "Debit card", "Card", "Bar", "Gegeben", "Bargeld", "EC-Karte",
+        "Cash received", "Visa", "Mastercard", "Credit card", "Debit card", "Card", "Bar", "Gegeben", "Geg Bar", "Bargeld", "EC-Karte", "Girocard",
+        "Kartenzahlung", "Kreditkarte", "EFTPOS", "Visa tend", "Carte bancaire", "CB", "Pinnen", "Pin", "Tarjeta",
+        "Tarjeta bancaria", "Bancomat", "Carta di credito", "Multibanco", "Cartão", "Importo pagato", "Pagamento contante",
         "Espèces", "Contant", "Contanti", "Efectivo", "Dinheiro", "Pago", "Tunai",
     ),
     Clue.CHANGE: (
-        "Change", "Change due", "Cash change", "Rückgeld", "Zurück", "Wechselgeld", "Rendu", "Rendu monnaie", "Monnaie",
+        "Change", "Change due", "Cash change", "Rückgeld", "Rückgeld Bar", "Zurück", "Wechselgeld", "Rendu", "Rendu monnaie", "Monnaie",
         "Wisselgeld", "Resto", "Cambio", "Troco", "Baki",
     ),
     Clue.ROUNDING: (

@@ -9,6 +9,7 @@ by the sums that they satisfy:
     total before rounding + rounding = total
     cash - change = total
     total - prepaid = due
+    a + b = total, a and b on one row       (the summary of taxes: net and tax side by side)
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import chain, product
+from itertools import chain, combinations, product
 
 from pipeline.engines.ocr.candidates import BELOW, Candidate, Claim, Claims, Zone
 from pipeline.engines.ocr.labels import label_key
@@ -41,6 +42,9 @@ is what a total looks like. Net and tax below their label may be part of a table
 
 LARGEST = 0.2
 """Where rates or parts have totals of their own that add up as well, the largest is that of the document."""
+
+SPLIT, LOWEST_RATE, HIGHEST_RATE = 0.6, Decimal("0.01"), Decimal("0.35")
+"""Score of two amounts on one row that make the total, and the tax rates for which that is no accident."""
 
 SUMMARY_ROWS = 6
 """Rows below a tax summary's heading that belong to it."""
@@ -68,6 +72,9 @@ def find_totals(claims: Claims) -> dict[Role, Decimal]:
     proposals[Role.TAX] = _best(chain(_proposals(claims, Role.TAX), _tax_sums(_proposals(claims, Role.TAX))), PROPOSALS)
     evidence = _evidence(claims, proposals)
     proposals[Role.TOTAL] += _best(_unlabelled_totals(claims, evidence), PROPOSALS)
+    for net, tax in _splits(claims.page, evidence):
+        proposals[Role.NET].append(net)
+        proposals[Role.TAX].append(tax)
     chosen = _completed(_most_convincing(proposals, evidence), evidence, claims.page)
     due = _due(proposals[Role.DUE], chosen.get(Role.TOTAL), evidence)
     return chosen | ({Role.DUE: due} if due is not None else {})
@@ -102,6 +109,16 @@ def _sums(values: Mapping[Role, Decimal], evidence: _Evidence) -> float:
         score += 0.6 * (total in evidence.paid)
         score += 0.6 * any(r and total - r in evidence.totals for r in evidence.roundings)
     return score
+
+
+def _splits(page: PageLayout, evidence: _Evidence) -> Iterator[tuple[Candidate[Decimal], Candidate[Decimal]]]:
+    """Net and tax that stand on one row and make a proposed total, as the summaries of taxes print them."""
+    totals = {total - rounding for total in evidence.totals for rounding in evidence.roundings | {Decimal(0)}}
+    for row in page.rows:
+        amounts = [(f.value, run) for run in row for f in find_amounts(run.text) if _CENTS.search(run.text[: f.end])]
+        for (net, left), (tax, right) in combinations(amounts, 2):
+            if net + tax in totals and LOWEST_RATE <= tax / (net or 1) <= HIGHEST_RATE:
+                yield Candidate(net, SPLIT, left), Candidate(tax, SPLIT, right)
 
 
 def _completed(values: dict[Role, Decimal], evidence: _Evidence, page: PageLayout) -> dict[Role, Decimal]:
