@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import logging
 import os
-import secrets
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
-from pipeline import __version__
 from pipeline.config import RunConfig
 from pipeline.data import Document, DocumentRecord, DocumentRef, Generation, PageRecord, PageTask, RunIdentity
 from pipeline.engines import EngineChoice, choose_engine
@@ -21,11 +18,12 @@ from pipeline.engines.base import Engine, EngineTask
 from pipeline.errors import DocumentError, EngineError, EngineStartError, ErrorType, PageError
 from pipeline.extraction import Extraction, load_extraction
 from pipeline.feed import PageFeed
+from pipeline.identity import identify_run
 from pipeline.judge import Judge
 from pipeline.ledger import Ledger, RowWriter
 from pipeline.render import Renderer
 from pipeline.sink import ShardWriter, committed_documents
-from pipeline.source import count_documents, list_documents
+from pipeline.source import Fetcher, count_documents, list_documents
 from pipeline.stats import HourRow, RunStats
 from pipeline.storage import Storage, open_storage
 from pipeline.tally import Progress, Tally
@@ -95,7 +93,7 @@ class _Run:
         ladder = Ladder(config.tries, max_pixels, deterministic=self._choice.info.deterministic)
         self._first_try = ladder.first()
         self._judge = Judge(self._extraction, ladder, config.date_order)
-        self._identity = _identity(config, self._extraction, self._choice, max_pixels)
+        self._identity = identify_run(config, self._extraction, self._choice.info, max_pixels)
         self._storage = open_storage(config.output)
         self._stats = RunStats(self._identity, config.cost)
         self._tally = Tally(on_progress)
@@ -137,6 +135,7 @@ class _Run:
         """A document has its terminal row."""
         self._stats.document_done(record)
         self._tally.documents_done += 1
+        self._documents.release(record.document.ref)
 
     def _pending(self) -> Iterator[DocumentRef]:
         """Yield the documents that no committed row of this fingerprint covers."""
@@ -154,7 +153,8 @@ class _Run:
         try:
             with (
                 closing(Renderer(self._config.render, num_workers=workers)) as renderer,
-                closing(PageFeed(refs, renderer, self, self._first_try)) as feed,
+                closing(_Documents(renderer)) as self._documents,
+                closing(PageFeed(refs, self._documents, self, self._first_try)) as feed,
             ):
                 self._drive(feed)
         finally:
@@ -240,6 +240,37 @@ class _CommittedShard:
         self._put_stats()
 
 
+class _Documents:
+    """Documents whose content lies on this machine from opening to release, and the renderer of their pages."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self.render = renderer.render
+        self._renderer = renderer
+        self._fetcher = Fetcher()
+        self._held: dict[DocumentRef, ExitStack] = {}
+
+    def open(self, ref: DocumentRef) -> tuple[Document, Path]:
+        """Return the document and where its content lies; called on several threads."""
+        with ExitStack() as stack:
+            try:
+                path = stack.enter_context(self._fetcher.fetch(ref))
+            except FileNotFoundError:
+                raise DocumentError(ErrorType.UNREADABLE, "The file vanished after it was listed.") from None
+            document = self._renderer.open(ref, path).result()
+            self._held[ref] = stack.pop_all()
+            return document, path
+
+    def release(self, ref: DocumentRef) -> None:
+        """Delete the copy of a document, if one was made; unknown ones (never opened) are passed over."""
+        if held := self._held.pop(ref, None):
+            held.close()
+
+    def close(self) -> None:
+        """Release what is still held."""
+        for ref in list(self._held):
+            self.release(ref)
+
+
 def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
     return EngineTask(
         name=extraction.name,
@@ -248,33 +279,6 @@ def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
         schema_path=str(extraction.folder / "schema.py"),
         plain_text=extraction.plain_text_field is not None,
         date_order=config.date_order,
-    )
-
-
-def _identity(config: RunConfig, extraction: Extraction, choice: EngineChoice, max_pixels: int) -> RunIdentity:
-    info = choice.info
-    outcome = {
-        "prompt": extraction.prompt_sha256,
-        "schema": extraction.schema_sha256,
-        "engine": asdict(info),
-        "max_pixels": max_pixels,
-        "text_layer": config.ocr.text_layer,
-        "date_order": config.date_order,
-        "tries": config.tries.model_dump(include={"max_tries", "max_tokens"}),
-    }
-    return RunIdentity(
-        run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
-        extraction=extraction.name,
-        prompt_sha256=extraction.prompt_sha256,
-        schema_sha256=extraction.schema_sha256,
-        fingerprint=hashlib.sha256(json.dumps(outcome, sort_keys=True).encode()).hexdigest()[:16],
-        engine=info.engine,
-        model=info.model,
-        revision=info.revision,
-        engine_version=info.version,
-        quantisation=info.quantisation,
-        kv_cache_dtype=info.kv_cache_dtype,
-        pagemill_version=__version__,
     )
 
 
