@@ -56,7 +56,7 @@ class PageLayout:
     def __init__(self, lines: Sequence[TextLine], width_px: int, height_px: int) -> None:
         self.width_px = width_px
         self.height_px = height_px
-        pieces = [piece for line in lines for piece in split_at_wide_gaps(line) if piece.text]
+        pieces = [piece for line in lines for piece in split_at_wide_gaps(line) if piece.text and not _is_upended(piece)]
         self.rows: tuple[tuple[Run, ...], ...] = tuple(
             tuple(Run(piece.text, piece.box, number, position) for position, piece in enumerate(row))
             for number, row in enumerate(_rows(pieces))
@@ -137,6 +137,11 @@ def union(boxes: Iterator[Box] | Sequence[Box]) -> Box:
     """The smallest box around all; at least one is needed."""
     x0, y0, x1, y1 = zip(*boxes, strict=True)
     return Box(min(x0), min(y0), max(x1), max(y1))
+
+
+def _is_upended(piece: Word) -> bool:
+    """Whether text runs up or down the margin; it would join rows that it stands beside."""
+    return len(piece.text) >= 3 and piece.box.y1 - piece.box.y0 > 1.5 * (piece.box.x1 - piece.box.x0)
 
 
 def _rows(pieces: Sequence[Word]) -> list[list[Word]]:

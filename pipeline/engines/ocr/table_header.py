@@ -1,0 +1,183 @@
+"""Headers of item tables: which columns a table has and where they stand.
+
+A header is one or more close rows of labels; each column's label may be wrapped over several
+of them. A table of items is told from tax summaries and payment plans by having two of:
+description, quantity, unit price.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+from pydantic import BaseModel
+
+from pipeline.data import Box
+from pipeline.engines.ocr.labels import LabelIndex, label_key
+from pipeline.engines.ocr.lexicon import LABELS
+from pipeline.engines.ocr.page import PageLayout, Run, column_overlap, part_of, union
+from pipeline.engines.ocr.specs import FieldSpec, field_specs
+from pipeline.schema import Role
+
+OTHER = ""
+"""Owner of columns that no field asks for."""
+
+OTHER_COLUMNS = (
+    "Pos", "Position", "No", "Nr", "Line", "Ligne", "Zeile", "Art-Nr", "Art-Nr-Kunde", "Art-Nr-Lief", "Art-Nr-Lieferant",
+    "Artikelnummer", "Artikel-Nr", "Item no", "Item code", "Product code", "Code", "SKU", "Ref", "Reference", "Référence",
+    "Referenzen", "GTIN", "EAN", "Unit", "UoM", "Einheit", "Mengeneinheit", "Meng.-einheit", "Unité", "Eenheid", "Unidad",
+    "Disc", "Disc %", "Discount", "Rabatt", "Remise", "Rem", "Korting", "Descuento", "Sconto", "Date", "Datum", "Shipment date",
+    "VKE/Geb", "Tax amount", "Steuerbetrag",
+)  # fmt: skip
+HEADER_WORDS = frozenset(
+    "eur usd gbp rm ohne netto brutto net gross ht ttc excl incl inkl exkl per pro pour par unsere ihre kunde lief art nr "
+    "attributs note objet classification periode charge fact w o without before".split()
+)
+_TAX_ADDED = re.compile(
+    r"(?i)\b(?:incl|inkl|excl|exkl|ohne|hors|w/o|without|before|excluding|including|zzgl|sin|con|senza)\b\.?\s*"
+    r"(?:btw|mwst|ust|vat|tax|gst|tva|taxes?|iva)\b\.?"
+)
+ROW_GAP = 0.7
+"""Vertical gap, in line heights, between rows of one header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table."""
+
+    owner: str
+    """Name of the item's field it fills, or OTHER."""
+    box: Box
+    """Where its label stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The columns of a table, left to right, and the first row below their labels."""
+
+    columns: tuple[Column, ...]
+    first_row: int
+    end_row: int
+
+
+def find_headers(page: PageLayout, model: type[BaseModel]) -> list[Header]:
+    """The headers of item tables on the page, top to bottom."""
+    headers: list[Header] = []
+    for row in range(len(page.rows)):
+        if headers and row < headers[-1].end_row:
+            continue
+        if len({owner for run in page.rows[row] for owner in _owners(run.text, model)} - {OTHER}) < 2 or _has_value(page, row):
+            continue
+        first, end = _extent(page, row, model, headers[-1].end_row if headers else 0)
+        columns = _columns([run for r in range(first, end) for run in page.rows[r]], model)
+        if _is_item_table(columns, field_specs(model)):
+            headers.append(Header(columns, first, end))
+    return headers
+
+
+def _is_item_table(columns: Sequence[Column], specs: Sequence[FieldSpec]) -> bool:
+    telling = {Role.DESCRIPTION, Role.QUANTITY, Role.UNIT_PRICE}
+    roles = {spec.role for spec in specs if spec.name in {column.owner for column in columns}}
+    by_role = len(roles & telling) >= 2 or (len(roles & telling) == 1 and Role.LINE_TOTAL in roles and len(columns) > 1)
+    return by_role or (not any(spec.role for spec in specs) and len({c.owner for c in columns} - {OTHER}) >= 2)
+
+
+@cache
+def _index(model: type[BaseModel]) -> LabelIndex:
+    specs = field_specs(model)
+    labels = {spec.name: spec.labels + LABELS.get(spec.role or "", ()) for spec in specs}
+    taken = {label_key(label) for texts in labels.values() for label in texts}
+    return LabelIndex({**labels, OTHER: tuple(text for text in OTHER_COLUMNS if label_key(text) not in taken)})
+
+
+@cache
+def _words(model: type[BaseModel]) -> frozenset[str]:
+    labels = [label for spec in field_specs(model) for label in spec.labels + LABELS.get(spec.role or "", ())]
+    return HEADER_WORDS | {label_key(word) for label in (*labels, *OTHER_COLUMNS) for word in re.findall(r"\w+", label)}
+
+
+def _owners(text: str, model: type[BaseModel]) -> list[str]:
+    return [match.owners[0] for match in _index(model).find(_without_tax(text))]
+
+
+def _without_tax(text: str) -> str:
+    """"Price excl. VAT" says price; the tax it adds is blanked, so that positions stay."""
+    return _TAX_ADDED.sub(lambda match: " " * len(match[0]), text)
+
+
+def _has_value(page: PageLayout, row: int) -> bool:
+    """Whether a row holds more than labels: a number, a key with its value."""
+    return any(re.search(r"^\W*\d|\d[.,]\d|\d{4}|:\s*\S", run.text) for run in page.rows[row])
+
+
+def _extent(page: PageLayout, row: int, model: type[BaseModel], floor: int) -> tuple[int, int]:
+    """The first row of a header and the row after its last."""
+    first, end = row, row + 1
+    while first > floor and _belongs(page, first - 1, first, model):
+        first -= 1
+    while end < len(page.rows) and _belongs(page, end, end - 1, model):
+        end += 1
+    return first, end
+
+
+def _belongs(page: PageLayout, row: int, neighbour: int, model: type[BaseModel]) -> bool:
+    """Whether a row beside a header's row is part of it: close, and made of the words of headers."""
+    a, b = union([run.box for run in page.rows[row]]), union([run.box for run in page.rows[neighbour]])
+    gap = max(a.y0, b.y0) - min(a.y1, b.y1)
+    words = [label_key(word) for run in page.rows[row] for word in re.findall(r"[^\W\d_]+", run.text)]
+    known = sum(word in _words(model) for word in words)
+    plain = not any(char.isdigit() or char == ":" for run in page.rows[row] for char in run.text)
+    return gap <= ROW_GAP * page.line_height_px and plain and 2 * known >= len(words) > 0
+
+
+def _columns(runs: Sequence[Run], model: type[BaseModel]) -> tuple[Column, ...]:
+    """The columns of a header from its runs: labels above each other joined, labels in one run parted."""
+    stacks: list[list[tuple[str, Box]]] = []
+    for text, box in sorted((s for run in runs for s in _segments(run, model)), key=lambda s: s[1].y0):
+        near = [stack for stack in stacks if column_overlap(union([b for _, b in stack]), box) > 0.1]
+        if near:
+            near[0].append((text, box))
+        else:
+            stacks.append([(text, box)])
+    cells = [(" ".join(text for text, _ in stack), union([box for _, box in stack])) for stack in stacks]
+    cells.sort(key=lambda cell: cell[1].x0)
+    return _one_each([_column(text, box, model) for text, box in cells], cells, model)
+
+
+def _segments(run: Run, model: type[BaseModel]) -> Iterator[tuple[str, Box]]:
+    """A run cut before each label that another label precedes."""
+    matches = _index(model).find(_without_tax(run.text))
+    cuts = [0, *(b.start for a, b in zip(matches, matches[1:], strict=False) if a.owners != b.owners), len(run.text)]
+    for start, end in zip(cuts, cuts[1:], strict=False):
+        if run.text[start:end].strip():
+            yield run.text[start:end].strip(), part_of(run, start, end)
+
+
+def _column(text: str, box: Box, model: type[BaseModel]) -> Column:
+    owners = _owners(re.sub(r"-\s+", "", text), model)
+    return Column(owners[0] if owners else OTHER, box)
+
+
+def _one_each(columns: list[Column], cells: Sequence[tuple[str, Box]], model: type[BaseModel]) -> tuple[Column, ...]:
+    """The columns with each field owning one: a second price is the line's total, a hidden label comes to light."""
+    role_of = {spec.name: spec.role for spec in field_specs(model)}
+    name_of = {role: name for name, role in role_of.items() if role}
+    total = name_of.get(Role.LINE_TOTAL)
+    prices = [i for i, column in enumerate(columns) if role_of.get(column.owner) is Role.UNIT_PRICE]
+    if total and len(prices) > 1 and not any(column.owner == total for column in columns):
+        columns[prices[-1]] = replace(columns[prices[-1]], owner=total)
+    owned = {column.owner for column in columns}
+    for i, (text, _) in enumerate(cells):
+        hidden = [owner for owner in _owners(text, model) if owner not in owned]
+        if columns[i].owner == OTHER and hidden:
+            columns[i] = replace(columns[i], owner=hidden[0])
+            owned.add(hidden[0])
+    seen: set[str] = set()
+    order = sorted(range(len(columns)), reverse=True, key=lambda i: role_of.get(columns[i].owner) is Role.DESCRIPTION and i)
+    for i in sorted(range(len(columns)), key=order.index):
+        if columns[i].owner in seen:
+            columns[i] = replace(columns[i], owner=OTHER)
+        seen.add(columns[i].owner)
+    return tuple(columns)
