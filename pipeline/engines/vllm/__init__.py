@@ -1,0 +1,14 @@
+"""The in-process vLLM engine: Qwen2.5-VL and its relatives on a GPU.
+
+Importing this package is cheap: vLLM itself is imported when an engine is opened.
+"""
+
+from __future__ import annotations
+
+from pipeline.engines.vllm.cards import Card, detect_gpu
+from pipeline.engines.vllm.engine import VllmEngine, describe
+from pipeline.engines.vllm.installed import is_installed
+from pipeline.engines.vllm.models import PROFILES
+from pipeline.engines.vllm.settings import MAX_PIXELS
+
+__all__ = ["MAX_PIXELS", "PROFILES", "Card", "VllmEngine", "describe", "detect_gpu", "is_installed"]

@@ -1,0 +1,201 @@
+"""The vLLM engine: one loaded model that reads a stream of pages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from pipeline.config import VllmConfig
+from pipeline.data import EngineMetrics, FinishReason, Generation, PageImage, PageRequest, RenderSpec, TrySettings
+from pipeline.engines.base import EngineInfo, EngineTask, Requests
+from pipeline.engines.vllm.cards import Card, detect_gpu
+from pipeline.engines.vllm.core import Core
+from pipeline.engines.vllm.installed import find_installed
+from pipeline.engines.vllm.lora import find_adapter
+from pipeline.engines.vllm.metrics import read_metrics
+from pipeline.engines.vllm.models import ModelSource, find_model
+from pipeline.engines.vllm.prompt import compose_instructions, shared_prefix_tokens
+from pipeline.engines.vllm.sampling import Sampler, read_output
+from pipeline.engines.vllm.settings import IMAGE_LIMIT, EngineSettings, resolve_settings
+from pipeline.engines.vllm.stream import Stream
+from pipeline.errors import EngineStartError
+
+AHEAD_SHARE = 0.5
+"""Pages held beyond those that run, as a share of them: enough that a finished one is replaced within a
+step, few enough for the host's memory (6-11 MiB a page)."""
+MAX_THREADS = 12
+"""Measured on 16 cores beside a running engine: one thread prepares 19 pages/s, twelve 60."""
+SIDE_PX = 56
+"""Of the smallest image Qwen2.5-VL takes."""
+
+
+def describe(config: VllmConfig, extraction: str | None = None) -> EngineInfo:
+    """Return what an engine with these settings would be, without loading it; reads at most a config.json.
+
+    Raises:
+        EngineStartError: it could not start; the message says what to change.
+    """
+    installed = find_installed()
+    source = find_model(config.model, config.revision)
+    settings = resolve_settings(config, None if installed.is_cpu else _find_card(), source.shape)
+    adapter = find_adapter(config, extraction) if extraction else None
+    return EngineInfo(
+        engine="vllm",
+        model=source.location,
+        revision=f"{source.identity}+lora:{adapter.identity}" if adapter else source.identity,
+        version=installed.version,
+        quantisation=source.shape.quantisation,
+        kv_cache_dtype=settings.kv_cache_dtype,
+    )
+
+
+class VllmEngine:
+    """Implements engines.base.Engine with vLLM's in-process `LLM`.
+
+    vLLM runs the model in a process of its own, which `close` ends; a second engine may then
+    be opened in this process. After an EngineError only `close` is allowed.
+    """
+
+    def __init__(self, config: VllmConfig, task: EngineTask, *, max_image_pixels: int = IMAGE_LIMIT) -> None:
+        """Load the model and send it one blank page: half a minute to several minutes.
+
+        Args:
+            max_image_pixels: of the largest page image; more need more memory for every page.
+
+        Raises:
+            EngineStartError: the message says what to change.
+        """
+        self.info = describe(config, task.name)
+        source = find_model(config.model, config.revision)
+        card = None if find_installed().is_cpu else _find_card()
+        settings = resolve_settings(config, card, source.shape)
+        adapter = find_adapter(config, task.name)
+        self._max_image_pixels = max_image_pixels
+        self._core = Core(
+            {**_arguments(config, source, settings, max_image_pixels), **(adapter.arguments() if adapter else {})},
+            settings.environment,
+            config.no_progress_s,
+        )
+        self._lora = adapter.request() if adapter else None
+        self._sampler = Sampler(None if task.plain_text else task.json_schema, config.logprobs)
+        self._threads = ThreadPoolExecutor(config.prepare_threads or _default_threads(), "prepare-page")
+        self.capacity = settings.max_num_seqs + max(2, int(AHEAD_SHARE * settings.max_num_seqs))
+        try:
+            self._prompt = self._core.build_prompt(compose_instructions(task.prompt, self._sampler.json_schema))
+            self._rehearse()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def shared_prefix_tokens(self) -> int:
+        """Prompt tokens that every page after the first takes from the prefix cache."""
+        prompt = self._prompt
+        return shared_prefix_tokens(prompt.token_ids, prompt.image_token_id, self._core.block_size)
+
+    @property
+    def process_id(self) -> int:
+        """Of the process that runs the model."""
+        return self._core.process_id
+
+    def generate(self, requests: Requests) -> Iterator[Generation]:
+        """Yield one generation for each request taken, in the order in which they finish.
+
+        Raises:
+            EngineError: the engine's process died, or made no token for `no_progress_s` seconds.
+        """
+        stream = Stream(
+            self._core,
+            self._threads,
+            capacity=self.capacity,
+            prepare=self._prepare,
+            send=self._send,
+            read=read_output,
+        )
+        return stream.run(requests)
+
+    def metrics(self) -> EngineMetrics:
+        """Return vLLM's gauges and counters under the names in metrics.py."""
+        return read_metrics(self._core.read_metrics())
+
+    def close(self) -> None:
+        """End the engine's processes and release its memory, about 6 s; a second call does nothing."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._core.close()
+
+    def _prepare(self, request: PageRequest) -> Any:
+        height_px, width_px = request.image.pixels.shape[:2]
+        if height_px * width_px > self._max_image_pixels:
+            raise ValueError(
+                f"the page image has {width_px} x {height_px} px, the engine was opened for "
+                f"{self._max_image_pixels} pixels: lower render.max_pixels"
+            )
+        return self._core.prepare(self._prompt, request.image.pixels, request.image_key)
+
+    def _send(self, request: PageRequest, prepared: Any) -> None:
+        self._core.add(request.request_id, prepared, self._sampler.build(request.settings), self._lora)
+
+    def _rehearse(self) -> None:
+        """Read one blank page: finds a schema or adapter that vLLM refuses, and fills the prefix cache."""
+        for result in self.generate(_OneBlankPage()):
+            if result.finish_reason is FinishReason.ERROR:
+                raise EngineStartError(f"The engine cannot read a blank page with this extraction: {result.error}")
+
+
+class _OneBlankPage:
+    """Requests with a single page in them."""
+
+    exhausted = False
+
+    def take(self, wait_s: float) -> PageRequest | None:  # noqa: ARG002 - the page is there already
+        """Return the page, once."""
+        if self.exhausted:
+            return None
+        self.exhausted = True
+        spec = RenderSpec(max_pixels=SIDE_PX * SIDE_PX)
+        pixels = np.full((SIDE_PX, SIDE_PX, 3), 255, np.uint8)
+        image = PageImage(1, pixels, spec, dpi=None, text_layer=None, render_s=0)
+        settings = TrySettings(number=1, max_tokens=1, temperature=0, constrained=True, render=spec)
+        return PageRequest("rehearsal", "blank page", image, settings)
+
+
+def _find_card() -> Card:
+    card = detect_gpu()
+    if card is None:
+        raise EngineStartError(
+            "No NVIDIA GPU is visible: check `nvidia-smi` and CUDA_VISIBLE_DEVICES, or read with `--engine ocr`."
+        )
+    return card
+
+
+def _default_threads() -> int:
+    """Half the cores: the other half renders pages."""
+    return min(MAX_THREADS, max(1, (os.cpu_count() or 2) // 2))
+
+
+def _arguments(config: VllmConfig, source: ModelSource, settings: EngineSettings, max_pixels: int) -> dict[str, Any]:
+    """Return keyword arguments for vLLM's LLM; `engine_args` of the configuration win."""
+    return {
+        "model": source.location,
+        "revision": source.revision,
+        "tokenizer_revision": source.revision,
+        "load_format": config.load_format,
+        "seed": 0,
+        **settings.arguments(),
+        "enable_prefix_caching": True,
+        # A video would otherwise enter the profiling run and take memory.
+        "limit_mm_per_prompt": {"image": 1, "video": 0},
+        "mm_processor_kwargs": {"size": {"shortest_edge": SIDE_PX * SIDE_PX, "longest_edge": max_pixels}},
+        # Pages never repeat, and the cache has hung (vllm#31404, #43941, #46354).
+        "mm_processor_cache_gb": 0,
+        # Guidance costs 13-47 us a sequence and step; xgrammar 226 us where the schema has maxLength. Whitespace
+        # is a common loop (vllm#38696, #44619), and only the engine as a whole can turn it off.
+        "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
+        # Without statistics vLLM gives no times per page.
+        "disable_log_stats": False,
+        **config.engine_args,
+    }

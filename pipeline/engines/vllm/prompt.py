@@ -1,0 +1,32 @@
+"""The part of the prompt that all pages share, and how much of it vLLM computes only once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+JSON_INSTRUCTION = (
+    "Answer with one JSON object that fits this JSON schema. Give null for what is not on the page; invent nothing."
+)
+
+
+def compose_instructions(prompt: str, json_schema: dict[str, Any] | None) -> str:
+    """Return the system message: the extraction's instructions, then the schema the answer must fit.
+
+    Everything that does not change from page to page stands here, before the image, because
+    only what comes before the first image token can be shared between pages.
+    """
+    if json_schema is None:
+        return prompt.strip()
+    schema = json.dumps(json_schema, ensure_ascii=False, separators=(",", ":"))
+    return f"{prompt.strip()}\n\n{JSON_INSTRUCTION}\n{schema}"
+
+
+def shared_prefix_tokens(prompt_token_ids: Sequence[int], image_token_id: int, block_size: int) -> int:
+    """Return how many prompt tokens every page after the first takes from the prefix cache.
+
+    Source: vLLM caches whole blocks, and hashes the image's identity into each block the
+    image touches.
+    """
+    return prompt_token_ids.index(image_token_id) // block_size * block_size

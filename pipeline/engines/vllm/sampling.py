@@ -1,0 +1,94 @@
+"""From a try's settings to vLLM's sampling parameters, and from vLLM's output to a Generation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.data import FinishReason, Generation, TrySettings
+from pipeline.errors import ErrorType, PageError
+
+MAX_PATTERN_TOKENS = 48
+MIN_PATTERN_COUNT = 12
+"""A run of 12 equal pieces of up to 48 tokens counts as a loop. Fewer would cut honest tables (a row of
+zeros, leader dots); a loop of the longest piece costs 576 tokens until it is noticed."""
+FINISH_REASONS = {
+    "stop": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "repetition": FinishReason.REPETITION,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """How outputs are sampled; the same for all pages but for what a try changes."""
+
+    json_schema: dict[str, Any] | None
+    logprobs: bool
+
+    def build(self, settings: TrySettings) -> Any:
+        """Return vLLM's SamplingParams.
+
+        Every value that matters is given: what is not would come from the checkpoint's
+        generation_config, whose repetition penalty ruins tables.
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind, StructuredOutputsParams
+
+        held = settings.constrained and self.json_schema is not None
+        return SamplingParams(
+            max_tokens=settings.max_tokens,
+            temperature=settings.temperature,
+            # Without randomness a seed would only cost a random generator per page.
+            seed=settings.seed if settings.temperature > 0 else None,
+            top_p=1.0,
+            top_k=0,
+            repetition_penalty=1.0,
+            repetition_detection=RepetitionDetectionParams(
+                max_pattern_size=MAX_PATTERN_TOKENS, min_pattern_size=1, min_count=MIN_PATTERN_COUNT
+            ),
+            structured_outputs=StructuredOutputsParams(json=self.json_schema) if held else None,
+            # 0 further candidates: the log-probability of the chosen token alone.
+            logprobs=0 if self.logprobs else None,
+            flat_logprobs=self.logprobs,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+
+def read_output(request_id: str, output: Any) -> Generation:
+    """Return the generation in a finished vLLM RequestOutput."""
+    completion = output.outputs[0]
+    reason = FINISH_REASONS.get(completion.finish_reason, FinishReason.ERROR)
+    error = None
+    if reason is FinishReason.ERROR:
+        error = PageError(ErrorType.ENGINE_CRASH, f"vLLM gave the page up (finish reason {completion.finish_reason}).")
+    times = output.metrics
+    return Generation(
+        request_id=request_id,
+        text=completion.text,
+        finish_reason=reason,
+        prompt_tokens=len(output.prompt_token_ids),
+        output_tokens=len(completion.token_ids),
+        cached_tokens=output.num_cached_tokens,
+        queue_s=_span(times.queued_ts, times.scheduled_ts),
+        prefill_s=_span(times.scheduled_ts, times.first_token_ts),
+        decode_s=_span(times.first_token_ts, times.last_token_ts),
+        token_logprobs=tuple(_read_logprobs(completion)),
+        error=error,
+    )
+
+
+def _span(start_s: float, end_s: float) -> float | None:
+    """A stage the page never reached has the time 0."""
+    return max(0.0, end_s - start_s) if start_s and end_s else None
+
+
+def _read_logprobs(completion: Any) -> Iterator[tuple[str, float]]:
+    """Yield (text, log-probability) of the tokens that make up the output's text, without the final stop token."""
+    if completion.logprobs is None:
+        return
+    tokens, values = completion.logprobs.decoded_tokens, completion.logprobs.logprobs
+    end = len(tokens) - (completion.finish_reason == "stop")
+    for token, value in zip(tokens[:end], values[:end], strict=True):
+        yield token or "", float(value)
