@@ -168,7 +168,16 @@ def _config(arguments: argparse.Namespace) -> int:
 
 
 def _models(arguments: argparse.Namespace) -> int:
-    raise NotImplementedError
+    from pipeline.engines.vllm import PROFILES
+
+    for name, profile in PROFILES.items():
+        if arguments.json:
+            print(json.dumps({"name": name, "hub_id": profile.hub_id, "purpose": profile.purpose}))
+        else:
+            print(f"{name:<20} {profile.hub_id}\n{'':<20} {profile.purpose}")
+    if not arguments.json:
+        print("\nAny other model built like Qwen2.5-VL: `--model` takes its hub id or a local folder too.")
+    return OK
 
 
 def _effective(arguments: argparse.Namespace, *, complete: bool = True) -> Effective:
