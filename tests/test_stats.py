@@ -161,7 +161,7 @@ def test_cost_of_runs_in_several_currencies_is_not_added():
 def metrics(hits: float, queries: float, usage: float) -> EngineMetrics:
     """Return figures as the vLLM engine gives them."""
     return EngineMetrics(
-        gauges={"kv_cache_usage_perc": usage}, counters={"prefix_cache_hits": hits, "prefix_cache_queries": queries}
+        gauges={"kv_cache_usage": usage}, counters={"prefix_cache_hits": hits, "prefix_cache_queries": queries}
     )
 
 

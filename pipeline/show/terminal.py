@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.results import Totals
 from pipeline.show.records import record_table
 from pipeline.show.statistics import hour_table, summary_lines
 from pipeline.show.text import clipped_left, counted, labels, printable
@@ -55,6 +56,8 @@ def print_results(
 
 def _print_extraction(console: Console, location: str, results: ExtractionResults, limit: int) -> None:
     _print_title(console, results)
+    if results.run_id is not None and results.totals() == Totals(0, 0, 0, 0):
+        console.print(f"This run added nothing; `pagemill show {printable(location)}` prints what is there.\n")
     _print_records(console, results, limit)
     _print_failures(console, results.failures(), limit)
     _print_statistics(console, results.stats())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.data import DocumentRecord, EngineMetrics, PageRecord, RunIdentity, Status
 from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
-from pipeline.stats.hours import HourRow, run_cost, total
+from pipeline.stats.hours import HourRow, micros, run_cost, total
 from pipeline.stats.latency import LatencyHistogram
 from pipeline.stats.table import Puts, write_stats
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _HOUR_S = 3600
 
-KV_CACHE_USAGE = "kv_cache_usage_perc"
-"""Gauge an engine may report: share of its KV cache in use, 0..1. This and the next two are vLLM's names."""
+KV_CACHE_USAGE = "kv_cache_usage"
+"""Gauge an engine may report: share of its KV cache in use, 0..1."""
 PREFIX_CACHE_QUERIES = "prefix_cache_queries"
 """Counter: prompt tokens looked up in the prefix cache."""
 PREFIX_CACHE_HITS = "prefix_cache_hits"
@@ -46,7 +46,7 @@ class RunStats:
             gpu: closed by `close`; without one, the machine's GPUs are sampled when the engine is vLLM.
         """
         self._identity = identity
-        self._price_per_hour = cost.price_per_hour
+        self._price_per_hour = micros(cost.price_per_hour) if cost.price_per_hour is not None else None
         self._currency = cost.currency
         self._clock = clock
         self._gpu = gpu or (open_gpu_sampler() if identity.engine == "vllm" else None)
