@@ -34,6 +34,9 @@ december dec dezember dez décembre déc diciembre dic dicembre dezembro
 """
 """Names and abbreviations, one line a month: en, de, nl, fr, es, it, pt."""
 
+_THREE_DIGITS = re.compile(r"\d.*\d.*\d")
+"""The fewest a date has ("3 May 18"); most texts have less, and the search is not cheap."""
+
 _DAY = r"(?P<day>0?[1-9]|[12]\d|3[01])"
 _YEAR4 = r"(?P<year>(?:19|20)\d\d)"
 _LONG_YEAR = r"(?P<year>(?:19|20)\d\d(?!\d|:\d)|(?:19|20)\d\d(?=\d{1,2}:\d))"
@@ -99,6 +102,8 @@ def parse_date(text: str, order: DateOrder = DateOrder.DAY_FIRST) -> dt.date:
 
 def find_dates(text: str, order: DateOrder = DateOrder.DAY_FIRST) -> list[Found[dt.date]]:
     """Dates that stand in `text`, written with separators or with a month's name."""
+    if not _THREE_DIGITS.search(text):
+        return []
     plain = "".join(_plain(char)[:1] or " " for char in text)
     found: list[Found[dt.date]] = []
     for pattern in _date_patterns():

@@ -22,6 +22,7 @@ from pipeline.engines.ocr.dates import document_date, due_date, page_date_order
 from pipeline.engines.ocr.labels import LabelIndex
 from pipeline.engines.ocr.lexicon import LABELS
 from pipeline.engines.ocr.page import PageLayout
+from pipeline.engines.ocr.parties import PARTY_ROLES, find_parties
 from pipeline.engines.ocr.readers import read_number, reader_of
 from pipeline.engines.ocr.specs import FieldSpec, Kind, field_specs
 from pipeline.engines.ocr.totals import ROLES as TOTALS
@@ -29,7 +30,8 @@ from pipeline.engines.ocr.totals import find_totals
 from pipeline.schema import Role
 from pipeline.values import DateOrder, find_ibans
 
-_PARTIES = frozenset({Role.ISSUER_NAME, Role.ISSUER_ADDRESS, Role.RECIPIENT_NAME, Role.RECIPIENT_ADDRESS})
+_RELATED = frozenset({*TOTALS, Role.DOCUMENT_DATE, Role.DUE_DATE, Role.DOCUMENT_NUMBER, Role.CURRENCY})
+"""Roles whose value depends on what else is on the page."""
 
 
 def fill_record(
@@ -52,9 +54,10 @@ def _fill(page: PageLayout, model: type[BaseModel], order: DateOrder) -> dict[st
     specs = field_specs(model)
     claims = Claims(page, label_index(model))
     by_role = _role_values(page, claims, specs, order)
+    parties = find_parties(page, specs)
     record = {}
     for spec in specs:
-        value = _value(page, claims, spec, by_role, order)
+        value = parties.get(spec.name) if spec.role in PARTY_ROLES else _value(page, claims, spec, by_role, order)
         if value is not None or spec.nullable:
             record[spec.name] = _plain(value)
     return record
@@ -66,8 +69,8 @@ def _value(page: PageLayout, claims: Claims, spec: FieldSpec, by_role: dict[Role
         return nested if any(value is not None for value in nested.values()) else None
     if spec.kind in {Kind.ROWS, Kind.UNSUPPORTED}:
         return None
-    if spec.role in by_role or spec.role in TOTALS or spec.role in _PARTIES:
-        return by_role.get(spec.role) if spec.role else None
+    if spec.role in _RELATED:
+        return by_role.get(spec.role)
     if spec.kind is Kind.IBAN:
         return _iban(page, claims, owner_of(spec))
     read = reader_of(spec, order)
