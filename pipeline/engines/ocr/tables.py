@@ -1,0 +1,272 @@
+"""Line items: the rows of a page's tables as values of the item model's fields.
+
+An item is anchored by its total, the amount in the table's total column; the lines around it
+that are nearer to it than to the next item belong to it. Quantity and price are taken so
+that their product is the total where the page allows it. A table without a header, as on
+receipts and on continued pages, is read by the same arithmetic.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pydantic import BaseModel
+
+from pipeline.data import Box
+from pipeline.engines.ocr.labels import LabelIndex
+from pipeline.engines.ocr.lexicon import LABELS, Clue
+from pipeline.engines.ocr.page import PageLayout, Run, column_overlap, part_of, union
+from pipeline.engines.ocr.specs import FieldSpec, Kind, field_specs
+from pipeline.engines.ocr.table_header import OTHER, Column, Header, find_headers
+from pipeline.schema import Role
+from pipeline.values import find_amounts
+
+WRAP_PITCH = 1.7
+"""Distance of two lines of one wrapped text, in line heights, from middle to middle; notes stand farther."""
+
+TABLE_GAP = 6.0
+"""White space, in line heights, that ends a table; items with notes left blank are 3 to 4 apart."""
+
+ROUNDING = Decimal("0.011")
+"""By how much quantity times price may miss a total that is rounded to cents."""
+
+_TOTALS = LabelIndex(
+    {
+        "end": (*LABELS[Role.TOTAL], *LABELS[Role.TAX], *LABELS[Role.DUE], *LABELS[Clue.TENDERED], *LABELS[Clue.CHANGE],
+                *LABELS[Clue.ROUNDING], *LABELS[Clue.TAX_SUMMARY], "Rechnungssumme", "Gesamtbeitrag", "Positionssumme", "Zahlbetrag"),
+        "sum": LABELS[Role.NET],
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A piece of a run in a column: a number with its value, or text."""
+
+    owner: str
+    text: str
+    box: Box
+    row: int
+    value: Decimal | None = None
+
+    @property
+    def middle(self) -> float:
+        return (self.box.y0 + self.box.y1) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The item model's field names by role; None where the model has no such field."""
+
+    description: str | None
+    quantity: str | None
+    price: str | None
+    rate: str | None
+    total: str | None
+
+
+def find_rows(page: PageLayout, spec: FieldSpec) -> list[dict[str, str]]:
+    """The items of the page's tables in printed order; amounts as plain decimals, absent values left out.
+
+    Args:
+        spec: a field of kind ROWS.
+    """
+    if spec.kind is not Kind.ROWS or spec.model is None:
+        return []
+    headers = find_headers(page, spec.model)
+    items: list[dict[str, str]] = []
+    for i, header in enumerate(headers):
+        end = headers[i + 1].first_row if i + 1 < len(headers) else len(page.rows)
+        items.extend(_table_items(page, header, end, spec.model))
+    return items
+
+
+def _names(model: type[BaseModel]) -> _Names:
+    by_role = {spec.role: spec.name for spec in reversed(field_specs(model)) if spec.role}
+    roles = (Role.DESCRIPTION, Role.QUANTITY, Role.UNIT_PRICE, Role.TAX_RATE, Role.LINE_TOTAL)
+    return _Names(*(by_role.get(role) for role in roles))
+
+
+def _table_items(page: PageLayout, header: Header, end: int, model: type[BaseModel]) -> Iterator[dict[str, str]]:
+    names = _names(model)
+    rows = list(_body(page, header, end))
+    cells = [cell for row in rows for run in page.rows[row] for cell in _cells(run, header.columns, model)]
+    owned = {column.owner for column in header.columns}
+    anchor_owner = next((name for name in (names.total, names.price, names.quantity) if name in owned), None)
+    anchors = [cell for cell in cells if cell.owner == anchor_owner and cell.value is not None]
+    factors = {names.quantity, names.price} & owned
+    summed = next((row for row in rows if _sums_up(page, row)), len(page.rows))
+    for anchor, group in _groups(page, rows, cells, [a for a in anchors if not _sums_up(page, a.row)], names):
+        item = _item(page, anchor, group, model, names)
+        found = factors & item.keys()
+        if found == factors or (found and anchor.row < summed):
+            yield item
+
+
+def _body(page: PageLayout, header: Header, end: int) -> Iterator[int]:
+    """The rows of a table below its header, down to its totals, the next header or a wide gap."""
+    bottom = page.rows[header.end_row - 1][0].box.y1
+    for row in range(header.end_row, end):
+        top = min(run.box.y0 for run in page.rows[row])
+        if top - bottom > TABLE_GAP * page.line_height_px or _ends_table(page, row, header):
+            return
+        bottom = max(bottom, *(run.box.y1 for run in page.rows[row]))
+        yield row
+
+
+def _ends_table(page: PageLayout, row: int, header: Header) -> bool:
+    """Whether a row sums up, or begins another table."""
+    runs = page.rows[row]
+    if len(runs) >= 3 and not any(char.isdigit() for run in runs for char in run.text):
+        return True
+    return _sums_up(page, row) == "end"
+
+
+def _sums_up(page: PageLayout, row: int) -> str | None:
+    """"end" or "sum" where a run of the row is a total's label and an amount stands beside it."""
+    for run in page.rows[row]:
+        matches = _TOTALS.find(run.text)
+        if not matches or re.search(r"\w", run.text[: matches[0].start]):
+            continue
+        rest = run.text[matches[0].end :]
+        letters = sum(char.isalpha() for char in run.text)
+        beside = [rest, *(other.text for other in page.right_of(run)[:1])]
+        if matches[0].length >= 0.4 * letters and any(find_amounts(text) for text in beside):
+            return matches[0].owners[0]
+    return None
+
+
+def _cells(run: Run, columns: Sequence[Column], model: type[BaseModel]) -> Iterator[_Cell]:
+    """A run as cells: numbers one by one in the nearest column, text in the column in which it begins."""
+    amounts = find_amounts(run.text)
+    kinds = {spec.name: spec.kind for spec in field_specs(model)}
+    rate = re.search(r"(\d+(?:[.,]\d+)?)\s?%", run.text)
+    letters = sum(char.isalpha() for char in run.text)
+    if (amounts or rate) and letters <= 8:
+        found = [(a.start, a.end, a.value) for a in amounts]
+        if rate:
+            found.append((rate.start(1), rate.end(), Decimal(rate[1].replace(",", "."))))
+        for start, stop, value in sorted(found):
+            box = run.box if len(found) == 1 else part_of(run, start, stop)
+            yield _Cell(_nearest(box, columns).owner, run.text[start:stop], box, run.row, value)
+        if kinds and not letters:
+            return
+    column = _beginning(run.box, columns)
+    yield _Cell(column.owner, run.text, run.box, run.row)
+
+
+def _nearest(box: Box, columns: Sequence[Column]) -> Column:
+    """The column whose label a number's box is aligned with, left, right or centred."""
+
+    def distance(column: Column) -> float:
+        a, b = box, column.box
+        apart = min(abs(a.x0 - b.x0), abs(a.x1 - b.x1), abs(a.x0 + a.x1 - b.x0 - b.x1) / 2)
+        return apart if column_overlap(a, b) > 0 else apart + max(b.x0 - a.x1, a.x0 - b.x1, 0)
+
+    return min(columns, key=distance)
+
+
+def _beginning(box: Box, columns: Sequence[Column]) -> Column:
+    """The last column that begins left of the text, or the first."""
+    slack = (box.y1 - box.y0) * 1.2
+    return next((c for c in reversed(columns) if c.box.x0 <= box.x0 + slack), columns[0])
+
+
+def _groups(
+    page: PageLayout, rows: Sequence[int], cells: Sequence[_Cell], anchors: Sequence[_Cell], names: _Names
+) -> Iterator[tuple[_Cell, list[_Cell]]]:
+    """Each anchor with the cells of its item: the page is cut at the widest white space between two anchors."""
+    leading = bool(anchors) and _leads(rows, cells, anchors, names)
+    start = min(rows, default=0)
+    for i, anchor in enumerate(anchors):
+        stop = _cut(page, anchor.row, anchors[i + 1].row, leading=leading) if i + 1 < len(anchors) else rows[-1] + 1
+        yield anchor, [cell for cell in cells if start <= cell.row < stop]
+        start = stop
+
+
+def _leads(rows: Sequence[int], cells: Sequence[_Cell], anchors: Sequence[_Cell], names: _Names) -> bool:
+    """Whether items begin with a line of text above the line of their amounts."""
+    first = anchors[0].row
+    words = [c.row for c in cells if c.owner == names.description and re.search(r"[^\W\d_]{3}", c.text)]
+    return first not in words and any(row < first for row in words)
+
+
+def _cut(page: PageLayout, row: int, next_row: int, *, leading: bool) -> int:
+    """The row with which the next item begins."""
+    best, cut = -1.0, next_row
+    order = range(row + 1, next_row + 1) if leading else range(next_row, row, -1)
+    for candidate in order:
+        gap = min(run.box.y0 for run in page.rows[candidate]) - max(
+            run.box.y1 for r in range(row, candidate) for run in page.rows[r]
+        )
+        if gap > best + (0.25 * page.line_height_px if best >= 0 else 0) or best < 0:
+            best, cut = max(gap, 0.0), candidate
+    return cut
+
+
+def _item(
+    page: PageLayout, anchor: _Cell, group: Sequence[_Cell], model: type[BaseModel], names: _Names
+) -> dict[str, str]:
+    item: dict[str, str] = {}
+    quantity, price = _factors(anchor, group, names)
+    for spec in field_specs(model):
+        mine = [cell for cell in group if cell.owner == spec.name]
+        if spec.name == names.description:
+            text = _description(mine, page.line_height_px)
+        elif spec.kind is Kind.TEXT:
+            text = " ".join(cell.text for cell in mine)
+        else:
+            cell = {names.quantity: quantity, names.price: price}.get(spec.name) or _near(anchor, mine)
+            text = "" if cell is None or cell.value is None else format(cell.value, "f")
+        if text:
+            item[spec.name] = text
+    return item
+
+
+def _near(anchor: _Cell, cells: Sequence[_Cell]) -> _Cell | None:
+    return min((c for c in cells if c.value is not None), key=lambda c: abs(c.middle - anchor.middle), default=None)
+
+
+def _factors(anchor: _Cell, group: Sequence[_Cell], names: _Names) -> tuple[_Cell | None, _Cell | None]:
+    """The quantity and the price whose product is the total; the nearest ones where none is."""
+    quantities = [c for c in group if c.owner == names.quantity and c.value is not None]
+    prices = [c for c in group if c.owner == names.price and c.value is not None]
+    pairs = [(q, p) for q in quantities for p in prices if _is_product(q.value, p.value, anchor.value)]
+    if pairs:
+        return min(pairs, key=lambda pair: sum(abs(c.middle - anchor.middle) for c in pair))
+    return _near(anchor, quantities), _near(anchor, prices)
+
+
+def _is_product(quantity: Decimal | None, price: Decimal | None, total: Decimal | None) -> bool:
+    if quantity is None or price is None or total is None:
+        return False
+    return abs(abs(quantity * price) - abs(total)) <= max(ROUNDING, abs(total) / 1000)
+
+
+_KEY_VALUE = re.compile(r"^[^:]{2,40}\w\s*:\s*\S|^\W*(?:incl|inkl|dont|davon)\b", re.IGNORECASE)
+
+
+def _description(cells: Sequence[_Cell], line_height_px: float) -> str:
+    """The text at the head of an item; notes, codes and keys with values below it are left out."""
+    lines = sorted(cells, key=lambda cell: (cell.row, cell.box.x0))
+    while len(lines) > 1 and (_is_code(lines[0].text) or _is_note(lines[0].text)):
+        lines = lines[1:]
+    taken: list[_Cell] = []
+    for line in lines:
+        far = taken and line.middle - taken[-1].middle > WRAP_PITCH * line_height_px
+        if taken and (far or _is_note(line.text)):
+            break
+        taken.append(line)
+    text = " ".join(cell.text.strip() for cell in taken)
+    return re.sub(r"^\[[\w-]+\]\s*", "", text)
+
+
+def _is_code(text: str) -> bool:
+    return re.fullmatch(r"\W*[A-Z]*[\d-]+\w*\W*", text.strip()) is not None
+
+
+def _is_note(text: str) -> bool:
+    return _KEY_VALUE.search(text) is not None or re.search(r"\d[.,]\d{2}\b", text) is not None
