@@ -25,12 +25,14 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from pipeline.errors import WorkerCrashedError, WorkerError, WorkerMemoryError, WorkerTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

@@ -1,0 +1,152 @@
+"""Which documents an input names: a file, a folder, a glob, or the same in a bucket.
+
+Does not open them. Listing streams and is in a fixed order, sorted by name within each
+folder. Names that start with "." or "_" are skipped, except when they are named outright.
+What is listed but cannot be read (a pipe, a broken link, a locked folder) is listed all
+the same: opening it fails, and that failure becomes its record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, unquote_to_bytes
+
+from pipeline.data import DocumentRef
+from pipeline.errors import ConfigError
+from pipeline.storage import Storage, open_storage, scheme_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+GLOB_CHARACTERS = frozenset("*?[")
+NAMES_COMPARED = 1000
+
+
+def list_documents(location: str) -> Iterator[DocumentRef]:
+    """Return the documents at a path, a glob (`**` for any depth) or a bucket URL.
+
+    Raises:
+        ConfigError: nothing is there, at once; or no document is in it, at the end.
+        StorageError: the folder or bucket cannot be listed.
+    """
+    scheme = scheme_of(location)
+    if scheme == "file":
+        location = str(path_of(location))
+    elif scheme is not None:
+        return _bucket_documents(location)
+    path = Path(os.path.abspath(Path(location).expanduser()))  # noqa: PTH100 - links in the name are kept
+    if path.is_dir():
+        return _matching(str(path), [], path_uri)
+    if os.path.lexists(path):
+        return iter([_file_ref(path)])
+    root, patterns = _split_glob(str(path))
+    if not patterns:
+        raise ConfigError(f"{location!r} does not exist{_suggestion(path)}.")
+    if not Path(root).is_dir():
+        raise ConfigError(f"{root!r}, where {location!r} begins, does not exist{_suggestion(Path(root))}.")
+    return _matching(root, patterns, path_uri)
+
+
+def count_documents(location: str) -> int:
+    """Return how many documents `list_documents` yields; raises what it raises."""
+    return sum(1 for _ in list_documents(location))
+
+
+class Fetcher:
+    """Gives documents a local path; one connection pool for each bucket."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, Storage] = {}
+
+    def fetch(self, ref: DocumentRef) -> contextlib.AbstractContextManager[Path]:
+        """Return the path of a document's content: its own, or that of a copy which is deleted on exit.
+
+        Raises (on entering, for a bucket):
+            FileNotFoundError: the object is gone since it was listed.
+            StorageError: the bucket cannot be reached.
+        """
+        if scheme_of(ref.uri) == "file":
+            return contextlib.nullcontext(path_of(ref.uri))
+        bucket, key = _split_bucket(ref.uri)
+        if bucket not in self._buckets:
+            self._buckets[bucket] = open_storage(bucket)
+        return self._buckets[bucket].local_copy(unquote(key))
+
+
+def path_uri(path: str | Path) -> str:
+    """Return the URI of an absolute path, by its bytes: any name survives (RFC 8089)."""
+    return "file://" + quote(os.fsencode(path))
+
+
+def path_of(uri: str) -> Path:
+    """Return the path that `path_uri` was made of."""
+    return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix("file://"))))
+
+
+def _bucket_documents(url: str) -> Iterator[DocumentRef]:
+    root, patterns = _split_glob(url.rstrip("/"))
+    bucket, key = _split_bucket(root)
+    if not patterns and key:
+        named = [file for file in open_storage(bucket).files(key) if file.key == key]
+        if named:
+            return iter([DocumentRef(f"{bucket}/{quote(key)}", named[0].size_bytes, named[0].modified_at)])
+    return _matching(root, patterns, lambda found: f"{bucket}/{quote(found.removeprefix(f'{bucket}/'))}")
+
+
+def _matching(root: str, patterns: list[str], uri: Callable[[str], str]) -> Iterator[DocumentRef]:
+    """Yield the documents below `root` whose key fits `patterns`, all of them when there are none."""
+    depth = None if not patterns or "**" in patterns else len(patterns)
+    found = False
+    for file in open_storage(root).files(depth=depth):
+        if not patterns or _fits(file.key.split("/"), patterns):
+            found = True
+            yield DocumentRef(uri(f"{root.rstrip('/')}/{file.key}"), file.size_bytes, file.modified_at)
+    if not found:
+        wanted = f" fits {'/'.join(patterns)!r}" if patterns else " is"
+        raise ConfigError(f'No document{wanted} in {root!r}; names that begin with "." or "_" are not read.')
+
+
+def _fits(parts: list[str], patterns: list[str]) -> bool:
+    if not patterns:
+        return not parts
+    if patterns[0] == "**":
+        return patterns == ["**"] or any(_fits(parts[start:], patterns[1:]) for start in range(len(parts)))
+    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _fits(parts[1:], patterns[1:])
+
+
+def _split_glob(location: str) -> tuple[str, list[str]]:
+    """Return the part before the first wildcard and the patterns of the parts from there on."""
+    parts = location.split("/")
+    first = next((index for index, part in enumerate(parts) if GLOB_CHARACTERS & set(part)), len(parts))
+    return "/".join(parts[:first]) or "/", parts[first:]
+
+
+def _split_bucket(url: str) -> tuple[str, str]:
+    """Return the URL of the bucket and the key in it."""
+    scheme, rest = url.split("://", 1)
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket}", key
+
+
+def _file_ref(path: Path) -> DocumentRef:
+    try:
+        found = path.stat()
+    except OSError:
+        return DocumentRef(path_uri(path), 0, None)
+    return DocumentRef(path_uri(path), found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+
+def _suggestion(path: Path) -> str:
+    """Return "; did you mean …?" for a name that is close to one that exists."""
+    with contextlib.suppress(OSError):
+        names = [entry.name for entry in islice(path.parent.iterdir(), NAMES_COMPARED)]
+        close = difflib.get_close_matches(path.name, names, n=1)
+        return f"; did you mean {str(path.parent / close[0])!r}?" if close else ""
+    return f", nor does {str(path.parent)!r}"

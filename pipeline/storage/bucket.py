@@ -1,0 +1,199 @@
+"""Storage in a bucket, through obstore."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import obstore
+from obstore import exceptions
+from obstore.store import from_url
+
+from pipeline.errors import ConfigError, StorageError
+from pipeline.storage.base import SKIPPED_NAMES, StoredFile
+from pipeline.storage.retrying import TransientError, retried, without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from obstore.store import ObjectStore
+
+
+LIST_CHUNK = 1000
+"""What S3, GCS and Azure return in one answer."""
+READ_BUFFER_BYTES = 1 << 20
+
+
+def open_bucket(url: str) -> BucketStorage:
+    """Return the storage at a bucket URL; nothing is fetched yet.
+
+    Raises:
+        ConfigError: the URL names no bucket, or the environment lacks what the store needs.
+    """
+    try:
+        # Retrying is done by `retried` alone: two layers multiply.
+        store: ObjectStore = from_url(url, retry_config={"max_retries": 0})
+    except (exceptions.BaseError, ValueError) as error:
+        raise ConfigError(f"{without_secrets(url)} cannot be opened: {without_secrets(str(error))}") from error
+    return BucketStorage(store, without_secrets(url).rstrip("/"))
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn obstore's errors into ours, by type."""
+    try:
+        yield
+    except (exceptions.NotFoundError, FileNotFoundError) as error:
+        raise FileNotFoundError(f"{what} does not exist.") from error
+    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+        raise StorageError(
+            f"{what}: access is denied; check the credentials in the environment (AWS_*, GOOGLE_* or AZURE_*)."
+        ) from error
+    except (exceptions.GenericError, exceptions.JoinError, ConnectionError, TimeoutError) as error:
+        # object_store has one type for all that is not about the object: timeouts, broken connections, 5xx.
+        raise TransientError(f"{what}: {without_secrets(str(error))}") from error
+    except exceptions.BaseError as error:
+        raise StorageError(f"{what}: {without_secrets(str(error))}") from error
+
+
+class BucketStorage:
+    """Objects below a prefix of a bucket; see Storage."""
+
+    def __init__(self, store: ObjectStore, url: str) -> None:
+        self._store = store
+        self._url = url
+
+    def files(self, prefix: str = "", *, depth: int | None = None) -> Iterator[StoredFile]:
+        """See Storage; sorted by the bytes of the whole key."""
+        # The store's own prefix is of whole parts; the rest is compared here.
+        listing = _Listing(self._store, prefix.rpartition("/")[0], f"{self._url}/{prefix}")
+        while chunk := listing.next_chunk():
+            for found in chunk:
+                parts = found["path"].split("/")
+                hidden = any(part.startswith(SKIPPED_NAMES) for part in parts)
+                too_deep = depth is not None and len(parts) > depth
+                if found["path"].startswith(prefix) and not hidden and not too_deep:
+                    yield StoredFile(found["path"], found["size"], found["last_modified"])
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """See Storage."""
+        return (file.key for file in self.files(prefix))
+
+    def open(self, key: str) -> BinaryIO:
+        """See Storage."""
+        size_bytes = self._size(key)
+        return io.BufferedReader(_ObjectReader(self, key, size_bytes), READ_BUFFER_BYTES)
+
+    @contextlib.contextmanager
+    def local_copy(self, key: str) -> Iterator[Path]:
+        """See Storage."""
+        with tempfile.TemporaryDirectory(prefix="pagemill-fetched-") as folder:
+            path = Path(folder) / "object"
+            self._download(key, path)
+            yield path
+
+    @retried
+    def put(self, key: str, finished: Path) -> None:
+        """See Storage: an object appears when its upload is complete."""
+        with _translated(self._name(key)):
+            obstore.put(self._store, key, finished)
+
+    def exists(self, key: str) -> bool:
+        """See Storage."""
+        try:
+            self._size(key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    @retried
+    def delete(self, key: str) -> None:
+        """See Storage."""
+        with contextlib.suppress(FileNotFoundError), _translated(self._name(key)):
+            obstore.delete(self._store, key)
+
+    @retried
+    def read_range(self, key: str, start: int, end: int) -> memoryview:
+        """Return bytes `start` to `end`, excluded, of an object."""
+        with _translated(self._name(key)):
+            return memoryview(obstore.get_range(self._store, key, start=start, end=end))
+
+    @retried
+    def _size(self, key: str) -> int:
+        with _translated(self._name(key)):
+            return int(obstore.head(self._store, key)["size"])
+
+    @retried
+    def _download(self, key: str, path: Path) -> None:
+        with _translated(self._name(key)), path.open("wb") as file:
+            for chunk in obstore.get(self._store, key).stream():
+                file.write(chunk)
+
+    def _name(self, key: str) -> str:
+        return f"{self._url}/{key}"
+
+
+class _Listing:
+    """A stream of objects that goes on after the last one it gave when it breaks."""
+
+    def __init__(self, store: ObjectStore, folder: str, name: str) -> None:
+        self._store = store
+        self._folder = folder or None
+        self._name = name
+        self._stream: Iterator[Any] | None = None
+        self._last: str | None = None
+
+    @retried
+    def next_chunk(self) -> list[Any]:
+        """Return the next objects in order; none at the end."""
+        try:
+            with _translated(self._name):
+                if self._stream is None:
+                    self._stream = iter(
+                        obstore.list(self._store, self._folder, offset=self._last, chunk_size=LIST_CHUNK)
+                    )
+                chunk = list(next(self._stream, ()))
+        except FileNotFoundError as error:
+            raise StorageError(f"The bucket of {self._name} does not exist.") from error
+        except TransientError:
+            self._stream = None
+            raise
+        if chunk:
+            self._last = chunk[-1]["path"]
+        return chunk
+
+
+class _ObjectReader(io.RawIOBase):
+    """Random access to one object; every read is one request, so wrap it in a buffer."""
+
+    def __init__(self, storage: BucketStorage, key: str, size_bytes: int) -> None:
+        self._storage = storage
+        self._key = key
+        self._size_bytes = size_bytes
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
+        self._position = max(0, origin + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._position + len(buffer), self._size_bytes)
+        if end <= self._position:
+            return 0
+        data = self._storage.read_range(self._key, self._position, end)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)

@@ -1,0 +1,180 @@
+"""Storage in a local folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from pipeline.errors import StorageError
+from pipeline.storage.base import SKIPPED_NAMES, StoredFile
+from pipeline.storage.retrying import retried
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+
+class FolderStorage:
+    """Files below a local folder; see Storage."""
+
+    def __init__(self, root: str | Path) -> None:
+        self._root = Path(os.path.abspath(root))  # noqa: PTH100 - Path.resolve would follow links
+
+    def files(self, prefix: str = "", *, depth: int | None = None) -> Iterator[StoredFile]:
+        """See Storage."""
+        for key in self._walk(prefix, depth):
+            path = self._root / key
+            try:
+                found = path.stat()
+            except OSError:
+                yield StoredFile(key, 0, None)
+            else:
+                yield StoredFile(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """See Storage."""
+        return self._walk(prefix, None)
+
+    @retried
+    def open(self, key: str) -> BinaryIO:
+        """See Storage."""
+        return self._path(key).open("rb")
+
+    @contextlib.contextmanager
+    def local_copy(self, key: str) -> Iterator[Path]:
+        """See Storage."""
+        yield self._path(key)
+
+    @retried
+    def put(self, key: str, finished: Path) -> None:
+        """See Storage: a copy beside the target is synced and renamed over it, then the folder is synced.
+
+        Source: rename(2) is atomic, but neither it nor the content is durable before fsync(2)
+        of the file and of its folder.
+        """
+        target = self._path(key)
+        _make_folders(target.parent)
+        # One name for each target: what a killed writer left is overwritten by the next one.
+        half_written = target.with_name(f".{target.name}.tmp")
+        try:
+            with finished.open("rb") as source, half_written.open("wb") as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+                copy.flush()
+                os.fsync(copy.fileno())
+            half_written.replace(target)
+        except BaseException:
+            half_written.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+
+    @retried
+    def exists(self, key: str) -> bool:
+        """See Storage."""
+        return self._path(key).is_file()
+
+    @retried
+    def delete(self, key: str) -> None:
+        """See Storage."""
+        path = self._path(key)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+            _sync_folder(path.parent)
+
+    def _path(self, key: str) -> Path:
+        parts = PurePosixPath(key).parts
+        if not parts or key.startswith("/") or ".." in parts:
+            raise ValueError(f"{key!r} is no key below a root")
+        return self._root.joinpath(*parts)
+
+    def _walk(self, prefix: str, depth: int | None) -> Iterator[str]:
+        """Yield keys depth first, without recursion: trees may be deeper than Python's stack."""
+        folder, _, name_start = prefix.rpartition("/")
+        first = self._listed(folder)
+        if first is None:
+            return
+        first.names = [name for name in first.names if name.startswith(name_start)]
+        stack = [first]
+        linked: set[tuple[int, int]] = set()
+        while stack:
+            listing = stack[-1]
+            if not listing.names:
+                stack.pop()
+                continue
+            name = listing.names.pop()
+            key = f"{listing.key}/{name}" if listing.key else name
+            if name not in listing.folders:
+                yield key
+            elif depth is None or len(stack) + folder.count("/") + bool(folder) < depth:
+                below = self._listed(key)
+                if below is None:
+                    yield key  # a folder that cannot be read; opening it tells why
+                elif below.identity not in linked and all(below.identity != above.identity for above in stack):
+                    if name in listing.links:
+                        linked.add(below.identity)
+                    stack.append(below)
+
+    def _listed(self, key: str) -> _Listing | None:
+        """Return the content of a folder, or None when it is missing, or not the root and not readable."""
+        path = self._root / key
+        try:
+            listing = _Listing(key, path.stat())
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    listing.add(entry)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if key:
+                return None
+            raise StorageError(f"The folder {str(path)!r} cannot be read: {error.strerror}.") from error
+        listing.names.sort(reverse=True)
+        return listing
+
+
+class _Listing:
+    """What is still to be visited of one folder; names only, as a folder may hold a million."""
+
+    def __init__(self, key: str, found: os.stat_result) -> None:
+        self.key = key
+        self.identity = (found.st_dev, found.st_ino)
+        self.names: list[str] = []
+        """In reverse order, so that the next one is popped."""
+        self.folders: set[str] = set()
+        self.links: set[str] = set()
+
+    def add(self, entry: os.DirEntry[str]) -> None:
+        if entry.name.startswith(SKIPPED_NAMES):
+            return
+        self.names.append(entry.name)
+        if _is_folder(entry):
+            self.folders.add(entry.name)
+            if entry.is_symlink():
+                self.links.add(entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False
+
+
+def _make_folders(folder: Path) -> None:
+    """Create a folder and its parents, each one durably entered in the one above."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,160 @@
+"""What an input names, for good and for hostile file trees."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.source import Fetcher, count_documents, list_documents, path_of, path_uri
+
+pytest_plugins = ("s3_server",)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Make a small input folder."""
+    for name in ("b.pdf", "a.pdf", "sub/c.pdf", "sub/deep/d.png", "_skipped/x.pdf", ".hidden.pdf", "sub/_y.pdf"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path / "in"
+
+
+def names(location: Path, root: Path) -> list[str]:
+    """Return the listed paths below `root`."""
+    return [str(path_of(ref.uri).relative_to(root)) for ref in list_documents(str(location))]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("", ["a.pdf", "b.pdf", "sub/c.pdf", "sub/deep/d.png"]),
+        ("b.pdf", ["b.pdf"]),
+        (".hidden.pdf", [".hidden.pdf"]),
+        ("*.pdf", ["a.pdf", "b.pdf"]),
+        ("[a-b].p?f", ["a.pdf", "b.pdf"]),
+        ("*/*.pdf", ["sub/c.pdf"]),
+        ("**/*.pdf", ["a.pdf", "b.pdf", "sub/c.pdf"]),
+        ("sub/**", ["sub/c.pdf", "sub/deep/d.png"]),
+        ("**/deep/*", ["sub/deep/d.png"]),
+    ],
+)
+def test_file_folder_and_glob_name_documents_in_order(tree: Path, pattern: str, found: list[str]) -> None:
+    """The order is the same in every run, so that shards and samples are."""
+    assert names(tree / pattern, tree) == found
+    assert count_documents(str(tree / pattern)) == len(found)
+
+
+def test_refs_carry_size_and_time(tree: Path) -> None:
+    """An unchanged file is recognised by these two without being opened."""
+    (ref,) = list_documents(str(tree / "a.pdf"))
+    found = (tree / "a.pdf").stat()
+    assert ref.size_bytes == found.st_size
+    assert ref.modified_at is not None
+    assert ref.modified_at.timestamp() == pytest.approx(found.st_mtime, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("in/b.pfd", r"did you mean '.*b\.pdf'"),
+        ("inn", r"did you mean '.*in'"),
+        ("nowhere/x/y", "does not exist"),
+        ("nowhere/*.pdf", "where .* begins, does not exist"),
+        ("in/*.jpg", r"fits '\*\.jpg'"),
+        ("empty", "No document is in"),
+        ("ftp://host/x", "no storage Pagemill knows"),
+    ],
+)
+def test_wrong_input_is_told_with_what_to_do(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, location: str, message: str
+) -> None:
+    """Most first runs begin with a wrong path."""
+    monkeypatch.chdir(tree.parent)
+    (tree.parent / "empty").mkdir()
+    with pytest.raises(ConfigError, match=message):
+        list(list_documents(location))
+
+
+@pytest.mark.parametrize(
+    "name", ["new\nline.pdf", b"latin-\xe9.pdf", "per%20cent.pdf", "ünïcode 🧾.pdf", "#?&;.pdf", "-rf", "a[1].pdf"]
+)
+def test_any_name_survives_as_uri(tmp_path: Path, name: str | bytes) -> None:
+    """A URI is the identity of a document over runs, whatever people and scanners call files."""
+    path = os.fsencode(tmp_path) + b"/" + os.fsencode(name)
+    Path(os.fsdecode(path)).write_text("x")
+    (ref,) = list_documents(str(tmp_path))
+    assert ref.uri.isascii()
+    assert "\n" not in ref.uri
+    assert os.fsencode(path_of(ref.uri)) == path
+    assert path_uri(path_of(ref.uri)) == ref.uri
+    with Fetcher().fetch(ref) as found:
+        assert found.read_text() == "x"
+    assert [again.uri for again in list_documents(os.fsdecode(path))] == [ref.uri]
+    assert [again.uri for again in list_documents(ref.uri)] == [ref.uri]
+
+
+def test_links_in_circles_end(tree: Path) -> None:
+    """A folder linked into itself is common on shared drives."""
+    (tree / "sub" / "up").symlink_to(tree)
+    (tree / "sub" / "self").symlink_to(".")
+    (tree / "loop").symlink_to("loop")
+    other = tree.parent / "other"
+    other.mkdir()
+    (other / "o.pdf").write_text("x")
+    (tree / "link1").symlink_to(other)
+    (tree / "link2").symlink_to(other)
+    assert names(tree, tree) == ["a.pdf", "b.pdf", "link1/o.pdf", "loop", "sub/c.pdf", "sub/deep/d.png"]
+
+
+def test_what_cannot_be_read_is_listed_all_the_same(tree: Path) -> None:
+    """It ends in a failed record; left out, nobody would miss it."""
+    os.mkfifo(tree / "fifo")
+    (tree / "gone").symlink_to("nowhere")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tree / "socket"))
+    assert {"fifo", "gone", "socket"} < set(names(tree, tree))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_locked_folder_is_listed_as_one_document(tree: Path) -> None:
+    """One folder without permission must not end the run, and must not be forgotten."""
+    (tree / "sub").chmod(0)
+    try:
+        assert names(tree, tree) == ["a.pdf", "b.pdf", "sub"]
+    finally:
+        (tree / "sub").chmod(0o755)
+
+
+def test_deep_trees_are_walked(tmp_path: Path) -> None:
+    """Trees deeper than Python's stack exist where scripts went wrong."""
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=folder)
+        below = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+    (tmp_path / "a.pdf").write_text("x")
+    assert names(tmp_path, tmp_path)[0] == "a.pdf"
+
+
+def test_bucket_documents_are_listed_and_fetched(bucket: str, tmp_path: Path) -> None:
+    """The same rules over HTTP: folder, glob and single object."""
+    from pipeline.storage import open_storage
+
+    made = tmp_path / "made"
+    made.write_text("content")
+    for key in ("in/a b.pdf", "in/deep/c.pdf", "in/_x.pdf", "other/d.pdf"):
+        open_storage(bucket).put(key, made)
+    every = [f"{bucket}/in/a%20b.pdf", f"{bucket}/in/deep/c.pdf"]
+    assert [ref.uri for ref in list_documents(f"{bucket}/in")] == every
+    assert [ref.uri for ref in list_documents(f"{bucket}/in/**/*.pdf")] == every
+    assert [ref.uri for ref in list_documents(f"{bucket}/in/*.pdf")] == every[:1]
+    (ref,) = list_documents(f"{bucket}/in/a b.pdf")
+    assert (ref.uri, ref.size_bytes) == (every[0], 7)
+    with Fetcher().fetch(ref) as path:
+        assert path.read_text() == "content"
+    assert not path.exists()

@@ -1,0 +1,157 @@
+"""One interface over a folder and over a bucket on a real S3 server."""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import ConfigError, StorageError
+from pipeline.storage import Storage, open_storage
+from pipeline.storage.retrying import without_secrets
+
+pytest_plugins = ("s3_server",)
+
+Put = Callable[..., None]
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """Return an empty storage of each kind."""
+    if request.param == "folder":
+        return open_storage(str(tmp_path / "root"))
+    return open_storage(request.getfixturevalue("bucket") + "/some/prefix")
+
+
+@pytest.fixture
+def put(storage: Storage, tmp_path: Path) -> Put:
+    """Return a function that puts text under a key."""
+
+    def put(key: str, text: str = "x") -> None:
+        finished = tmp_path / "finished"
+        finished.write_text(text)
+        storage.put(key, finished)
+
+    return put
+
+
+def test_what_was_put_is_listed_read_and_deleted(storage: Storage, put: Put) -> None:
+    """The whole interface, the same for both kinds."""
+    put("a/b.txt", "old")
+    put("a/b.txt", "hello")
+    (file,) = storage.files()
+    assert (file.key, file.size_bytes) == ("a/b.txt", 5)
+    assert file.modified_at is not None
+    assert abs((datetime.now(UTC) - file.modified_at).total_seconds()) < 600
+    assert storage.exists("a/b.txt")
+    with storage.local_copy("a/b.txt") as path:
+        assert path.read_text() == "hello"
+    with storage.open("a/b.txt") as reader:
+        reader.seek(-2, os.SEEK_END)
+        assert reader.read() == b"lo"
+    storage.delete("a/b.txt")
+    storage.delete("a/b.txt")
+    assert not storage.exists("a/b.txt")
+    assert list(storage.files()) == []
+
+
+def test_listing_is_sorted_and_leaves_out_hidden_names(storage: Storage, put: Put) -> None:
+    """Half-written files and other tools' markers are not data."""
+    for key in ("b/2", "b/1", "a", "_temporary/x", ".hidden", "b/_SUCCESS"):
+        put(key)
+    assert list(storage.keys()) == ["a", "b/1", "b/2"]
+    assert [file.key for file in storage.files(depth=1)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "keys"),
+    [("pages/", ["pages/1", "pages/2"]), ("pages/1", ["pages/1"]), ("page", ["pages/1", "pages/2"]), ("none/", [])],
+)
+def test_prefix_selects_keys_by_their_beginning(storage: Storage, put: Put, prefix: str, keys: list[str]) -> None:
+    """Tables share one root."""
+    for key in ("pages/1", "pages/2", "documents/1"):
+        put(key)
+    assert list(storage.keys(prefix)) == keys
+
+
+@pytest.mark.parametrize("read", [lambda s: s.open("no"), lambda s: s.local_copy("no").__enter__().read_bytes()])
+def test_missing_file_is_told_from_a_failing_storage(storage: Storage, read: Callable[[Storage], object]) -> None:
+    """A document that vanished is one failed record; a storage that is gone ends the run."""
+    with pytest.raises(FileNotFoundError):
+        read(storage)
+
+
+def test_parquet_reads_only_its_footer_and_columns(storage: Storage, tmp_path: Path) -> None:
+    """`show` over a bucket must not download every part."""
+    table = pa.table({"n": range(1000)})
+    pq.write_table(table, tmp_path / "t.parquet")
+    storage.put("t.parquet", tmp_path / "t.parquet")
+    with storage.open("t.parquet") as file:
+        assert pq.ParquetFile(file).read() == table
+
+
+def test_failed_put_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    """A reader never sees a short part."""
+    storage = open_storage(str(tmp_path / "root"))
+    old = tmp_path / "old"
+    old.write_text("old")
+    storage.put("a/b", old)
+    with pytest.raises(FileNotFoundError):
+        storage.put("a/b", tmp_path / "none")
+    assert [path.name for path in (tmp_path / "root" / "a").iterdir()] == ["b"]
+    assert (tmp_path / "root" / "a" / "b").read_text() == "old"
+
+
+@pytest.mark.parametrize("key", ["../x", "/etc/x", "a/../../x", ""])
+def test_keys_stay_below_the_root(tmp_path: Path, key: str) -> None:
+    """Whatever a key is made of, it never leaves the output."""
+    with pytest.raises(ValueError, match="no key"):
+        open_storage(str(tmp_path)).exists(key)
+
+
+def test_unknown_scheme_is_refused_with_what_is_known() -> None:
+    """A typo in a URL must not create a folder of that name."""
+    with pytest.raises(ConfigError, match="gs://, s3://"):
+        open_storage("s4://bucket/x")
+
+
+def test_wrong_bucket_says_so(bucket: str) -> None:
+    """An empty answer would look like an empty input."""
+    with pytest.raises(StorageError, match="does not exist"):
+        list(open_storage("s3://no-such-bucket").keys())
+
+
+def test_unreachable_bucket_is_tried_again_and_then_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that restarts must not end the night; one that is gone must, and say where it was."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+        calls: list[bytes] = []
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    calls.append(connection.recv(100))
+                    connection.close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        with pytest.raises(StorageError, match=r"s3://documents/a.*tried 6 times") as caught:
+            open_storage("s3://documents").exists("a")
+    assert len(calls) >= 6
+    assert "s3cret" not in str(caught.value)
+
+
+def test_credentials_never_reach_a_message() -> None:
+    """Messages are written to Parquet and logs."""
+    text = "failed https://user:pass@host/a?sig=abc&x=1 (retry)"
+    assert without_secrets(text) == "failed https://host/a (retry)"
