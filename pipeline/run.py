@@ -135,7 +135,7 @@ class _Run:
         """A document has its terminal row."""
         self._stats.document_done(record)
         self._tally.documents_done += 1
-        self._documents.release(record.document.ref)
+        self._documents.release(record.document.ref.uri)
 
     def _pending(self) -> Iterator[DocumentRef]:
         """Yield the documents that no committed row of this fingerprint covers."""
@@ -247,7 +247,7 @@ class _Documents:
         self.render = renderer.render
         self._renderer = renderer
         self._fetcher = Fetcher()
-        self._held: dict[DocumentRef, ExitStack] = {}
+        self._held: dict[str, ExitStack] = {}
 
     def open(self, ref: DocumentRef) -> tuple[Document, Path]:
         """Return the document and where its content lies; called on several threads."""
@@ -257,18 +257,18 @@ class _Documents:
             except FileNotFoundError:
                 raise DocumentError(ErrorType.UNREADABLE, "The file vanished after it was listed.") from None
             document = self._renderer.open(ref, path).result()
-            self._held[ref] = stack.pop_all()
+            self._held[ref.uri] = stack.pop_all()
             return document, path
 
-    def release(self, ref: DocumentRef) -> None:
+    def release(self, uri: str) -> None:
         """Delete the copy of a document, if one was made; unknown ones (never opened) are passed over."""
-        if held := self._held.pop(ref, None):
+        if held := self._held.pop(uri, None):
             held.close()
 
     def close(self) -> None:
         """Release what is still held."""
-        for ref in list(self._held):
-            self.release(ref)
+        for uri in list(self._held):
+            self.release(uri)
 
 
 def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
