@@ -29,6 +29,5 @@ def stats_key(extraction: str, run_id: str) -> str:
 
 
 def is_part(key: str) -> bool:
-    """Tell whether `key` names a finished Parquet file, not something that a tool left beside it."""
-    name = key.rpartition("/")[2]
-    return name.endswith(_SUFFIX) and not name.startswith((".", "_"))
+    """Tell whether `key` names a Parquet file."""
+    return key.endswith(_SUFFIX)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _INDEX_COLUMNS = ("source_uri", "finished_at", "status", "pages_ok", "pages_failed", "run_id")
 _RUN_COLUMNS = ("run_id", "engine", "model", "revision", "fingerprint", "pagemill_version")
+_DEPTH = 3
+"""Parts of the key of a file with rows: extraction, table, file."""
 _FAILURE_COLUMNS = ("source_uri", "page_number", "error_type", "error_message", "num_tries", "run_id", "finished_at")
 
 
@@ -44,8 +46,8 @@ class Results:
     def __init__(self, location: str, storage: Storage) -> None:
         self.location = location.rstrip("/")
         keys: dict[str, list[str]] = {}
-        for key in storage.keys(""):
-            if is_part(key) and key.count("/") == 2:
+        for key, _, _ in storage.files(depth=_DEPTH):
+            if is_part(key) and key.count("/") == _DEPTH - 1:
                 keys.setdefault(key.partition("/")[0], []).append(key)
         self.extractions = tuple(ExtractionResults(storage, name, sorted(keys[name])) for name in sorted(keys))
 

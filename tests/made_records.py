@@ -30,9 +30,8 @@ from pipeline.schema import Amount, Currency, Date
 from pipeline.sink import ShardWriter
 
 if TYPE_CHECKING:
-    from pipeline.storage import Storage
-
     from pipeline.errors import PageError
+    from pipeline.storage import Storage
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

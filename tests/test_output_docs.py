@@ -4,10 +4,9 @@ import re
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +14,7 @@ from made_records import NOON, commit, document, failed_page, identity, ok_page,
 
 from pipeline import cli
 from pipeline.config import CostConfig
-from pipeline.data import FinishReason, Status
+from pipeline.data import FinishReason, PageRecord, Status
 from pipeline.errors import ErrorType
 from pipeline.extraction import load_extraction
 from pipeline.sink import document_schema, page_schema
@@ -30,8 +29,10 @@ FOLDERS = {"Pages": "pages", "Documents": "documents", "Statistics": "stats"}
 
 def section(title: str) -> str:
     """Return what stands under a heading of any level, up to the next heading."""
-    [found] = re.findall(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
-    return found
+    found: list[str] = re.findall(
+        rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL
+    )
+    return found[0]
 
 
 def table(title: str) -> list[list[str]]:
@@ -48,42 +49,42 @@ def told(kind: pa.DataType) -> str:
 
 
 @pytest.mark.parametrize("title", SCHEMAS)
-def test_every_column_is_documented_with_its_type_in_order(title):
+def test_every_column_is_documented_with_its_type_in_order(title: str) -> None:
     """An undocumented column fails."""
     assert [row[:2] for row in table(title)] == [[field.name, told(field.type)] for field in SCHEMAS[title]]
 
 
 @pytest.mark.parametrize("column", ["lines", "tries"])
-def test_every_nested_field_is_documented_with_its_type_in_order(column):
+def test_every_nested_field_is_documented_with_its_type_in_order(column: str) -> None:
     """Structs in lists are columns too."""
     fields = SCHEMAS["Pages"].field(column).type.value_type
     assert [row[:2] for row in table(column)] == [[field.name, told(field.type)] for field in fields]
 
 
-def test_every_error_type_is_documented():
+def test_every_error_type_is_documented() -> None:
     """People group by them and look them up."""
     assert [row[0] for row in table("Error types")] == [error.value for error in ErrorType]
 
 
-def test_every_status_and_finish_reason_is_documented():
+def test_every_status_and_finish_reason_is_documented() -> None:
     """The values of a column are part of its meaning."""
     pages = section("Pages")
     assert all(f"`{value}`" in pages for value in (*Status, *FinishReason))
 
 
-def test_every_exit_code_is_documented():
+def test_every_exit_code_is_documented() -> None:
     """Schedulers act on them."""
     known = {cli.OK, cli.SOME_FAILED, cli.USAGE, cli.STOPPED, cli.INTERRUPTED}
     assert {int(row[0]) for row in table("Exit codes")} == known
 
 
-def invoice_page(name: str, **values):
+def invoice_page(name: str, **values: Any) -> tuple[PageRecord]:
     """Return the one page of an invoice."""
     return (ok_page(document(name), record=INVOICE.model_validate(values).model_dump()),)
 
 
 @pytest.fixture
-def output(tmp_path, monkeypatch):
+def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The output the examples read: out/invoice, two runs, failures, and a part whose run died before its commit."""
     monkeypatch.chdir(tmp_path)
     storage, run = open_storage("out"), identity(extraction="invoice")
@@ -110,7 +111,7 @@ def output(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("title", SCHEMAS)
-def test_columns_said_to_be_never_null_are_never_null(output, title):
+def test_columns_said_to_be_never_null_are_never_null(output: Path, title: str) -> None:
     """Failures and unreadable documents included."""
     for part in (output / "invoice" / FOLDERS[title]).iterdir():
         rows = pq.read_table(part)
@@ -124,7 +125,7 @@ def examples(title: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", start, re.DOTALL)
 
 
-def test_duckdb_examples_give_current_committed_rows(output):
+def test_duckdb_examples_give_current_committed_rows(output: Path) -> None:
     """Old, superseded and uncommitted rows are left out."""
     views, totals, items, failures = examples("DuckDB", "sql")
     with duckdb.connect() as database:
@@ -137,10 +138,10 @@ def test_duckdb_examples_give_current_committed_rows(output):
         assert database.execute("SELECT count(*) FROM pages").fetchall() == [(4,)]
 
 
-def test_polars_example_gives_current_committed_rows(output):
+def test_polars_example_gives_current_committed_rows(output: Path) -> None:
     """The same rows as with DuckDB, lazily."""
     [code] = examples("Polars", "python")
-    names: dict[str, pl.DataFrame] = {}
+    names: dict[str, Any] = {}
     exec(code, names)
     assert names["totals"].drop_nulls()["total"].sum() == Decimal("30.1")
     assert set(names["items"]["description"].drop_nulls()) == {"Pen", "Ink"}
@@ -148,10 +149,10 @@ def test_polars_example_gives_current_committed_rows(output):
     assert names["pages"].collect().height == 4
 
 
-def test_pandas_example_gives_current_committed_rows(output):
+def test_pandas_example_gives_current_committed_rows(output: Path) -> None:
     """The same rows as with DuckDB, decimals exact."""
     [code] = examples("pandas", "python")
-    names: dict[str, pd.DataFrame] = {}
+    names: dict[str, Any] = {}
     exec(code, names)
     assert sorted(names["totals"].dropna()) == [Decimal(10), Decimal("20.1")]
     assert sorted(names["failed"]["error_type"]) == ["encrypted", "output_cut_off"]

@@ -4,43 +4,46 @@ import io
 import json
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 from made_records import NOON, Bill, commit, document, failed_page, identity, ok_page, unopened
-from pipeline.storage import open_storage
 from pydantic import BaseModel
 
 from pipeline.config import CostConfig
-from pipeline.results import open_results
+from pipeline.data import PageRecord
+from pipeline.results import ExtractionResults, open_results
 from pipeline.show import print_json, print_results
 from pipeline.stats import RunStats
+from pipeline.storage import Storage, open_storage
 
 
 @pytest.fixture
-def storage(tmp_path):
+def storage(tmp_path: Path) -> Storage:
     """An empty output."""
     return open_storage(str(tmp_path))
 
 
-def the_extraction(tmp_path):
+def the_extraction(tmp_path: Path) -> ExtractionResults:
     """Return the results of the only extraction of an output."""
     [found] = open_results(str(tmp_path)).extractions
     return found
 
 
-def shown(tmp_path, **options) -> str:
+def shown(tmp_path: Path, *, limit: int = 20, run_id: str | None = None) -> str:
     """Return what a person sees."""
     stream = io.StringIO()
-    print_results(open_results(str(tmp_path)), stream, **options)
+    print_results(open_results(str(tmp_path)), stream, limit=limit, run_id=run_id)
     return stream.getvalue()
 
 
-def bill(name: str, **values):
+def bill(name: str, **values: Any) -> tuple[PageRecord]:
     """Return the one page of a document with this record."""
     return (ok_page(document(name), record=Bill.model_validate(values).model_dump()),)
 
 
-def test_several_runs_leave_one_current_row_per_document(tmp_path, storage):
+def test_several_runs_leave_one_current_row_per_document(tmp_path: Path, storage: Storage) -> None:
     """The row that finished last counts; what no later run touched stays."""
     commit(storage, "old", bill("a.pdf", seller="old"), bill("b.pdf", seller="kept"))
     later = NOON + timedelta(days=1)
@@ -57,14 +60,14 @@ def test_several_runs_leave_one_current_row_per_document(tmp_path, storage):
     assert found.totals().pages_ok == 2
 
 
-def test_the_name_of_a_part_does_not_decide_what_is_current(tmp_path, storage):
+def test_the_name_of_a_part_does_not_decide_what_is_current(tmp_path: Path, storage: Storage) -> None:
     """Part names are hashes: the newest may sort first."""
     commit(storage, "zzz", bill("a.pdf", seller="old"))
     commit(storage, "aaa", bill("a.pdf", seller="new"), finished_at=NOON + timedelta(days=1))
     assert the_extraction(tmp_path).documents(["record"])["record"].to_pylist()[0]["seller"] == "new"
 
 
-def test_pages_a_document_no_longer_has_are_not_current(tmp_path, storage):
+def test_pages_a_document_no_longer_has_are_not_current(tmp_path: Path, storage: Storage) -> None:
     """A file that was replaced by a shorter one must not keep its old end."""
     of = document("a.pdf", num_pages=2)
     commit(storage, "1", (ok_page(of, 1), ok_page(of, 2)))
@@ -87,7 +90,7 @@ class LongerBill(BaseModel):
     note: str | None = None
 
 
-def test_a_schema_that_grew_reads_together_with_the_old_one(tmp_path, storage):
+def test_a_schema_that_grew_reads_together_with_the_old_one(tmp_path: Path, storage: Storage) -> None:
     """New fields are null in older rows, and the other way round."""
     commit(storage, "1", bill("a.pdf", seller="A", total="1.5"))
     page = ok_page(document("b.pdf"), record={"seller": "B", "note": "n"})
@@ -97,7 +100,7 @@ def test_a_schema_that_grew_reads_together_with_the_old_one(tmp_path, storage):
     assert (second["total"], second["note"]) == (None, "n")
 
 
-def test_a_schema_that_changed_a_type_is_still_readable(tmp_path, storage):
+def test_a_schema_that_changed_a_type_is_still_readable(tmp_path: Path, storage: Storage) -> None:
     """Then records are JSON text, since no struct holds both."""
     commit(storage, "1", bill("a.pdf", seller="A", total="1.5"))
     page = ok_page(document("b.pdf"), record={"seller": "B", "total": "about two"})
@@ -107,7 +110,7 @@ def test_a_schema_that_changed_a_type_is_still_readable(tmp_path, storage):
     assert "about two" in shown(tmp_path)
 
 
-def test_failures_name_pages_and_documents_with_their_reasons(tmp_path, storage):
+def test_failures_name_pages_and_documents_with_their_reasons(tmp_path: Path, storage: Storage) -> None:
     """Pages of documents that were read since do not count any more."""
     of = document("a.pdf", num_pages=2)
     commit(storage, "1", (ok_page(of, 1), failed_page(of, 2)), (unopened("locked.pdf"),), (failed_page(document("c")),))
@@ -119,7 +122,7 @@ def test_failures_name_pages_and_documents_with_their_reasons(tmp_path, storage)
     ]
 
 
-def test_runs_are_listed_with_what_they_did(tmp_path, storage):
+def test_runs_are_listed_with_what_they_did(tmp_path: Path, storage: Storage) -> None:
     """Which model read this, and when, is answered from the rows alone."""
     commit(storage, "1", bill("a.pdf"), (failed_page(document("b.pdf")),))
     commit(storage, "2", bill("a.pdf"), run=identity(run_id="run-2"), finished_at=NOON + timedelta(days=1))
@@ -130,14 +133,14 @@ def test_runs_are_listed_with_what_they_did(tmp_path, storage):
     }
 
 
-def test_page_batches_hold_only_the_columns_asked_for(tmp_path, storage):
+def test_page_batches_hold_only_the_columns_asked_for(tmp_path: Path, storage: Storage) -> None:
     """The text of a million pages is not read to count them."""
     commit(storage, "1", bill("a.pdf"), bill("b.pdf"))
     batches = list(the_extraction(tmp_path).page_batches(["page_number"]))
     assert [batch.schema.names for batch in batches] == [["page_number"]]
 
 
-def test_files_that_other_tools_leave_are_not_read(tmp_path, storage):
+def test_files_that_other_tools_leave_are_not_read(tmp_path: Path, storage: Storage) -> None:
     """Spark writes _SUCCESS, editors write .part-1.parquet.swp, interrupted copies leave half a file."""
     commit(storage, "1", bill("a.pdf"))
     for name in ("_SUCCESS", ".part-2.parquet", "_part-3.parquet", "notes.txt"):
@@ -146,12 +149,12 @@ def test_files_that_other_tools_leave_are_not_read(tmp_path, storage):
     assert the_extraction(tmp_path).documents(["status"]).num_rows == 1
 
 
-def test_an_empty_output_says_so(tmp_path):
+def test_an_empty_output_says_so(tmp_path: Path) -> None:
     """A wrong path must not look like a run without documents."""
     assert f"No results in {tmp_path}" in shown(tmp_path).replace("\n", "")
 
 
-def test_records_are_shown_as_a_table_with_counted_items(tmp_path, storage):
+def test_records_are_shown_as_a_table_with_counted_items(tmp_path: Path, storage: Storage) -> None:
     """Amounts with the places they need, dates as dates, items by their number."""
     items = [{"description": "x"}] * 3
     commit(storage, "1", bill("a.pdf", seller="ACME", date="2026-02-01", total="1234.5", line_items=items))
@@ -159,7 +162,7 @@ def test_records_are_shown_as_a_table_with_counted_items(tmp_path, storage):
     assert row == ["a.pdf", "1", "ACME", "2026-02-01", "1234.50", "3"]
 
 
-def test_what_is_not_shown_is_counted(tmp_path, storage):
+def test_what_is_not_shown_is_counted(tmp_path: Path, storage: Storage) -> None:
     """Nobody should take twenty rows for all."""
     commit(storage, "1", *(bill(f"{number:03}.pdf", seller="x") for number in range(50)))
     text = shown(tmp_path, limit=3)
@@ -169,7 +172,9 @@ def test_what_is_not_shown_is_counted(tmp_path, storage):
 
 
 @pytest.mark.parametrize("columns", ["40", "80", "100", "200"])
-def test_tables_fit_the_terminal(tmp_path, storage, monkeypatch, columns):
+def test_tables_fit_the_terminal(
+    tmp_path: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
     """No line is longer than the terminal, 80 at least and 120 at most; fields without room are named."""
     monkeypatch.setenv("COLUMNS", columns)
     everything = {
@@ -198,7 +203,7 @@ def test_tables_fit_the_terminal(tmp_path, storage, monkeypatch, columns):
 HOSTILE = "[red]\x1b[31m\x1b]0;title\x07 \u202egnp.exe\r\nnext \x9b2J [/red] :smile:"
 
 
-def test_what_documents_say_cannot_steer_the_terminal(tmp_path, storage):
+def test_what_documents_say_cannot_steer_the_terminal(tmp_path: Path, storage: Storage) -> None:
     """Markup, escape sequences, C1 codes and bidirectional overrides are shown, not obeyed."""
     name = "%1B%5B2J[bold].pdf"
     commit(storage, "1", bill(name, seller=HOSTILE), (failed_page(document("b.pdf"), 1, HOSTILE),))
@@ -209,7 +214,7 @@ def test_what_documents_say_cannot_steer_the_terminal(tmp_path, storage):
     assert ":smile:" in text
 
 
-def test_failures_are_grouped_and_listed_with_their_message(tmp_path, storage):
+def test_failures_are_grouped_and_listed_with_their_message(tmp_path: Path, storage: Storage) -> None:
     """The reader sees first what is most worth mending."""
     commit(
         storage, "1", (unopened("locked.pdf", "The file is encrypted; add its password."),), (failed_page(document()),)
@@ -219,7 +224,7 @@ def test_failures_are_grouped_and_listed_with_their_message(tmp_path, storage):
     assert "add its password" in text
 
 
-def test_statistics_are_shown_by_hour_and_in_total(tmp_path, storage):
+def test_statistics_are_shown_by_hour_and_in_total(tmp_path: Path, storage: Storage) -> None:
     """With money, when a price is known."""
     now = NOON.timestamp() - 1800
     stats = RunStats(identity(), CostConfig(price_per_hour=Decimal(2)), clock=lambda: now)
@@ -234,7 +239,7 @@ def test_statistics_are_shown_by_hour_and_in_total(tmp_path, storage):
     assert f"{tmp_path}/bill/documents/" in text
 
 
-def test_one_run_can_be_shown_alone(tmp_path, storage):
+def test_one_run_can_be_shown_alone(tmp_path: Path, storage: Storage) -> None:
     """At its end a run shows what it did, not what others did before."""
     commit(storage, "1", bill("a.pdf", seller="old"))
     commit(storage, "2", bill("b.pdf", seller="new"), run=identity(run_id="run-2"))
@@ -243,7 +248,7 @@ def test_one_run_can_be_shown_alone(tmp_path, storage):
     assert "a.pdf" not in text
 
 
-def test_json_holds_the_same_as_one_object(tmp_path, storage):
+def test_json_holds_the_same_as_one_object(tmp_path: Path, storage: Storage) -> None:
     """Programs get decimals digit by digit, and nothing but ASCII."""
     commit(storage, "1", bill("ä.pdf", seller=HOSTILE, total="0.100000", date="2026-01-02"), (unopened("locked.pdf"),))
     stats = RunStats(identity(), CostConfig())

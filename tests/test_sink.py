@@ -26,21 +26,23 @@ from made_records import (
     ok_page,
     unopened,
 )
-from pipeline.storage import open_storage
 from pydantic import BaseModel, Field, RootModel
 
+from pipeline.data import PageRecord
 from pipeline.errors import ConfigError, StorageError
 from pipeline.results import open_results
 from pipeline.sink import ShardWriter, arrow_type, committed_documents, document_schema, page_schema
+from pipeline.storage import open_storage
+from pipeline.storage.folder import FolderStorage
 
 
-def written(tmp_path: Path, *pages, table: str = "pages") -> list[dict[str, Any]]:
+def written(tmp_path: Path, *pages: PageRecord, table: str = "pages") -> Any:
     """Commit one document of these pages and return the rows of a table as they stand in the file."""
     commit(open_storage(str(tmp_path)), "1", pages)
     return pq.read_table(tmp_path / "bill" / table / "part-1.parquet").to_pylist()
 
 
-def test_every_documented_python_type_has_its_arrow_type():
+def test_every_documented_python_type_has_its_arrow_type() -> None:
     """A typed struct is the promise of the result column."""
     assert arrow_type(Bill) == pa.struct(
         [
@@ -83,13 +85,13 @@ def one_field(annotation: Any) -> type[BaseModel]:
         (Any, pa.string()),
     ],
 )
-def test_less_usual_annotations_have_arrow_types(annotation, expected):
+def test_less_usual_annotations_have_arrow_types(annotation: Any, expected: pa.DataType) -> None:
     """Users write schemas of their own, in every way pydantic allows."""
     assert arrow_type(one_field(annotation)).field("value").type == expected
 
 
 @pytest.mark.parametrize("annotation", [int | str, complex, dict[int, str], tuple[int, str], list])
-def test_unsupported_types_are_refused_with_the_field_and_the_choices(annotation):
+def test_unsupported_types_are_refused_with_the_field_and_the_choices(annotation: Any) -> None:
     """The message must tell the author of a schema what to change."""
     with pytest.raises(ConfigError, match=r"One\.value.*Supported are str, int"):
         arrow_type(one_field(annotation))
@@ -106,13 +108,13 @@ class Empty(BaseModel):
 
 
 @pytest.mark.parametrize("model", [Node, Empty])
-def test_models_without_a_finite_struct_are_refused(model):
+def test_models_without_a_finite_struct_are_refused(model: type[BaseModel]) -> None:
     """Parquet has neither endless nor empty structs."""
     with pytest.raises(ConfigError, match=model.__name__):
         page_schema(model)
 
 
-def test_nested_records_come_back_exactly(tmp_path):
+def test_nested_records_come_back_exactly(tmp_path: Path) -> None:
     """What was validated is what is read: decimals to the last digit, dates as dates."""
     total = Decimal("123456789012345678.123456")
     bill = Bill.model_validate(
@@ -149,7 +151,7 @@ def test_nested_records_come_back_exactly(tmp_path):
     assert record["total"].as_tuple() == total.as_tuple()
 
 
-def test_page_row_holds_the_page_and_all_its_tries(tmp_path):
+def test_page_row_holds_the_page_and_all_its_tries(tmp_path: Path) -> None:
     """Tokens and seconds add up over tries; the last output stands in raw_text alone."""
     [row] = written(tmp_path, failed_page(document()))
     assert (row["status"], row["error_type"], row["partial"]) == ("failed", "output_cut_off", False)
@@ -159,7 +161,7 @@ def test_page_row_holds_the_page_and_all_its_tries(tmp_path):
     assert row["finish_reason"] == "length"
 
 
-def test_lines_keep_boxes_and_confidence(tmp_path):
+def test_lines_keep_boxes_and_confidence(tmp_path: Path) -> None:
     """Rows with and without lines share one column."""
     rows = written(tmp_path, ok_page(document()), ok_page(document(), 2, lines=()))
     assert rows[0]["page_text"] == "ACME\n12.50"
@@ -168,14 +170,14 @@ def test_lines_keep_boxes_and_confidence(tmp_path):
     assert (rows[1]["lines"], rows[1]["page_text"]) == ([], None)
 
 
-def test_unreadable_document_has_a_row_without_page_number(tmp_path):
+def test_unreadable_document_has_a_row_without_page_number(tmp_path: Path) -> None:
     """Every input ends in a row, also one nobody could open."""
     [row] = written(tmp_path, unopened("locked.pdf"))
     assert (row["page_number"], row["error_type"], row["sha256"]) == (None, "encrypted", None)
     assert row["tries"] == []
 
 
-def test_lone_surrogates_cost_a_character_not_the_row(tmp_path):
+def test_lone_surrogates_cost_a_character_not_the_row(tmp_path: Path) -> None:
     """Models and broken fonts produce them; Arrow holds valid Unicode only."""
     bill = Bill(seller="a\ud800b", line_items=[Item(description="\udfff")], rates={"\ud83d\ude00": Decimal(1)})
     [row] = written(tmp_path, ok_page(document(), record=bill.model_dump(), raw_text="\ud800raw"))
@@ -185,14 +187,14 @@ def test_lone_surrogates_cost_a_character_not_the_row(tmp_path):
     assert row["raw_text"] == "\ufffdraw"
 
 
-def test_numbers_too_large_for_their_column_become_null(tmp_path):
+def test_numbers_too_large_for_their_column_become_null(tmp_path: Path) -> None:
     """A bar code in an integer field must not stop a shard of good rows."""
     rows = written(tmp_path, ok_page(document(), record={"count": 10**30, "total": Decimal("nan"), "seller": "x"}))
     assert rows[0]["record"]["seller"] == "x"
     assert (rows[0]["record"]["count"], rows[0]["record"]["total"]) == (None, None)
 
 
-def test_parts_say_what_wrote_them(tmp_path):
+def test_parts_say_what_wrote_them(tmp_path: Path) -> None:
     """A reader needs no Python schema and knows which settings made the rows."""
     commit(open_storage(str(tmp_path)), "1", (ok_page(document()),))
     for table, schema in (("pages", page_schema(Bill)), ("documents", document_schema(Bill))):
@@ -205,45 +207,42 @@ def test_parts_say_what_wrote_them(tmp_path):
         assert file.metadata.row_group(0).column(0).compression == "ZSTD"
 
 
-class DiesBeforeDocuments:
-    """A storage whose machine loses power between the two parts."""
+class DiesBeforeDocuments(FolderStorage):
+    """A folder on a machine that loses power between the two parts."""
 
-    def __init__(self, storage):
-        self._storage = storage
-        self.has_power = False
+    has_power = False
 
-    def put(self, key, finished):
+    def put(self, key: str, finished: Path) -> None:
         """Put pages parts; others only with power."""
         if "/documents/" in key and not self.has_power:
             raise StorageError("no power")
-        self._storage.put(key, finished)
+        super().put(key, finished)
 
 
-def test_crash_between_the_two_parts_leaves_no_visible_rows(tmp_path):
+def test_crash_between_the_two_parts_leaves_no_visible_rows(tmp_path: Path) -> None:
     """The documents part is the commit marker; a pages part alone does not count."""
-    storage = open_storage(str(tmp_path))
+    storage = DiesBeforeDocuments(tmp_path)
     with pytest.raises(StorageError):
-        commit(DiesBeforeDocuments(storage), "1", (ok_page(document()),))
+        commit(storage, "1", (ok_page(document()),))
     assert (tmp_path / "bill/pages/part-1.parquet").exists()
     assert list(committed_documents(storage, "bill")) == []
     assert all(found.pages().num_rows == 0 for found in open_results(str(tmp_path)).extractions)
 
 
-def test_commit_can_be_repeated_after_storage_failed(tmp_path):
+def test_commit_can_be_repeated_after_storage_failed(tmp_path: Path) -> None:
     """The rows of hours of work stay at hand until they are in the output."""
-    storage = open_storage(str(tmp_path))
-    failing = DiesBeforeDocuments(storage)
-    writer = ShardWriter(failing, Bill, identity())
+    storage = DiesBeforeDocuments(tmp_path)
+    writer = ShardWriter(storage, Bill, identity())
     writer.add_page(ok_page(document()))
     writer.add_document(document_of(ok_page(document())))
     with pytest.raises(StorageError):
         writer.commit("1")
-    failing.has_power = True
+    storage.has_power = True
     writer.commit("1")
     assert [row.uri for row in committed_documents(storage, "bill")] == ["file:///in/a.pdf"]
 
 
-def test_discarded_shard_leaves_nothing(tmp_path):
+def test_discarded_shard_leaves_nothing(tmp_path: Path) -> None:
     """An interrupted run hands its open shard back."""
     writer = ShardWriter(open_storage(str(tmp_path)), Bill, identity())
     for number in range(200):
@@ -253,7 +252,7 @@ def test_discarded_shard_leaves_nothing(tmp_path):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_recommitted_shard_replaces_its_rows(tmp_path):
+def test_recommitted_shard_replaces_its_rows(tmp_path: Path) -> None:
     """Names come from what a shard holds, so a rerun overwrites and never duplicates."""
     storage = open_storage(str(tmp_path))
     for _ in range(2):
@@ -261,7 +260,7 @@ def test_recommitted_shard_replaces_its_rows(tmp_path):
     assert len(list(committed_documents(storage, "bill"))) == 1
 
 
-def test_committed_documents_tell_what_a_resumed_run_needs(tmp_path):
+def test_committed_documents_tell_what_a_resumed_run_needs(tmp_path: Path) -> None:
     """Unchanged means: same name, size, time of change and settings."""
     storage = open_storage(str(tmp_path))
     commit(storage, "1", (ok_page(document()),), (unopened("locked.pdf"),))
@@ -277,7 +276,7 @@ def test_committed_documents_tell_what_a_resumed_run_needs(tmp_path):
     assert second.sha256 is None
 
 
-def test_long_document_becomes_several_row_groups_in_order(tmp_path):
+def test_long_document_becomes_several_row_groups_in_order(tmp_path: Path) -> None:
     """Rows leave memory as they come."""
     of = document(num_pages=9000)
     commit(open_storage(str(tmp_path)), "1", tuple(ok_page(of, number) for number in range(1, 9001)))
@@ -300,7 +299,7 @@ def growth_over_shard(folder: str, num_pages: int) -> float:
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_length_of_a_document(tmp_path):
+def test_memory_does_not_grow_with_the_length_of_a_document(tmp_path: Path) -> None:
     """A 20,000-page document in one shard takes what a 5,000-page one takes."""
     # A process of its own: the peak of this one is that of all tests before.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow.parquet as pq
 
 from pipeline.layout import is_part, table_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
+
+    from pipeline.storage import Storage
 
 _COLUMNS = ("source_uri", "source_size_bytes", "source_modified_at", "sha256", "fingerprint", "finished_at")
 
@@ -28,19 +30,7 @@ class CommittedDocument(NamedTuple):
     """The row with the latest one is the document's current row."""
 
 
-class Reads(Protocol):
-    """The part of a storage that reading parts needs."""
-
-    def keys(self, prefix: str) -> Iterable[str]:
-        """Yield every key that starts with `prefix`."""
-        ...
-
-    def open(self, key: str) -> BinaryIO:
-        """Return a seekable reader that fetches only what is asked for."""
-        ...
-
-
-def committed_documents(storage: Reads, extraction: str) -> Iterator[CommittedDocument]:
+def committed_documents(storage: Storage, extraction: str) -> Iterator[CommittedDocument]:
     """Yield the documents of every committed shard; memory is bounded by one row group.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,20 +17,13 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from pipeline.data import DocumentRecord, PageRecord, RunIdentity
+    from pipeline.storage import Storage
 
 _CHUNK_ROWS = 64
 """Records held as Python objects: a page's lines and words take a hundred times their size in Arrow."""
 _ROW_GROUP_ROWS = 4096
 _ROW_GROUP_BYTES = 32 * 2**20
 """Uncompressed; what an open part holds in memory at most, beside its chunk."""
-
-
-class Puts(Protocol):
-    """The part of a storage that a writer needs."""
-
-    def put(self, key: str, finished: Path) -> None:
-        """Make the file's content visible under `key`, whole or not at all."""
-        ...
 
 
 class ShardWriter:
@@ -41,7 +34,7 @@ class ShardWriter:
     rerun overwrites both. Memory is bounded by the row group, never by the length of a document.
     """
 
-    def __init__(self, storage: Puts, model: type[BaseModel], identity: RunIdentity) -> None:
+    def __init__(self, storage: Storage, model: type[BaseModel], identity: RunIdentity) -> None:
         """Open nothing yet but a temporary folder.
 
         Raises:

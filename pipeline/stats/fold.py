@@ -11,12 +11,13 @@ from pipeline.data import DocumentRecord, EngineMetrics, PageRecord, RunIdentity
 from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
 from pipeline.stats.hours import HourRow, micros, run_cost, total
 from pipeline.stats.latency import LatencyHistogram
-from pipeline.stats.table import Puts, write_stats
+from pipeline.stats.table import write_stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pipeline.config import CostConfig
+    from pipeline.storage import Storage
 
 _HOUR_S = 3600
 
@@ -105,7 +106,7 @@ class RunStats:
         """Return the whole run as one row."""
         return total(self.hours())
 
-    def put(self, storage: Puts) -> None:
+    def put(self, storage: Storage) -> None:
         """Replace this run's statistics in the output by those of now.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.data import RunIdentity
+    from pipeline.storage import Storage
 
 _TEXT, _LONG, _REAL, _MONEY = pa.string(), pa.int64(), pa.float64(), pa.decimal128(18, 6)
 _IDENTITY = ("run_id", "extraction", "engine", "model", "revision", "fingerprint", "pagemill_version")
@@ -46,15 +47,7 @@ STATS_SCHEMA = pa.schema(
 """One row per clock hour and run; docs/output.md says what the columns mean."""
 
 
-class Puts(Protocol):
-    """The part of a storage that writing statistics needs."""
-
-    def put(self, key: str, finished: Path) -> None:
-        """Make the file's content visible under `key`, whole or not at all."""
-        ...
-
-
-def write_stats(storage: Puts, identity: RunIdentity, hours: Sequence[HourRow]) -> None:
+def write_stats(storage: Storage, identity: RunIdentity, hours: Sequence[HourRow]) -> None:
     """Replace the statistics of a run by `hours`, whole or not at all.
 
     Raises:
