@@ -53,4 +53,6 @@ def _ocr(config: RunConfig, task: EngineTask) -> EngineChoice:
 def _vllm(config: RunConfig, task: EngineTask) -> EngineChoice:
     from pipeline.engines import vllm
 
-    return EngineChoice(vllm.describe(config.vllm), partial(vllm.VllmEngine, config.vllm, task), vllm.MAX_PIXELS)
+    info = vllm.describe(config.vllm, task.name)
+    max_pixels = config.render.max_pixels or vllm.MAX_PIXELS
+    return EngineChoice(info, partial(vllm.VllmEngine, config.vllm, task, max_pixels), vllm.MAX_PIXELS)

@@ -27,7 +27,7 @@ INLINE, RIGHT, BELOW = 1.0, 0.95, 0.8
 MISREAD = 0.9
 """What the quality of a label with forgiven letters is multiplied with."""
 
-ADDITION = 0.5
+ADDITION = 0.3
 """The same for a label right after another one, as VAT in "Total (incl. VAT)": the first names the value."""
 
 MAX_GAP_BELOW = 2.5

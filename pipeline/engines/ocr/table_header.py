@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 from pydantic import BaseModel
 
@@ -149,10 +150,16 @@ def _columns(runs: Sequence[Run], model: type[BaseModel]) -> tuple[Column, ...]:
 def _segments(run: Run, model: type[BaseModel]) -> Iterator[tuple[str, Box]]:
     """A run cut before each label that another label precedes."""
     matches = _index(model).find(_without_tax(run.text))
-    cuts = [0, *(b.start for a, b in zip(matches, matches[1:], strict=False) if a.owners != b.owners), len(run.text)]
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    starts = [b.start for a, b in pairwise(matches) if a.owners != b.owners and not _is_unit(run.text[b.start : b.end])]
+    cuts = [0, *starts, len(run.text)]
+    for start, end in pairwise(cuts):
         if run.text[start:end].strip():
             yield run.text[start:end].strip(), part_of(run, start, end)
+
+
+def _is_unit(label: str) -> bool:
+    """Whether a label is the unit of measure, which stands with the quantity: "Menge Einheit"."""
+    return label_key(label) in {"unit", "uom", "einheit", "unite", "eenheid", "unidad"}
 
 
 def _column(text: str, box: Box, model: type[BaseModel]) -> Column:

@@ -36,8 +36,8 @@ ROUNDING = Decimal("0.011")
 _TOTALS = LabelIndex(
     {
         "end": (*LABELS[Role.TOTAL], *LABELS[Role.TAX], *LABELS[Role.DUE], *LABELS[Clue.TENDERED], *LABELS[Clue.CHANGE],
-                *LABELS[Clue.ROUNDING], *LABELS[Clue.TAX_SUMMARY], "Rechnungssumme", "Gesamtbeitrag", "Positionssumme", "Zahlbetrag"),
-        "sum": LABELS[Role.NET],
+                *LABELS[Clue.ROUNDING], *LABELS[Clue.TAX_SUMMARY], "Rechnungssumme", "Gesamtbeitrag", "Positionssumme", "Zahlbetrag", "Total taxes", "Total TVA"),
+        "sum": (*LABELS[Role.NET], "Net total", "Total net"),
     }
 )  # fmt: skip
 
@@ -93,7 +93,7 @@ def _names(model: type[BaseModel]) -> _Names:
 def _table_items(page: PageLayout, header: Header, end: int, model: type[BaseModel]) -> Iterator[dict[str, str]]:
     names = _names(model)
     rows = list(_body(page, header, end))
-    cells = [cell for row in rows for run in page.rows[row] for cell in _cells(run, header.columns, model)]
+    cells = [cell for row in rows for run in page.rows[row] for cell in _cells(run, header.columns)]
     owned = {column.owner for column in header.columns}
     anchor_owner = next((name for name in (names.total, names.price, names.quantity) if name in owned), None)
     anchors = [cell for cell in cells if cell.owner == anchor_owner and cell.value is not None]
@@ -139,22 +139,23 @@ def _sums_up(page: PageLayout, row: int) -> str | None:
     return None
 
 
-def _cells(run: Run, columns: Sequence[Column], model: type[BaseModel]) -> Iterator[_Cell]:
-    """A run as cells: numbers one by one in the nearest column, text in the column in which it begins."""
-    amounts = find_amounts(run.text)
-    kinds = {spec.name: spec.kind for spec in field_specs(model)}
-    rate = re.search(r"(\d+(?:[.,]\d+)?)\s?%", run.text)
+_TIMES = re.compile(r"[x×*@]", re.IGNORECASE)
+_RATE = re.compile(r"(\d+(?:[.,]\d+)?)\s?%")
+UNIT_LETTERS = 8
+"""A number with more letters around it than a unit and a currency have is part of a text."""
+
+
+def _cells(run: Run, columns: Sequence[Column]) -> Iterator[_Cell]:
+    """A run as cells: its numbers one by one in the nearest column, its text in the column in which it begins."""
     letters = sum(char.isalpha() for char in run.text)
-    if (amounts or rate) and letters <= 8:
-        found = [(a.start, a.end, a.value) for a in amounts]
-        if rate:
-            found.append((rate.start(1), rate.end(), Decimal(rate[1].replace(",", "."))))
-        for start, stop, value in sorted(found):
-            box = run.box if len(found) == 1 else part_of(run, start, stop)
-            yield _Cell(_nearest(box, columns).owner, run.text[start:stop], box, run.row, value)
-        if kinds and not letters:
-            return
-    column = _beginning(run.box, columns)
+    numbers = [(found.start, found.end, found.value) for found in find_amounts(run.text)]
+    numbers += [(m.start(), m.end(), Decimal(m[1].replace(",", "."))) for m in _RATE.finditer(run.text)]
+    numeric = letters <= UNIT_LETTERS and (len(numbers) == 1 or letters <= 4 or _TIMES.search(run.text))
+    if numeric:
+        for start, end, value in sorted(numbers):
+            box = run.box if len(numbers) == 1 else part_of(run, start, end)
+            yield _Cell(_nearest(box, columns).owner, run.text[start:end], box, run.row, value)
+    column = _nearest(run.box, columns) if numeric else _beginning(run.box, columns)
     yield _Cell(column.owner, run.text, run.box, run.row)
 
 
@@ -190,7 +191,7 @@ def _groups(
 def _leads(rows: Sequence[int], cells: Sequence[_Cell], anchors: Sequence[_Cell], names: _Names) -> bool:
     """Whether items begin with a line of text above the line of their amounts."""
     first = anchors[0].row
-    words = [c.row for c in cells if c.owner == names.description and re.search(r"[^\W\d_]{3}", c.text)]
+    words = [c.row for c in cells if c.owner == names.description and c.value is None and re.search(r"[^\W\d_]{3}", c.text)]
     return first not in words and any(row < first for row in words)
 
 
@@ -215,9 +216,9 @@ def _item(
     for spec in field_specs(model):
         mine = [cell for cell in group if cell.owner == spec.name]
         if spec.name == names.description:
-            text = _description(mine, page.line_height_px)
+            text = _description(anchor, [cell for cell in mine if cell.value is None], page.line_height_px)
         elif spec.kind is Kind.TEXT:
-            text = " ".join(cell.text for cell in mine)
+            text = " ".join(cell.text for cell in mine if cell.value is None)
         else:
             cell = {names.quantity: quantity, names.price: price}.get(spec.name) or _near(anchor, mine)
             text = "" if cell is None or cell.value is None else format(cell.value, "f")
@@ -246,27 +247,40 @@ def _is_product(quantity: Decimal | None, price: Decimal | None, total: Decimal 
     return abs(abs(quantity * price) - abs(total)) <= max(ROUNDING, abs(total) / 1000)
 
 
-_KEY_VALUE = re.compile(r"^[^:]{2,40}\w\s*:\s*\S|^\W*(?:incl|inkl|dont|davon)\b", re.IGNORECASE)
+_NOTE = re.compile(r"^[^:]{2,40}\w\s*:\s*\S|^\W*(?:incl|inkl|dont|davon)\b|\d[.,]\d{2}\b", re.IGNORECASE)
+_CODE = re.compile(r"\W*(?=[A-Z-]*\d[\w-]*\d)[\w-]+\W*")
 
 
-def _description(cells: Sequence[_Cell], line_height_px: float) -> str:
-    """The text at the head of an item; notes, codes and keys with values below it are left out."""
-    lines = sorted(cells, key=lambda cell: (cell.row, cell.box.x0))
-    while len(lines) > 1 and (_is_code(lines[0].text) or _is_note(lines[0].text)):
-        lines = lines[1:]
-    taken: list[_Cell] = []
-    for line in lines:
-        far = taken and line.middle - taken[-1].middle > WRAP_PITCH * line_height_px
-        if taken and (far or _is_note(line.text)):
+def _description(anchor: _Cell, cells: Sequence[_Cell], line_height_px: float) -> str:
+    """The text at the head of an item; notes, codes and keys with values around it are left out.
+
+    It stands on the anchor's row, else it is the nearest text, and goes on in the lines that are
+    set like it: as close as wrapped lines are, beginning at the same margin.
+    """
+    lines = sorted(cells, key=lambda c: (c.row, c.box.x0))
+    named = [line for line in lines if re.search(r"[^\W\d_]{2}", line.text) and not _CODE.fullmatch(line.text) and not _NOTE.search(line.text)]
+    beside = [line for line in lines if abs(line.middle - anchor.middle) <= 0.6 * line_height_px]
+    if any(_CODE.fullmatch(line.text) for line in beside):
+        beside = []
+    first = min(beside or named or lines, key=lambda line: abs(line.middle - anchor.middle), default=None)
+    if first is None:
+        return ""
+    at = lines.index(first)
+    taken = [*_wrapped(lines[at::-1], line_height_px)[::-1], *_wrapped(lines[at:], line_height_px)[1:]]
+    return re.sub(r"^\[[\w-]+\]\s*", "", " ".join(line.text.strip() for line in taken))
+
+
+def _wrapped(lines: Sequence[_Cell], line_height_px: float) -> list[_Cell]:
+    """The first line and those after it (up or down the page) that are of the same text."""
+    taken = [lines[0]]
+    for line in lines[1:]:
+        far = abs(line.middle - taken[-1].middle) > WRAP_PITCH * line_height_px
+        if far or not _same_margin(line.box, taken[0].box, line_height_px) or _NOTE.search(line.text):
             break
         taken.append(line)
-    text = " ".join(cell.text.strip() for cell in taken)
-    return re.sub(r"^\[[\w-]+\]\s*", "", text)
+    return taken
 
 
-def _is_code(text: str) -> bool:
-    return re.fullmatch(r"\W*[A-Z]*[\d-]+\w*\W*", text.strip()) is not None
-
-
-def _is_note(text: str) -> bool:
-    return _KEY_VALUE.search(text) is not None or re.search(r"\d[.,]\d{2}\b", text) is not None
+def _same_margin(a: Box, b: Box, slack_px: float) -> bool:
+    """Whether two lines begin at one margin or are centred on one axis."""
+    return min(abs(a.x0 - b.x0), abs(a.x0 + a.x1 - b.x0 - b.x1) / 2) <= slack_px

@@ -40,6 +40,8 @@ NOT_RIGHTMOST, NOT_FIRST_BELOW, NO_DECIMALS, OTHER_DECIMALS, IN_TAX_SUMMARY, PAR
 """What a proposal is multiplied with. The rightmost amount on a row, or the first one below a label, with two decimals
 is what a total looks like. Net and tax below their label may be part of a table, so a sum has to confirm them."""
 
+PAID, PAID_AND_CHANGE = 0.4, 1.0
+
 LARGEST = 0.2
 """Where rates or parts have totals of their own that add up as well, the largest is that of the document."""
 
@@ -59,8 +61,9 @@ class _Evidence:
     """Amounts that confirm others."""
 
     roundings: frozenset[Decimal]
-    paid: frozenset[Decimal]
-    """Cash less change."""
+    """With either sign: tills print it both ways."""
+    paid: Mapping[Decimal, float]
+    """Cash less change, and how much that says: less where no change is printed."""
     changes: frozenset[Decimal]
     prepaid: frozenset[Decimal]
     totals: frozenset[Decimal]
@@ -106,7 +109,7 @@ def _sums(values: Mapping[Role, Decimal], evidence: _Evidence) -> float:
     if tax is not None and total is not None and abs(tax) >= abs(total) > 0:
         score -= 1.0
     if total is not None:
-        score += 0.6 * (total in evidence.paid)
+        score += evidence.paid.get(total, 0.0)
         score += 0.6 * any(r and total - r in evidence.totals for r in evidence.roundings)
     return score
 
@@ -149,8 +152,8 @@ def _evidence(claims: Claims, proposals: Mapping[Role, Amounts]) -> _Evidence:
         {abs(c.value) for c in _proposals(claims, clue) if c.score > LEAST_SCORE} for clue in (Clue.TENDERED, Clue.CHANGE, Clue.PREPAID)
     )
     return _Evidence(
-        roundings=frozenset(c.value for c in _proposals(claims, Clue.ROUNDING)),
-        paid=frozenset(a - b for a in cash for b in change or {Decimal(0)} if a > b),
+        roundings=frozenset(sign * c.value for c in _proposals(claims, Clue.ROUNDING) for sign in (1, -1)),
+        paid=dict.fromkeys(cash, PAID) if not change else {a - b: PAID_AND_CHANGE for a in cash for b in change if a > b},
         changes=frozenset(change),
         prepaid=frozenset(prepaid),
         totals=frozenset(c.value for c in proposals[Role.TOTAL]) or frozenset({Decimal(0)}),
@@ -162,7 +165,7 @@ def _unlabelled_totals(claims: Claims, evidence: _Evidence) -> Iterator[Candidat
     payments = {claim.run.row for clue in (Clue.TENDERED, Clue.CHANGE) for claim in claims.of(clue)}
     for run in claims.page.runs:
         if run.row not in payments or 0 in evidence.changes:
-            values = {found.value for found in find_amounts(run.text)} & evidence.paid - evidence.totals
+            values = {found.value for found in find_amounts(run.text)} & evidence.paid.keys() - evidence.totals
             yield from (Candidate(value, LEAST_SCORE, run) for value in values)
 
 

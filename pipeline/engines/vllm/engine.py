@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,12 @@ from pipeline.engines.base import EngineInfo, EngineTask, Requests
 from pipeline.engines.vllm.cards import Card, detect_gpu
 from pipeline.engines.vllm.core import Core
 from pipeline.engines.vllm.installed import find_installed
-from pipeline.engines.vllm.lora import find_adapter
+from pipeline.engines.vllm.lora import Adapter, find_adapter
 from pipeline.engines.vllm.metrics import read_metrics
 from pipeline.engines.vllm.models import ModelSource, find_model
 from pipeline.engines.vllm.prompt import compose_instructions, shared_prefix_tokens
 from pipeline.engines.vllm.sampling import Sampler, read_output
-from pipeline.engines.vllm.settings import IMAGE_LIMIT, EngineSettings, resolve_settings
+from pipeline.engines.vllm.settings import MAX_PIXELS, EngineSettings, resolve_settings
 from pipeline.engines.vllm.stream import Stream
 from pipeline.errors import EngineStartError
 
@@ -29,28 +30,23 @@ AHEAD_SHARE = 0.5
 step, few enough for the host's memory (6-11 MiB a page)."""
 MAX_THREADS = 12
 """Measured on 16 cores beside a running engine: one thread prepares 19 pages/s, twelve 60."""
+HEADROOM = 2.25
+"""What a later try may ask for: two steps of 1.5 times the pixels."""
 SIDE_PX = 56
-"""Of the smallest image Qwen2.5-VL takes."""
+MIN_PIXELS = SIDE_PX * SIDE_PX
+"""The smallest image Qwen2.5-VL takes."""
 
 
 def describe(config: VllmConfig, extraction: str | None = None) -> EngineInfo:
     """Return what an engine with these settings would be, without loading it; reads at most a config.json.
 
+    Args:
+        extraction: whose LoRA adapter is meant, if the configuration has one for it.
+
     Raises:
         EngineStartError: it could not start; the message says what to change.
     """
-    installed = find_installed()
-    source = find_model(config.model, config.revision)
-    settings = resolve_settings(config, None if installed.is_cpu else _find_card(), source.shape)
-    adapter = find_adapter(config, extraction) if extraction else None
-    return EngineInfo(
-        engine="vllm",
-        model=source.location,
-        revision=f"{source.identity}+lora:{adapter.identity}" if adapter else source.identity,
-        version=installed.version,
-        quantisation=source.shape.quantisation,
-        kv_cache_dtype=settings.kv_cache_dtype,
-    )
+    return _plan(config, extraction).info
 
 
 class VllmEngine:
@@ -60,30 +56,23 @@ class VllmEngine:
     be opened in this process. After an EngineError only `close` is allowed.
     """
 
-    def __init__(self, config: VllmConfig, task: EngineTask, *, max_image_pixels: int = IMAGE_LIMIT) -> None:
-        """Load the model and send it one blank page: half a minute to several minutes.
+    def __init__(self, config: VllmConfig, task: EngineTask, max_pixels: int = MAX_PIXELS) -> None:
+        """Load the model and have it read one blank page: half a minute to several minutes.
 
         Args:
-            max_image_pixels: of the largest page image; more need more memory for every page.
+            max_pixels: usual page size; single images may have up to HEADROOM times as many.
 
         Raises:
             EngineStartError: the message says what to change.
         """
-        self.info = describe(config, task.name)
-        source = find_model(config.model, config.revision)
-        card = None if find_installed().is_cpu else _find_card()
-        settings = resolve_settings(config, card, source.shape)
-        adapter = find_adapter(config, task.name)
-        self._max_image_pixels = max_image_pixels
-        self._core = Core(
-            {**_arguments(config, source, settings, max_image_pixels), **(adapter.arguments() if adapter else {})},
-            settings.environment,
-            config.no_progress_s,
-        )
-        self._lora = adapter.request() if adapter else None
+        plan = _plan(config, task.name)
+        self.info = plan.info
+        self.capacity = plan.settings.max_num_seqs + max(2, int(AHEAD_SHARE * plan.settings.max_num_seqs))
+        self._image_limit = int(HEADROOM * max_pixels)
+        self._core = Core(_arguments(config, plan, self._image_limit), plan.settings.environment, config.no_progress_s)
+        self._lora = plan.adapter.request() if plan.adapter else None
         self._sampler = Sampler(None if task.plain_text else task.json_schema, config.logprobs)
         self._threads = ThreadPoolExecutor(config.prepare_threads or _default_threads(), "prepare-page")
-        self.capacity = settings.max_num_seqs + max(2, int(AHEAD_SHARE * settings.max_num_seqs))
         try:
             self._prompt = self._core.build_prompt(compose_instructions(task.prompt, self._sampler.json_schema))
             self._rehearse()
@@ -129,10 +118,10 @@ class VllmEngine:
 
     def _prepare(self, request: PageRequest) -> Any:
         height_px, width_px = request.image.pixels.shape[:2]
-        if height_px * width_px > self._max_image_pixels:
+        if height_px * width_px > self._image_limit:
             raise ValueError(
                 f"the page image has {width_px} x {height_px} px, the engine was opened for "
-                f"{self._max_image_pixels} pixels: lower render.max_pixels"
+                f"{self._image_limit} pixels: lower render.max_pixels"
             )
         return self._core.prepare(self._prompt, request.image.pixels, request.image_key)
 
@@ -156,11 +145,42 @@ class _OneBlankPage:
         if self.exhausted:
             return None
         self.exhausted = True
-        spec = RenderSpec(max_pixels=SIDE_PX * SIDE_PX)
+        spec = RenderSpec(MIN_PIXELS)
         pixels = np.full((SIDE_PX, SIDE_PX, 3), 255, np.uint8)
         image = PageImage(1, pixels, spec, dpi=None, text_layer=None, render_s=0)
         settings = TrySettings(number=1, max_tokens=1, temperature=0, constrained=True, render=spec)
         return PageRequest("rehearsal", "blank page", image, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What an engine would be started with, all of it checked."""
+
+    source: ModelSource
+    settings: EngineSettings
+    adapter: Adapter | None
+    version: str
+
+    @property
+    def info(self) -> EngineInfo:
+        weights = self.source.identity
+        return EngineInfo(
+            engine="vllm",
+            model=self.source.location,
+            revision=f"{weights}+lora:{self.adapter.identity}" if self.adapter else weights,
+            version=self.version,
+            quantisation=self.source.shape.quantisation,
+            kv_cache_dtype=self.settings.kv_cache_dtype,
+        )
+
+
+def _plan(config: VllmConfig, extraction: str | None) -> _Plan:
+    installed = find_installed()
+    card = None if installed.is_cpu else _find_card()
+    source = find_model(config.model, config.revision)
+    settings = resolve_settings(config, card, source.shape)
+    adapter = find_adapter(config, extraction) if extraction else None
+    return _Plan(source, settings, adapter, installed.version)
 
 
 def _find_card() -> Card:
@@ -177,19 +197,21 @@ def _default_threads() -> int:
     return min(MAX_THREADS, max(1, (os.cpu_count() or 2) // 2))
 
 
-def _arguments(config: VllmConfig, source: ModelSource, settings: EngineSettings, max_pixels: int) -> dict[str, Any]:
+def _arguments(config: VllmConfig, plan: _Plan, image_limit: int) -> dict[str, Any]:
     """Return keyword arguments for vLLM's LLM; `engine_args` of the configuration win."""
     return {
-        "model": source.location,
-        "revision": source.revision,
-        "tokenizer_revision": source.revision,
+        "model": plan.source.location,
+        "revision": plan.source.revision,
+        "tokenizer_revision": plan.source.revision,
         "load_format": config.load_format,
         "seed": 0,
-        **settings.arguments(),
+        **plan.settings.arguments(),
+        **(plan.adapter.arguments() if plan.adapter else {}),
         "enable_prefix_caching": True,
         # A video would otherwise enter the profiling run and take memory.
         "limit_mm_per_prompt": {"image": 1, "video": 0},
-        "mm_processor_kwargs": {"size": {"shortest_edge": SIDE_PX * SIDE_PX, "longest_edge": max_pixels}},
+        # transformers drops `max_pixels` in 5.23; both vLLM versions read `size`.
+        "mm_processor_kwargs": {"size": {"shortest_edge": MIN_PIXELS, "longest_edge": image_limit}},
         # Pages never repeat, and the cache has hung (vllm#31404, #43941, #46354).
         "mm_processor_cache_gb": 0,
         # Guidance costs 13-47 us a sequence and step; xgrammar 226 us where the schema has maxLength. Whitespace

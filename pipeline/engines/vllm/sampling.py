@@ -10,9 +10,10 @@ from pipeline.data import FinishReason, Generation, TrySettings
 from pipeline.errors import ErrorType, PageError
 
 MAX_PATTERN_TOKENS = 48
-MIN_PATTERN_COUNT = 12
-"""A run of 12 equal pieces of up to 48 tokens counts as a loop. Fewer would cut honest tables (a row of
-zeros, leader dots); a loop of the longest piece costs 576 tokens until it is noticed."""
+MIN_PATTERN_COUNT = 16
+"""A run of 16 equal pieces of up to 48 tokens counts as a loop. Fewer would cut honest pages (a row of
+zeros, leader dots; Qwen reads digits one by one); a loop of the longest piece costs 768 tokens until it
+is noticed."""
 FINISH_REASONS = {
     "stop": FinishReason.STOP,
     "length": FinishReason.LENGTH,

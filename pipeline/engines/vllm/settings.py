@@ -14,8 +14,6 @@ from pipeline.errors import EngineStartError
 
 MAX_PIXELS = 1280 * 28 * 28
 """1.0 MP, 1,280 image tokens: A4 at about 100 dpi, where Qwen2.5-VL reads 8 pt print."""
-IMAGE_LIMIT = int(2.25 * MAX_PIXELS)
-"""Largest page image accepted by default: a later try may ask for 2.25 times the usual pixels."""
 MAX_MODEL_LEN = 16384
 """Instructions and schema 1-2k, image up to 2,880, output up to two doublings of 2,048."""
 ADA, HOPPER = (8, 9), (9, 0)

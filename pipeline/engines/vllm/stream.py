@@ -85,7 +85,7 @@ class Stream:
                 raise
             except Exception as error:
                 # Whatever is wrong with one page must not end the run of a million.
-                log.warning("page refused by the engine", exc_info=True, extra={"page": request.image_key})
+                log.info("page refused by the engine", exc_info=True, extra={"page": request.image_key})
                 yield _refuse(request, error)
             else:
                 self._running.add(request.request_id)
@@ -105,6 +105,6 @@ class Stream:
 
 
 def _refuse(request: PageRequest, error: Exception) -> Generation:
-    reason = str(error).strip().split("\n")[0] or type(error).__name__
+    reason = error.__cause__ or error  # vLLM wraps what the image processor says
     refused = PageError(ErrorType.INPUT_REJECTED, f"vLLM refuses the page: {reason}")
     return Generation(request.request_id, "", FinishReason.ERROR, error=refused)
