@@ -19,7 +19,7 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture
 def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return the URL of an empty bucket that the environment gives access to."""
-    import boto3
+    import boto3  # type: ignore[import-untyped]
 
     environment = {
         "AWS_ENDPOINT_URL": s3_server,

@@ -16,8 +16,6 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.storage import Storage, open_storage
 from pipeline.storage.retrying import without_secrets
 
-pytest_plugins = ("s3_server",)
-
 Put = Callable[..., None]
 
 

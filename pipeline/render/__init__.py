@@ -17,6 +17,7 @@ from pipeline.errors import (
     PageError,
     RenderError,
     WorkerCrashedError,
+    WorkerError,
     WorkerMemoryError,
     WorkerTimeoutError,
 )
@@ -103,7 +104,7 @@ class Renderer:
 
         try:
             self._pool.submit(job).add_done_callback(settle)
-        except Exception as error:  # the pool was closed between two attempts
+        except WorkerError as error:  # the pool was closed between two attempts
             outcome.set_exception(error)
 
     def _explained(self, error: BaseException, error_class: type[PageError]) -> BaseException:

@@ -184,7 +184,7 @@ def _orientation(image: Image.Image) -> int:
     """Return the orientation tag; Pillow obeys it itself in TIFF and then removes it."""
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # EXIF is decoration: broken, it must not cost the page
+    except Exception:  # noqa: BLE001 - EXIF is decoration: broken, it must not cost the page
         return 1
 
 
@@ -209,10 +209,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     """
     values = np.nan_to_num(np.asarray(image))
     highest = float(values.max(initial=0))
-    if image.mode == "F" and highest <= 1:
-        full = 1.0
-    else:
-        full = float(max(255, (1 << int(highest).bit_length()) - 1))
+    share_of_white = image.mode == "F" and highest <= 1
+    full = 1.0 if share_of_white else max(255.0, (1 << int(highest).bit_length()) - 1.0)
     return Image.fromarray(np.clip(values * (255.0 / full), 0, 255).astype(np.uint8))
 
 

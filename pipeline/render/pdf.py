@@ -123,7 +123,7 @@ class PdfSource:
     def _catalog_entry(self, key: str) -> str:
         try:
             return str(self._document.xref_get_key(self._document.pdf_catalog(), key)[1])
-        except Exception:  # a broken catalog says nothing; the pages may be fine
+        except Exception:  # noqa: BLE001 - a broken catalog says nothing; the pages may be fine
             return ""
 
     def _refuse_large(self, images: list[dict[str, Any]]) -> None:
