@@ -117,14 +117,18 @@ def split_at_wide_gaps(line: TextLine) -> list[Word]:
     """The line's words joined into runs; the whole line where the source gives no words."""
     if not line.words:
         return [Word(" ".join(line.text.split()), line.box)]
-    limit = WIDE_GAP * (line.box.y1 - line.box.y0)
     groups: list[list[Word]] = []
     for word in line.words:
-        if groups and word.box.x0 - groups[-1][-1].box.x1 <= limit:
+        if groups and word.box.x0 - groups[-1][-1].box.x1 <= WIDE_GAP * _lower_height(word, groups[-1][-1]):
             groups[-1].append(word)
         else:
             groups.append([word])
     return [Word(" ".join(w.text.strip() for w in group).strip(), union(w.box for w in group)) for group in groups]
+
+
+def _lower_height(a: Word, b: Word) -> float:
+    """Not the line's height: words of a tilted line, or text up its margin, make that too large."""
+    return min(a.box.y1 - a.box.y0, b.box.y1 - b.box.y0)
 
 
 def part_of(run: Run, start: int, end: int) -> Box:

@@ -24,8 +24,8 @@ from pipeline.engines.ocr.table_header import OTHER, Column, Header, find_header
 from pipeline.schema import Role
 from pipeline.values import find_amounts
 
-WRAP_PITCH = 1.7
-"""Distance of two lines of one wrapped text, in line heights, from middle to middle; notes stand farther."""
+WRAP_PITCH = 1.3
+"""Distance of two lines of one wrapped text in units of the page's tight line spacing; notes stand farther."""
 
 TABLE_GAP = 6.0
 """White space, in line heights, that ends a table; items with notes left blank are 3 to 4 apart."""
@@ -216,7 +216,7 @@ def _item(
     for spec in field_specs(model):
         mine = [cell for cell in group if cell.owner == spec.name]
         if spec.name == names.description:
-            text = _description(anchor, [cell for cell in mine if cell.value is None], page.line_height_px)
+            text = _description(anchor, [cell for cell in mine if cell.value is None], _tight_pitch(page))
         elif spec.kind is Kind.TEXT:
             text = " ".join(cell.text for cell in mine if cell.value is None)
         else:
@@ -251,7 +251,17 @@ _NOTE = re.compile(r"^[^:]{2,40}\w\s*:\s*\S|^\W*(?:incl|inkl|dont|davon)\b|\d[.,
 _CODE = re.compile(r"\W*(?=[A-Z-]*\d[\w-]*\d)[\w-]+\W*")
 
 
-def _description(anchor: _Cell, cells: Sequence[_Cell], line_height_px: float) -> str:
+def _tight_pitch(page: PageLayout) -> float:
+    """Distance from line to line, in pixels, where text is set tight: the lower quartile on the page."""
+    pitches = []
+    for run in page.runs:
+        below = next(page.below(run, max_gap=2), None)
+        if below is not None:
+            pitches.append((below.box.y0 + below.box.y1 - run.box.y0 - run.box.y1) / 2)
+    return sorted(pitches)[len(pitches) // 4] if pitches else page.line_height_px
+
+
+def _description(anchor: _Cell, cells: Sequence[_Cell], pitch_px: float) -> str:
     """The text at the head of an item; notes, codes and keys with values around it are left out.
 
     It stands on the anchor's row, else it is the nearest text, and goes on in the lines that are
@@ -259,23 +269,23 @@ def _description(anchor: _Cell, cells: Sequence[_Cell], line_height_px: float) -
     """
     lines = sorted(cells, key=lambda c: (c.row, c.box.x0))
     named = [line for line in lines if re.search(r"[^\W\d_]{2}", line.text) and not _CODE.fullmatch(line.text) and not _NOTE.search(line.text)]
-    beside = [line for line in lines if abs(line.middle - anchor.middle) <= 0.6 * line_height_px]
+    beside = [line for line in lines if abs(line.middle - anchor.middle) <= 0.5 * pitch_px]
     if any(_CODE.fullmatch(line.text) for line in beside):
         beside = []
     first = min(beside or named or lines, key=lambda line: abs(line.middle - anchor.middle), default=None)
     if first is None:
         return ""
     at = lines.index(first)
-    taken = [*_wrapped(lines[at::-1], line_height_px)[::-1], *_wrapped(lines[at:], line_height_px)[1:]]
+    taken = [*_wrapped(lines[at::-1], pitch_px)[::-1], *_wrapped(lines[at:], pitch_px)[1:]]
     return re.sub(r"^\[[\w-]+\]\s*", "", " ".join(line.text.strip() for line in taken))
 
 
-def _wrapped(lines: Sequence[_Cell], line_height_px: float) -> list[_Cell]:
+def _wrapped(lines: Sequence[_Cell], pitch_px: float) -> list[_Cell]:
     """The first line and those after it (up or down the page) that are of the same text."""
     taken = [lines[0]]
     for line in lines[1:]:
-        far = abs(line.middle - taken[-1].middle) > WRAP_PITCH * line_height_px
-        if far or not _same_margin(line.box, taken[0].box, line_height_px) or _NOTE.search(line.text):
+        far = abs(line.middle - taken[-1].middle) > WRAP_PITCH * pitch_px
+        if far or not _same_margin(line.box, taken[0].box, 0.6 * pitch_px) or _NOTE.search(line.text):
             break
         taken.append(line)
     return taken
