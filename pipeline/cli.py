@@ -139,8 +139,13 @@ def _show(arguments: argparse.Namespace) -> int:
     from pipeline.results import open_results
     from pipeline.show import print_json, print_results
 
+    results = open_results(arguments.output)
+    names = [found.name for found in results.extractions]
+    if not names or arguments.extraction not in {None, *names}:
+        of = f" of {arguments.extraction!r}, only of {', '.join(names)}" if arguments.extraction and names else ""
+        raise ConfigError(f"{arguments.output} holds no results{of}.")
     show = print_json if arguments.json else print_results
-    show(open_results(arguments.output), sys.stdout, extraction=arguments.extraction, limit=arguments.limit)
+    show(results, sys.stdout, extraction=arguments.extraction, limit=arguments.limit)
     return OK
 
 
@@ -230,8 +235,15 @@ def _print_report(report: RunReport) -> None:
     from pipeline.results import open_results
     from pipeline.show import print_results
 
-    extraction, run_id = report.identity.extraction, report.identity.run_id
-    print_results(open_results(report.output), sys.stdout, extraction=extraction, run_id=run_id)
+    if report.documents_skipped:
+        print(
+            f"{report.documents_skipped} documents were read before with the same settings; `pagemill show` has them."
+        )
+    if report.documents:
+        extraction, run_id = report.identity.extraction, report.identity.run_id
+        print_results(open_results(report.output), sys.stdout, extraction=extraction, run_id=run_id)
+    elif not report.documents_skipped:
+        print("There was no document to read.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -251,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
             description=f"{about[0].upper()}{about[1:]}.",
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         made.set_defaults(command=command)
         made.add_argument("--json", action="store_true", help="print JSON, for machines")

