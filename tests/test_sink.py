@@ -252,6 +252,33 @@ def test_discarded_shard_leaves_nothing(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.slow
+def test_shard_is_committed_to_a_bucket_and_read_back(bucket: str) -> None:
+    """A bucket has no rename: an object appears whole when its upload ends."""
+    storage = open_storage(f"{bucket}/out")
+    commit(storage, "1", (ok_page(document()),), (failed_page(document("b.pdf")),))
+    assert [row.uri for row in committed_documents(storage, "bill")] == ["file:///in/a.pdf", "file:///in/b.pdf"]
+    [found] = open_results(f"{bucket}/out").extractions
+    assert found.totals().pages_ok == 1
+    assert found.failures()["error_type"].to_pylist() == ["output_cut_off"]
+
+
+def test_a_full_temporary_folder_is_a_storage_error(tmp_path: Path) -> None:
+    """The run ends with a message about the disk, not with a traceback, and can be resumed."""
+    writer = ShardWriter(open_storage(str(tmp_path)), Bill, identity())
+    writer.add_page(ok_page(document()))
+    # A limit on the size of files stands in for the end of the disk; both are errors of write(2) in Python.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    try:
+        with pytest.raises(StorageError, match="TMPDIR"):
+            writer.commit("1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        writer.discard()
+    assert list(committed_documents(open_storage(str(tmp_path)), "bill")) == []
+
+
 def test_recommitted_shard_replaces_its_rows(tmp_path: Path) -> None:
     """Names come from what a shard holds, so a rerun overwrites and never duplicates."""
     storage = open_storage(str(tmp_path))

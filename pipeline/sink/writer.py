@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.errors import StorageError
 from pipeline.layout import part_key
 from pipeline.sink.tables import RowTable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic import BaseModel
 
     from pipeline.data import DocumentRecord, PageRecord, RunIdentity
@@ -48,11 +52,19 @@ class ShardWriter:
         self._documents = _Part(documents, self._folder / "documents.parquet")
 
     def add_page(self, record: PageRecord) -> None:
-        """Append a page row."""
+        """Append a page row.
+
+        Raises:
+            StorageError: the temporary folder is full or gone.
+        """
         self._pages.add(record)
 
     def add_document(self, record: DocumentRecord) -> None:
-        """Append a document row; its pages were added before."""
+        """Append a document row; its pages were added before.
+
+        Raises:
+            StorageError: the temporary folder is full or gone.
+        """
         self._documents.add(record)
 
     def commit(self, shard_id: str) -> None:
@@ -95,14 +107,16 @@ class _Part:
         if self._writer.is_open:
             self._convert()
             self._write_row_group()
-            self._writer.close()
+            with _disk_errors(self._path.parent):
+                self._writer.close()
         return self._path
 
     def close(self) -> None:
         """Close the file as it is; it is not for use then."""
         self._records.clear()
         self._batches.clear()
-        self._writer.close()
+        with suppress(OSError):
+            self._writer.close()
 
     def _convert(self) -> None:
         if not self._records:
@@ -116,5 +130,15 @@ class _Part:
     def _write_row_group(self) -> None:
         if self._batches:
             table = pa.Table.from_batches(self._batches)
-            self._writer.write_table(table, row_group_size=table.num_rows)
+            with _disk_errors(self._path.parent):
+                self._writer.write_table(table, row_group_size=table.num_rows)
             self._batches, self._batch_bytes = [], 0
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(f"Rows cannot be written to {folder} (its place is TMPDIR's): {reason}.") from error
