@@ -47,7 +47,8 @@ gpu: $(VENV)/.gpu  ## add vLLM for NVIDIA GPUs to .venv (several GB)
 
 .PHONY: bench
 bench: $(VENV_TEST)/.dev  ## measure speed, memory and start-up time
-	@$(VENV_TEST)/bin/python -m bench
+	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; \
+	    $(VENV_TEST)/bin/python -m tests.benchmarks.$$(basename $$file .py); done
 
 .PHONY: lock
 lock: $(VENV_TEST)/.dev  ## renew requirements/*.lock from pyproject.toml
