@@ -15,7 +15,7 @@ from importlib.metadata import version
 class _DeclareOperatorsFirst(importlib.abc.MetaPathFinder):
     """Declares the operators at the first import of torchvision, so that other processes pay nothing."""
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+    def find_spec(self, fullname: str, *_: object) -> None:
         if fullname == "torchvision":
             sys.meta_path.remove(self)
             _declare_operators()

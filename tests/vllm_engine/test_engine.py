@@ -1,0 +1,183 @@
+"""The vLLM engine on real vLLM (CPU build) with a tiny random model.
+
+What random weights print is nonsense, so texts are judged by form alone. One engine serves
+all tests; the last one ends it.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+
+import numpy as np
+import psutil
+import pytest
+from page_requests import PageList, make_request
+
+from pipeline.config import VllmConfig
+from pipeline.data import FinishReason
+from pipeline.engines.base import EngineTask
+from pipeline.engines.vllm import VllmEngine, describe
+from pipeline.errors import EngineError, ErrorType
+from pipeline.values import DateOrder
+
+pytestmark = [
+    pytest.mark.vllm,
+    # What vLLM's own dependencies warn about while they are imported is not ours to mend.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
+]
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "kind": {"enum": ["invoice", "receipt"]},
+        "paid": {"type": "boolean"},
+        "items": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 3},
+    },
+    "required": ["kind", "paid", "items"],
+    "additionalProperties": False,
+}
+
+
+TASK = EngineTask(
+    name="receipt",
+    prompt="Read the page and answer what is asked, field by field.\n" * 12,
+    json_schema=SCHEMA,
+    schema_path="",
+    plain_text=False,
+    date_order=DateOrder.DAY_FIRST,
+)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_config: VllmConfig) -> Iterator[VllmEngine]:
+    """One loaded engine."""
+    with closing(VllmEngine(tiny_config, TASK)) as engine:
+        yield engine
+
+
+def test_constrained_output_fits_the_schema(engine: VllmEngine) -> None:
+    """Random weights print noise unless something holds them to the schema."""
+    generations = list(engine.generate(PageList(make_request(temperature=1.0, seed=seed) for seed in range(3))))
+    for generation in generations:
+        assert generation.finish_reason is FinishReason.STOP
+        assert set(json.loads(generation.text)) == {"kind", "paid", "items"}
+        assert " " not in generation.text, "whitespace is where models loop"
+
+
+def test_unconstrained_output_is_free(engine: VllmEngine) -> None:
+    """A later try may drop the schema; nothing of it may linger."""
+    [generation] = engine.generate(PageList([make_request(constrained=False, temperature=1.0, max_tokens=24)]))
+    assert not generation.text.startswith('{"kind"')
+
+
+def test_pages_share_the_instructions_in_the_prefix_cache(engine: VllmEngine) -> None:
+    """The instructions are long; computing them again for every page would waste most of the prefill."""
+    assert engine.shared_prefix_tokens >= 512
+    for generation in engine.generate(PageList([make_request(), make_request()])):
+        assert generation.cached_tokens == engine.shared_prefix_tokens
+
+
+def test_a_page_takes_the_place_of_a_finished_one_while_others_run(engine: VllmEngine) -> None:
+    """The stream never drains: a fixed batch would ask for more only when all of it has finished."""
+    lengths = [200, 10, 10, 200, 10, 10, 10, 10, 200, 10, 10, 10]
+    pages = PageList(make_request(constrained=False, max_tokens=length) for length in lengths)
+    still_in_flight = []
+    for _ in engine.generate(pages):
+        pages.num_finished += 1
+        still_in_flight.append(pages.num_taken - pages.num_finished)
+    assert len(still_in_flight) == len(lengths)
+    assert max(pages.in_flight_at_take) < engine.capacity
+    late_takes = pages.in_flight_at_take[engine.capacity :]
+    assert min(late_takes) >= engine.capacity - 2, "pages were fetched only after the engine had emptied"
+
+
+def test_short_pages_do_not_wait_for_long_ones(engine: VllmEngine) -> None:
+    """Generations come in the order in which they finish, so nothing is held back."""
+    long, short = make_request(max_tokens=160, constrained=False), make_request(max_tokens=5, constrained=False)
+    order = [generation.request_id for generation in engine.generate(PageList([long, short]))]
+    assert order == [short.request_id, long.request_id]
+
+
+def test_a_cut_off_page_completes_with_more_tokens(engine: VllmEngine) -> None:
+    """The ladder of tries relies on the finish reason to know that room was what it lacked."""
+    page = make_request(max_tokens=6)
+    [cut] = engine.generate(PageList([page]))
+    assert cut.finish_reason is FinishReason.LENGTH
+    assert cut.output_tokens == 6
+    [whole] = engine.generate(PageList([make_request(like=page, max_tokens=200)]))
+    assert whole.finish_reason is FinishReason.STOP
+    assert whole.text.startswith(cut.text)
+
+
+def test_a_generation_says_what_it_cost(engine: VllmEngine) -> None:
+    """Tokens, times and log-probabilities go into the output rows."""
+    [generation] = engine.generate(PageList([make_request()]))
+    assert generation.prompt_tokens
+    assert generation.prompt_tokens > engine.shared_prefix_tokens
+    assert generation.queue_s is not None
+    assert generation.prefill_s
+    assert generation.decode_s
+    assert "".join(token for token, _ in generation.token_logprobs) == generation.text
+    assert all(value <= 0 for _, value in generation.token_logprobs)
+
+
+def test_a_refused_page_leaves_the_engine_alive(engine: VllmEngine) -> None:
+    """One odd page among a million must cost one page."""
+    too_flat = make_request(pixels=np.zeros((28, 28 * 300, 3), np.uint8))
+    too_large = make_request(pixels=np.zeros((2800, 2800, 3), np.uint8))
+    good = make_request()
+    found = {each.request_id: each for each in engine.generate(PageList([too_flat, too_large, good]))}
+    for page, reason in ((too_flat, "aspect ratio"), (too_large, "2800 x 2800")):
+        error = found[page.request_id].error
+        assert found[page.request_id].finish_reason is FinishReason.ERROR
+        assert error
+        assert error.error_type is ErrorType.INPUT_REJECTED
+        assert reason in str(error)
+    assert found[good.request_id].finish_reason is FinishReason.STOP
+
+
+def test_abandoned_pages_do_not_come_back(engine: VllmEngine) -> None:
+    """A run that stops reading early must not find its pages in the next stream."""
+    stream = engine.generate(PageList(make_request(constrained=False, max_tokens=200) for _ in range(4)))
+    next(stream)
+    stream.close()
+    page = make_request()
+    assert [each.request_id for each in engine.generate(PageList([page]))] == [page.request_id]
+
+
+def test_metrics_count_what_was_read(engine: VllmEngine) -> None:
+    """The hourly statistics are made of these."""
+    before = engine.metrics()
+    [generation] = engine.generate(PageList([make_request()]))
+    after = engine.metrics()
+    assert after.counters["output_tokens"] - before.counters["output_tokens"] == generation.output_tokens
+    assert 0 < after.gauges["prefix_cache_hit_rate"] <= 1
+    assert {"running", "waiting", "kv_cache_usage"} <= set(after.gauges)
+
+
+def test_the_description_matches_the_engine(engine: VllmEngine, tiny_config: VllmConfig) -> None:
+    """The fingerprint of a run is made before the engine is loaded."""
+    assert describe(tiny_config, "receipt") == engine.info
+
+
+def test_a_killed_engine_is_noticed_and_another_can_be_opened(engine: VllmEngine, tiny_config: VllmConfig) -> None:
+    """Left to itself vLLM would wait for ever; an engine that hangs instead of dying is found by its silence."""
+    stream = engine.generate(PageList(make_request(constrained=False, max_tokens=2000) for _ in range(8)))
+    next_pages = PageList([make_request(max_tokens=5)])
+    os.kill(engine.process_id, signal.SIGKILL)
+    with pytest.raises(EngineError, match="died"):
+        list(stream)
+    engine.close()
+    assert not [child for child in psutil.Process().children(recursive=True) if "VLLM" in child.name()]
+
+    config = tiny_config.model_copy(update={"no_progress_s": 20.0})
+    with closing(VllmEngine(config, TASK)) as second:
+        assert len(list(second.generate(next_pages))) == 1
+        stopped = psutil.Process(second.process_id)
+        for process in (stopped, *stopped.children(recursive=True)):
+            process.suspend()
+        with pytest.raises(EngineError, match="no progress"):
+            list(second.generate(PageList([make_request()])))
+    assert not stopped.is_running()
