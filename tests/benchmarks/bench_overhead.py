@@ -45,9 +45,9 @@ def write_input(folder: Path, num_pages: int) -> None:
     for y in range(40, SIDES_PX[1], 28):
         ImageDraw.Draw(page).text((40, y), "Darjeeling first flush   2 x 3,50   7,00", fill="black")
     first = folder / "0000.tiff"
-    page.save(first, save_all=True, append_images=[page] * (PAGES_PER_FILE - 1))
+    page.save(first, save_all=True, append_images=[page] * (PAGES_PER_FILE - 1), compression="packbits")
     for number in range(1, num_pages // PAGES_PER_FILE):
-        (folder / f"{number:04}.tiff").write_bytes(first.read_bytes())
+        (folder / f"{number:04}.tiff").hardlink_to(first)
 
 
 def measure(num_pages: int) -> dict[str, float]:
