@@ -1,0 +1,219 @@
+"""The cells of a table's body and the items they make: grouping, arithmetic, descriptions.
+
+Knows columns and rows of a page; where a table begins and ends is `tables.py`'s matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+
+from pydantic import BaseModel
+
+from pipeline.data import Box
+from pipeline.engines.ocr.page import PageLayout, Run, column_overlap, part_of
+from pipeline.engines.ocr.specs import Kind, field_specs
+from pipeline.engines.ocr.table_header import Column
+from pipeline.schema import Role
+from pipeline.values import find_amounts
+
+WRAP_PITCH = 1.3
+"""Distance of two lines of one wrapped text in units of the page's tight line spacing; notes stand farther."""
+
+ROUNDING = Decimal("0.011")
+"""By how much quantity times price may miss a total that is rounded to cents."""
+
+UNIT_LETTERS = 8
+"""A number with more letters around it than a unit and a currency have is part of a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A piece of a run in a column: a number with its value, or text."""
+
+    owner: str
+    text: str
+    box: Box
+    row: int
+    value: Decimal | None = None
+
+    @property
+    def middle(self) -> float:
+        return (self.box.y0 + self.box.y1) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The item model's field names by role; None where the model has no such field."""
+
+    description: str | None
+    quantity: str | None
+    price: str | None
+    rate: str | None
+    total: str | None
+
+
+@cache
+def item_names(model: type[BaseModel]) -> Names:
+    by_role = {spec.role: spec.name for spec in reversed(field_specs(model)) if spec.role}
+    roles = (Role.DESCRIPTION, Role.QUANTITY, Role.UNIT_PRICE, Role.TAX_RATE, Role.LINE_TOTAL)
+    return Names(*(by_role.get(role) for role in roles))
+
+
+_TIMES = re.compile(r"[x×*@]", re.IGNORECASE)
+_RATE = re.compile(r"(\d+(?:[.,]\d+)?)\s?%")
+
+
+def cells_of(run: Run, columns: Sequence[Column]) -> Iterator[Cell]:
+    """A run as cells: its numbers one by one in the nearest column, its text in the column in which it begins."""
+    letters = sum(char.isalpha() for char in run.text)
+    numbers = [(found.start, found.end, found.value) for found in find_amounts(run.text)]
+    numbers += [(m.start(), m.end(), Decimal(m[1].replace(",", "."))) for m in _RATE.finditer(run.text)]
+    numeric = letters <= UNIT_LETTERS and (len(numbers) == 1 or letters <= 4 or _TIMES.search(run.text))
+    if numeric:
+        for start, end, value in sorted(numbers):
+            box = run.box if len(numbers) == 1 else part_of(run, start, end)
+            yield Cell(_nearest(box, columns).owner, run.text[start:end], box, run.row, value)
+    column = _nearest(run.box, columns) if numeric else _beginning(run.box, columns)
+    yield Cell(column.owner, run.text, run.box, run.row)
+
+
+def _nearest(box: Box, columns: Sequence[Column]) -> Column:
+    """The column whose label a number's box is aligned with, left, right or centred."""
+
+    def distance(column: Column) -> float:
+        a, b = box, column.box
+        apart = min(abs(a.x0 - b.x0), abs(a.x1 - b.x1), abs(a.x0 + a.x1 - b.x0 - b.x1) / 2)
+        return apart if column_overlap(a, b) > 0 else apart + max(b.x0 - a.x1, a.x0 - b.x1, 0)
+
+    return min(columns, key=distance)
+
+
+def _beginning(box: Box, columns: Sequence[Column]) -> Column:
+    """The last column that begins left of the text, or the first."""
+    slack = (box.y1 - box.y0) * 1.2
+    return next((c for c in reversed(columns) if c.box.x0 <= box.x0 + slack), columns[0])
+
+
+def groups(
+    page: PageLayout, rows: Sequence[int], cells: Sequence[Cell], anchors: Sequence[Cell], names: Names
+) -> Iterator[tuple[Cell, list[Cell]]]:
+    """Each anchor with the cells of its item: the page is cut at the widest white space between two anchors."""
+    leading = bool(anchors) and _leads(rows, cells, anchors, names)
+    start = min(rows, default=0)
+    for i, anchor in enumerate(anchors):
+        stop = _cut(page, anchor.row, anchors[i + 1].row, leading=leading) if i + 1 < len(anchors) else rows[-1] + 1
+        yield anchor, [cell for cell in cells if start <= cell.row < stop]
+        start = stop
+
+
+def _leads(rows: Sequence[int], cells: Sequence[Cell], anchors: Sequence[Cell], names: Names) -> bool:
+    """Whether items begin with a line of text above the line of their amounts."""
+    first = anchors[0].row
+    words = [c.row for c in cells if c.owner == names.description and c.value is None and re.search(r"[^\W\d_]{3}", c.text)]
+    return first not in words and any(row < first for row in words)
+
+
+def _cut(page: PageLayout, row: int, next_row: int, *, leading: bool) -> int:
+    """The row with which the next item begins."""
+    best, cut = -1.0, next_row
+    order = range(row + 1, next_row + 1) if leading else range(next_row, row, -1)
+    for candidate in order:
+        gap = min(run.box.y0 for run in page.rows[candidate]) - max(
+            run.box.y1 for r in range(row, candidate) for run in page.rows[r]
+        )
+        if gap > best + (0.25 * page.line_height_px if best >= 0 else 0) or best < 0:
+            best, cut = max(gap, 0.0), candidate
+    return cut
+
+
+def read_item(
+    page: PageLayout, anchor: Cell, group: Sequence[Cell], model: type[BaseModel], names: Names
+) -> dict[str, str]:
+    item: dict[str, str] = {}
+    quantity, price = _factors(anchor, group, names)
+    for spec in field_specs(model):
+        mine = [cell for cell in group if cell.owner == spec.name]
+        if spec.name == names.description:
+            text = _description(anchor, [cell for cell in mine if cell.value is None], _tight_pitch(page))
+        elif spec.kind is Kind.TEXT:
+            text = " ".join(cell.text for cell in mine if cell.value is None)
+        else:
+            cell = {names.quantity: quantity, names.price: price}.get(spec.name) or _near(anchor, mine)
+            text = "" if cell is None or cell.value is None else format(cell.value, "f")
+        if text:
+            item[spec.name] = text
+    return item
+
+
+def _near(anchor: Cell, cells: Sequence[Cell]) -> Cell | None:
+    return min((c for c in cells if c.value is not None), key=lambda c: abs(c.middle - anchor.middle), default=None)
+
+
+def _factors(anchor: Cell, group: Sequence[Cell], names: Names) -> tuple[Cell | None, Cell | None]:
+    """The quantity and the price whose product is the total; the nearest ones where none is."""
+    quantities = [c for c in group if c.owner == names.quantity and c.value is not None]
+    prices = [c for c in group if c.owner == names.price and c.value is not None]
+    pairs = [(q, p) for q in quantities for p in prices if is_product(q.value, p.value, anchor.value)]
+    if pairs:
+        return min(pairs, key=lambda pair: sum(abs(c.middle - anchor.middle) for c in pair))
+    return _near(anchor, quantities), _near(anchor, prices)
+
+
+def is_product(quantity: Decimal | None, price: Decimal | None, total: Decimal | None) -> bool:
+    if quantity is None or price is None or total is None:
+        return False
+    return abs(abs(quantity * price) - abs(total)) <= max(ROUNDING, abs(total) / 1000)
+
+
+_NOTE = re.compile(r"^[^:]{2,40}\w\s*:\s*\S|^\W*(?:incl|inkl|dont|davon)\b|\d[.,]\d{2}\b", re.IGNORECASE)
+_CODE = re.compile(r"\W*(?=[A-Z-]*\d[\w-]*\d)[\w-]+\W*")
+
+
+def _tight_pitch(page: PageLayout) -> float:
+    """Distance from line to line, in pixels, where text is set tight: the lower quartile on the page."""
+    pitches = []
+    for run in page.runs:
+        below = next(page.below(run, max_gap=2), None)
+        if below is not None:
+            pitches.append((below.box.y0 + below.box.y1 - run.box.y0 - run.box.y1) / 2)
+    return sorted(pitches)[len(pitches) // 4] if pitches else page.line_height_px
+
+
+def _description(anchor: Cell, cells: Sequence[Cell], pitch_px: float) -> str:
+    """The text at the head of an item; notes, codes and keys with values around it are left out.
+
+    It stands on the anchor's row, else it is the nearest text, and goes on in the lines that are
+    set like it: as close as wrapped lines are, beginning at the same margin.
+    """
+    lines = sorted(cells, key=lambda c: (c.row, c.box.x0))
+    named = [line for line in lines if re.search(r"[^\W\d_]{2}", line.text) and not _CODE.fullmatch(line.text) and not _NOTE.search(line.text)]
+    beside = [line for line in lines if abs(line.middle - anchor.middle) <= 0.5 * pitch_px]
+    if any(_CODE.fullmatch(line.text) for line in beside):
+        beside = []
+    first = min(beside or named or lines, key=lambda line: abs(line.middle - anchor.middle), default=None)
+    if first is None:
+        return ""
+    at = lines.index(first)
+    taken = [*_wrapped(lines[at::-1], pitch_px)[::-1], *_wrapped(lines[at:], pitch_px)[1:]]
+    return re.sub(r"^\[[\w-]+\]\s*", "", " ".join(line.text.strip() for line in taken))
+
+
+def _wrapped(lines: Sequence[Cell], pitch_px: float) -> list[Cell]:
+    """The first line and those after it (up or down the page) that are of the same text."""
+    taken = [lines[0]]
+    for line in lines[1:]:
+        far = abs(line.middle - taken[-1].middle) > WRAP_PITCH * pitch_px
+        if far or _NOTE.search(line.text):
+            break
+        if _same_margin(line.box, taken[0].box, 0.6 * pitch_px):
+            taken.append(line)
+    return taken
+
+
+def _same_margin(a: Box, b: Box, slack_px: float) -> bool:
+    """Whether two lines begin at one margin or are centred on one axis."""
+    return min(abs(a.x0 - b.x0), abs(a.x0 + a.x1 - b.x0 - b.x1) / 2) <= slack_px
