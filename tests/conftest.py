@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if item.get_closest_marker("vllm"):
-            item.add_marker(pytest.mark.skip(reason="vLLM is not installed here; see requirements/torch-cpu.lock"))
+            item.add_marker(pytest.mark.skip(reason="vLLM on CPU is not installed here; `make test` says why"))
 
 
 def _cost(item: pytest.Item) -> tuple[bool, bool]:
