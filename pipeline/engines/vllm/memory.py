@@ -69,9 +69,9 @@ def weight_bytes(shape: ModelShape) -> int:
 
 def largest_fitting_profile(usable_bytes: int, *, kv_bytes: int, cards: int, tokens: int) -> str | None:
     """Return the name of the largest profile that fits, to suggest in its stead."""
-    fitting = {
-        weight_bytes(profile.shape): name
+    fitting = [
+        name
         for name, profile in PROFILES.items()
         if plan_memory(profile.shape, usable_bytes, kv_bytes=kv_bytes, cards=cards).shortfall(tokens) <= 0
-    }
-    return fitting[max(fitting)] if fitting else None
+    ]
+    return max(fitting, key=lambda name: weight_bytes(PROFILES[name].shape), default=None)

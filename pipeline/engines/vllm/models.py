@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.errors import EngineStartError
 
-VISION_PARAMS = 632_000_000
+VISION_PARAMS = 629_964_800
 """Qwen2.5-VL's vision tower without its merger; the same in all sizes."""
 SAMPLE_BYTES = 1 << 20
 
