@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -161,18 +162,18 @@ class ExtractionResults:
             table = self._read(key, _INDEX_COLUMNS)
             count = table.num_rows
             table = table.append_column("part", pa.repeat(pa.scalar(part, pa.int32()), count))
-            tables.append(table.append_column("row", pa.array(range(count), pa.int64())))
+            tables.append(table.append_column("row", pa.array(np.arange(count))))
         if not tables:
             return _empty_index()
         everything = pa.concat_tables(tables).sort_by([("finished_at", "ascending"), ("part", "ascending")])
-        others = [name for name in everything.column_names if name != "source_uri"]
-        # One thread: with more, "last" is not the last of the sorting above.
-        grouped = everything.group_by("source_uri", use_threads=False).aggregate([(name, "last") for name in others])
-        current = grouped.rename_columns([name.removesuffix("_last") for name in grouped.column_names])
+        # The last of each document's rows in this order.
+        everything = everything.append_column("order", pa.array(np.arange(everything.num_rows)))
+        latest = everything.group_by("source_uri").aggregate([("order", "max")])["order_max"]
+        current = everything.take(latest).drop_columns("order")
         if self.run_id is not None:
             current = current.filter(pc.equal(current["run_id"], self.run_id))
         current = current.sort_by("source_uri")
-        return current.append_column("order", pa.array(range(current.num_rows), pa.int64()))
+        return current.append_column("order", pa.array(np.arange(current.num_rows)))
 
     def _by_part(self, index: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         """Yield (key of the documents part, its rows of `index`)."""

@@ -42,7 +42,9 @@ class _Field:
 
     @property
     def width(self) -> int:
-        """Character cells it takes at least; longer texts are cut when there is no more room."""
+        """Character cells it takes at least; longer texts are cut when there is no more room, numbers never."""
+        if self.is_number:
+            return self.full_width
         return max(min(self.full_width, _NARROWEST_TEXT), *map(cell_len, self.header.split("\n")))
 
 
@@ -50,7 +52,7 @@ def record_table(documents: pa.Table, width: int) -> tuple[Table, list[str]]:
     """Return a table of document rows and the names of the fields that found no room.
 
     Args:
-        documents: with source_uri, status, pages_ok, num_pages and record.
+        documents: with source_uri, status, pages_ok, pages_failed and record.
         width: character cells of the terminal.
     """
     names = [clipped_left(label, _WIDEST_LABEL) for label in labels(documents["source_uri"].to_pylist())]
