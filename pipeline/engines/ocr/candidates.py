@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pipeline.engines.ocr.labels import LabelIndex
+from pipeline.engines.ocr.labels import LabelIndex, LabelMatch
 from pipeline.engines.ocr.lexicon import AMOUNT_CLUES, Clue
 from pipeline.engines.ocr.page import PageLayout, Run, part_of
 from pipeline.schema import Role
@@ -35,6 +35,7 @@ MAX_GAP_BELOW = 2.5
 
 MAX_ROWS_BELOW = 4
 
+_COLON = re.compile(r"\s?[:：=]")
 _DIGIT = re.compile(r"\d")
 _PERCENTAGE = re.compile(r"\d+(?:[.,]\d+)?\s?%")
 
@@ -49,7 +50,7 @@ class Claim:
     end: int
     """run.text[start:end] is the label."""
     quality: float
-    """0.3 (a word in prose) to 1.2 (a long label that is the whole run)."""
+    """0.3 (a word in prose) to 1.2 (a long label that is the whole run or has a colon behind it)."""
 
     def rivals(self, other: Claim) -> bool:
         """Whether a value after both is this label's rather than the other's, because it is of its type."""
@@ -146,14 +147,20 @@ def _claims_in(run: Run, index: LabelIndex) -> list[Claim]:
     matches = index.find(run.text)
     letters = sum(char.isalpha() for char in run.text)
     claimed = sum(char.isalpha() for m in matches for char in run.text[m.start : m.end])
-    coverage = claimed / letters if letters else 0.0
     claims = []
     for before, match in zip([None, *matches], matches, strict=False):
-        adds_to = before is not None and not any(char.isdigit() for char in run.text[before.end : match.start])
-        quality = (0.3 + 0.7 * coverage) * (1 + min(match.length, 20) / 100)
-        quality *= (1 if match.exact else MISREAD) * (ADDITION if adds_to else 1)
+        gap = run.text[before.end if before else 0 : match.start]
+        colon = _COLON.match(run.text, match.end) and not any(char.isalpha() for char in gap)
+        quality = 1.0 if colon else 0.3 + 0.7 * claimed / max(letters, 1)
+        quality *= (1 + min(match.length, 20) / 100) * (1 if match.exact else MISREAD)
+        quality *= ADDITION if before and _adds_to(before, match, gap) else 1
         claims.append(Claim(match.owners, run, match.start, match.end, quality))
     return claims
+
+
+def _adds_to(before: LabelMatch, match: LabelMatch, gap: str) -> bool:
+    """Whether a label only qualifies the one before it: no value between them, and not a label of the same owner."""
+    return not re.search(r"[\d:]", gap) and not set(before.owners) & set(match.owners)
 
 
 def labelled(claims: Claims, owner: str, read: Callable[[Zone], list[Found[T]]], per_label: int = 1) -> list[Candidate[T]]:

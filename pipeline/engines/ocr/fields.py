@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.data import TextLine
-from pipeline.engines.ocr.candidates import Claims, labelled
+from pipeline.engines.ocr.candidates import Candidate, Claims, labelled
 from pipeline.engines.ocr.currency import find_currency
 from pipeline.engines.ocr.dates import document_date, due_date, page_date_order
 from pipeline.engines.ocr.labels import LabelIndex
@@ -29,6 +29,9 @@ from pipeline.engines.ocr.totals import ROLES as TOTALS
 from pipeline.engines.ocr.totals import find_totals
 from pipeline.schema import Role
 from pipeline.values import DateOrder, find_ibans
+
+LEAST_SCORE = 0.4
+"""Below this a label covers so little of its line that it is a word in prose."""
 
 _RELATED = frozenset({*TOTALS, Role.DOCUMENT_DATE, Role.DUE_DATE, Role.DOCUMENT_NUMBER, Role.CURRENCY})
 """Roles whose value depends on what else is on the page."""
@@ -74,8 +77,12 @@ def _value(page: PageLayout, claims: Claims, spec: FieldSpec, by_role: dict[Role
     if spec.kind is Kind.IBAN:
         return _iban(page, claims, owner_of(spec))
     read = reader_of(spec, order)
-    best = labelled(claims, owner_of(spec), lambda zone: read(zone.text))
-    return best[0].value if best else None
+    return _best(labelled(claims, owner_of(spec), lambda zone: read(zone.text)))
+
+
+def _best(candidates: Sequence[Candidate[Any]]) -> Any:
+    """The best value, unless its label is only a word in prose."""
+    return candidates[0].value if candidates and candidates[0].score >= LEAST_SCORE else None
 
 
 def _role_values(
@@ -95,9 +102,8 @@ def _role_values(
     return found | {role: find() for role, find in finders.items() if role in asked}
 
 
-def _document_number(claims: Claims) -> str | None:
-    best = labelled(claims, Role.DOCUMENT_NUMBER, lambda zone: read_number(zone.text))
-    return best[0].value if best else None
+def _document_number(claims: Claims) -> Any:
+    return _best(labelled(claims, Role.DOCUMENT_NUMBER, lambda zone: read_number(zone.text)))
 
 
 def _iban(page: PageLayout, claims: Claims, owner: str) -> str | None:

@@ -47,11 +47,12 @@ def read_integer(text: str) -> list[Found[int]]:
     return [Found(int(f.value), f.start, f.end) for f in find_amounts(text) if f.value == f.value.to_integral_value()]
 
 
-def read_choice(text: str, choices: tuple[str, ...]) -> list[Found[str]]:
+def read_choice(text: str, choices: tuple[Any, ...]) -> list[Found[Any]]:
     """The choice the text starts with, else one that stands in it; the longest first."""
     key = label_key(text)
-    ranked = sorted(choices, key=lambda choice: (not key.startswith(label_key(choice)), -len(choice)))
-    return [Found(choice, 0, len(text)) for choice in ranked if label_key(choice) and label_key(choice) in key]
+    keys = sorted(((label_key(str(choice)), choice) for choice in choices), key=lambda pair: -len(pair[0]))
+    standing = [pair for pair in keys if pair[0] and pair[0] in key]
+    return [Found(choice, 0, len(text)) for _, choice in sorted(standing, key=lambda pair: not key.startswith(pair[0]))]
 
 
 def reader_of(spec: FieldSpec, order: DateOrder) -> Callable[[str], list[Found[Any]]]:

@@ -47,8 +47,8 @@ class FieldSpec:
     role: Role | None
     nullable: bool
     """Whether None is a valid value."""
-    choices: tuple[str, ...] = ()
-    """Of CHOICE: the values allowed, as strings."""
+    choices: tuple[Any, ...] = ()
+    """Of CHOICE: the values allowed."""
     model: type[BaseModel] | None = None
     """Of RECORD and ROWS: the model of the nested record or of one row."""
 
@@ -92,17 +92,17 @@ _KIND_OF_TYPE: dict[Any, Kind] = {
 }
 
 
-def _kind(marks: list[Any]) -> tuple[Kind, tuple[str, ...], type[BaseModel] | None]:
+def _kind(marks: list[Any]) -> tuple[Kind, tuple[Any, ...], type[BaseModel] | None]:
     for mark in marks:
         if get_origin(mark) is Literal:
-            return Kind.CHOICE, tuple(str(value) for value in get_args(mark)), None
+            return Kind.CHOICE, get_args(mark), None
         if get_origin(mark) is list:
             item = next(_flatten(get_args(mark)[0]), None)
             return (Kind.ROWS, (), item) if _is_model(item) else (Kind.UNSUPPORTED, (), None)
         if _is_model(mark):
             return Kind.RECORD, (), mark
-        if isinstance(mark, type) and issubclass(mark, Enum) :
-            return Kind.CHOICE, tuple(str(member.value) for member in mark), None
+        if isinstance(mark, type) and issubclass(mark, Enum):
+            return Kind.CHOICE, tuple(member.value for member in mark), None
     # A ValueKind mark says more than the `str` beside it, so types decide in the order of the table.
     simple = [_KIND_OF_TYPE[m] for m in marks if isinstance(m, type | ValueKind) and m in _KIND_OF_TYPE]
     return (simple[0], (), None) if simple else (Kind.TEXT if str in marks else Kind.UNSUPPORTED, (), None)
