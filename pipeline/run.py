@@ -89,11 +89,10 @@ class _Run:
         self._config = config
         self._extraction = load_extraction(config.extraction, config.prompts)
         self._choice = engine or choose_engine(config, _engine_task(self._extraction, config))
-        max_pixels = config.render.max_pixels or self._choice.max_pixels
-        ladder = Ladder(config.tries, max_pixels, deterministic=self._choice.info.deterministic)
+        ladder = Ladder(config.tries, self._choice.max_pixels, deterministic=self._choice.info.deterministic)
         self._first_try = ladder.first()
         self._judge = Judge(self._extraction, ladder, config.date_order)
-        self._identity = identify_run(config, self._extraction, self._choice.info, max_pixels)
+        self._identity = identify_run(config, self._extraction, self._choice.info, self._choice.max_pixels)
         self._storage = open_storage(config.output)
         self._stats = RunStats(self._identity, config.cost)
         self._tally = Tally(on_progress)
@@ -276,7 +275,7 @@ def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
         name=extraction.name,
         prompt=extraction.prompt,
         json_schema=extraction.json_schema,
-        schema_path=str(extraction.folder / "schema.py"),
+        load_model=partial(load_model, str(extraction.folder / "schema.py")),
         plain_text=extraction.plain_text_field is not None,
         date_order=config.date_order,
     )

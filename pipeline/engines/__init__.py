@@ -21,7 +21,7 @@ class EngineChoice:
     open: Callable[[], Engine]
     """Loads the engine; seconds for ocr, minutes for vllm. Raises EngineStartError."""
     max_pixels: int
-    """Page size this engine reads best, used where the configuration sets none."""
+    """Page size at first tries: the configured one, or what this engine reads best."""
 
 
 def choose_engine(config: RunConfig, task: EngineTask) -> EngineChoice:
@@ -47,12 +47,13 @@ def _wants_vllm(config: RunConfig) -> bool:
 def _ocr(config: RunConfig, task: EngineTask) -> EngineChoice:
     from pipeline.engines import ocr
 
-    return EngineChoice(ocr.describe(config.ocr), partial(ocr.OcrEngine, config.ocr, task), ocr.MAX_PIXELS)
+    max_pixels = config.render.max_pixels or ocr.MAX_PIXELS
+    return EngineChoice(ocr.describe(config.ocr), partial(ocr.OcrEngine, config.ocr, task), max_pixels)
 
 
 def _vllm(config: RunConfig, task: EngineTask) -> EngineChoice:
     from pipeline.engines import vllm
 
-    info = vllm.describe(config.vllm, task.name)
     max_pixels = config.render.max_pixels or vllm.MAX_PIXELS
-    return EngineChoice(info, partial(vllm.VllmEngine, config.vllm, task, max_pixels), vllm.MAX_PIXELS)
+    open_engine = partial(vllm.VllmEngine, config.vllm, task, max_pixels)
+    return EngineChoice(vllm.describe(config.vllm, task.name), open_engine, max_pixels)
