@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from pipeline.config import RunConfig
@@ -16,7 +17,7 @@ from pipeline.data import Document, DocumentRecord, DocumentRef, Generation, Pag
 from pipeline.engines import EngineChoice, choose_engine
 from pipeline.engines.base import Engine, EngineTask
 from pipeline.errors import DocumentError, EngineError, EngineStartError, ErrorType, PageError
-from pipeline.extraction import Extraction, load_extraction
+from pipeline.extraction import Extraction, load_extraction, load_model
 from pipeline.feed import PageFeed
 from pipeline.identity import identify_run
 from pipeline.judge import Judge

@@ -6,9 +6,11 @@ is for. It pulls requests when it has room; that pull is the pipeline's backpres
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
+
+from pydantic import BaseModel
 
 from pipeline.data import EngineMetrics, Generation, Json, PageRequest
 from pipeline.values import DateOrder
@@ -35,7 +37,8 @@ class EngineTask:
     name: str
     prompt: str
     json_schema: Json
-    schema_path: str
+    load_model: Callable[[], type[BaseModel]]
+    """Returns the record's pydantic model; picklable, as worker processes load their own."""
     plain_text: bool
     """The output is the page's text itself, held to no schema."""
     date_order: DateOrder

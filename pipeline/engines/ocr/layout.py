@@ -113,7 +113,9 @@ def _gap_middles(runs: list[_Level]) -> list[float]:
     """Return where gaps between neighbours of a row lie, one x per line height."""
     unit = max(1.0, median(run.bottom - run.top for run in runs))
     rows = _row_groups(runs)
-    middles = {round((a.right + b.left) / 2 / unit) * unit for row in rows for a, b in pairwise(row) if b.left > a.right}
+    middles = {
+        round((a.right + b.left) / 2 / unit) * unit for row in rows for a, b in pairwise(row) if b.left > a.right
+    }
     return sorted(middles)
 
 

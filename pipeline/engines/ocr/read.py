@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.data import Box, Word
 from pipeline.engines.ocr.layout import Run
@@ -40,6 +40,19 @@ TALL = 1.5
 """Height by width from which a run is a single character or a line that stands on its side."""
 
 
+_UNLIMITED_PX = 100_000
+
+_DETECTOR_SETTINGS = {
+    "Global.log_level": "critical",
+    "Global.max_side_len": _UNLIMITED_PX,
+    "Det.box_thresh": 0.4,
+    "Det.limit_type": "max",
+    "Det.limit_side_len": _UNLIMITED_PX,
+    "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class PageReading:
     """The runs of a page in pixels of the upright page, and how the page was turned to get it."""
@@ -56,7 +69,7 @@ class PageReader:
     def __init__(self) -> None:
         import rapidocr
 
-        self._detector = rapidocr.RapidOCR(params=DETECTOR_SETTINGS)
+        self._detector = rapidocr.RapidOCR(params=_DETECTOR_SETTINGS)
         self._lines = LineReader(Path(rapidocr.__file__).parent / "models" / "PP-OCRv6_rec_small.onnx")
 
     def read_page(self, pixels: Pixels) -> PageReading:
@@ -67,6 +80,14 @@ class PageReader:
         image, quads, rotation_deg = self._upright(image)
         runs = tuple(run for quad in quads if (run := self._read_run(image, quad)) is not None)
         return PageReading(runs, image.shape[1], image.shape[0], rotation_deg)
+
+    def read_beside(self, pixels: Pixels, known: Sequence[Box]) -> tuple[Run, ...]:
+        """Read only what stands outside the boxes `known`, on a page that is upright."""
+        import numpy as np
+
+        image = np.ascontiguousarray(pixels[:, :, ::-1])
+        unknown = [quad for quad in self._find(image) if not _is_covered(quad, known)]
+        return tuple(run for quad in unknown if (run := self._read_run(image, quad)) is not None)
 
     def _upright(self, image: Pixels) -> tuple[Pixels, list[Quad], int]:
         """Return the page turned upright, its text runs, and the clockwise turn in degrees."""
@@ -89,9 +110,9 @@ class PageReader:
         scale = min(1.0, (DETECTOR_PIXELS / (height_px * width_px)) ** 0.5)
         size = (max(1, round(width_px * scale)), max(1, round(height_px * scale)))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        boxes = self._detector(small, use_det=True, use_cls=False, use_rec=False).boxes
+        found: Any = self._detector(small, use_det=True, use_cls=False, use_rec=False)
         factor = np.array([width_px / size[0], height_px / size[1]], np.float32)
-        return [] if boxes is None else [quad.astype(np.float32) * factor for quad in boxes]
+        return [] if found.boxes is None else [quad.astype(np.float32) * factor for quad in found.boxes]
 
     def _is_upside_down(self, image: Pixels, quads: Sequence[Quad]) -> bool:
         """Compare how the longest lines read both ways; pages that read well are not tried turned."""
@@ -118,16 +139,6 @@ class PageReader:
         return _run(quad, reading)
 
 
-DETECTOR_SETTINGS = {
-    "Global.log_level": "critical",
-    "Global.max_side_len": 100_000,
-    "Det.limit_type": "max",
-    "Det.limit_side_len": 100_000,
-    "EngineConfig.onnxruntime.intra_op_num_threads": 1,
-    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-}
-
-
 def _width(quad: Quad) -> float:
     return float(max(abs(quad[1] - quad[0]).max(), abs(quad[2] - quad[3]).max()))
 
@@ -146,12 +157,19 @@ def _lies_on_its_side(quads: Sequence[Quad]) -> bool:
     return tall > sum(_width(quad) for quad in quads if not _is_tall(quad))
 
 
+def _is_covered(quad: Quad, known: Sequence[Box]) -> bool:
+    """Tell whether a run's middle line touches one of the boxes."""
+    x0, y0, x1, y1 = _bounds(quad, 0.0, 1.0)
+    middle = (y0 + y1) / 2
+    return any(box.y0 <= middle <= box.y1 and box.x0 < x1 and x0 < box.x1 for box in known)
+
+
 def _turned(image: Pixels) -> Pixels:
     """Return the image turned by 90 degrees clockwise."""
     import cv2
 
-    turned: Pixels = cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE)
-    return turned
+    turned = cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE)
+    return cast("Pixels", turned)
 
 
 def _crop(image: Pixels, quad: Quad) -> Pixels:
@@ -163,10 +181,10 @@ def _crop(image: Pixels, quad: Quad) -> Pixels:
     height_px = max(1, round(float(max(np.linalg.norm(quad[3] - quad[0]), np.linalg.norm(quad[2] - quad[1])))))
     corners = np.array([[0, 0], [width_px, 0], [width_px, height_px], [0, height_px]], np.float32)
     transform = cv2.getPerspectiveTransform(quad, corners)
-    crop: Pixels = cv2.warpPerspective(
+    crop = cv2.warpPerspective(
         image, transform, (width_px, height_px), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    return crop
+    return cast("Pixels", crop)
 
 
 def _run(quad: Quad, reading: Reading, *, whole: bool = False) -> Run | None:
