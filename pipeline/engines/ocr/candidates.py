@@ -79,7 +79,7 @@ class Candidate(Generic[T]):
 
 
 _VALUE_TYPES: tuple[frozenset[str], ...] = (
-    frozenset({Role.DOCUMENT_DATE, Role.DUE_DATE, Clue.OTHER_DATE}),
+    frozenset({Role.DOCUMENT_DATE, Role.DUE_DATE, Clue.OTHER_DATE, Clue.PRINT_DATE}),
     frozenset({Role.NET, Role.TAX, Role.TOTAL, Role.DUE, *AMOUNT_CLUES}),
 )
 

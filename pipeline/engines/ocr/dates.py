@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pipeline.engines.ocr.candidates import Candidate, Claims, labelled
 from pipeline.engines.ocr.lexicon import Clue
@@ -18,8 +19,8 @@ BESIDE_NUMBER = 0.9
 UNLABELLED = 0.3
 """A date that no label explains; the first on the page is the likeliest."""
 
-NAMED_OTHERWISE = 0.1
-"""A date whose label says something else, such as "Printed": better than none."""
+PRINTED = 0.1
+"""The date of printing, where there is no other: tills print at once."""
 
 
 def page_date_order(page: PageLayout, preferred: DateOrder) -> DateOrder:
@@ -48,18 +49,19 @@ def document_date(page: PageLayout, claims: Claims, order: DateOrder) -> dt.date
 
 
 def _unlabelled(page: PageLayout, claims: Claims, order: DateOrder) -> Iterator[Candidate[dt.date]]:
-    """All dates of the page by what stands around them; earlier ones first."""
-    otherwise = {
-        (candidate.run, candidate.value)
-        for owner in (Clue.OTHER_DATE, Role.DUE_DATE)
-        for candidate in labelled(claims, owner, lambda zone: find_dates(zone.text, order), per_label=2)
-    }
+    """The page's dates that no label explains otherwise, earlier ones first; last the date of printing."""
+
+    def named(owner: str) -> list[Candidate[dt.date]]:
+        return labelled(claims, owner, lambda zone: find_dates(zone.text, order), per_label=2)
+
+    printed = named(Clue.PRINT_DATE)
+    explained = {(c.run, c.value) for c in [*named(Clue.OTHER_DATE), *named(Role.DUE_DATE), *printed]}
     numbered = {claim.run.row: claim.quality for claim in claims.of(Role.DOCUMENT_NUMBER)}
     for run in page.runs:
         for found in find_dates(run.text, order):
-            named = (run, found.value) in otherwise
-            score = NAMED_OTHERWISE if named else max(UNLABELLED, BESIDE_NUMBER * numbered.get(run.row, 0))
-            yield Candidate(found.value, score, run)
+            if (run, found.value) not in explained:
+                yield Candidate(found.value, max(UNLABELLED, BESIDE_NUMBER * numbered.get(run.row, 0)), run)
+    yield from (replace(candidate, score=PRINTED) for candidate in printed)
 
 
 def due_date(claims: Claims, order: DateOrder) -> dt.date | None:

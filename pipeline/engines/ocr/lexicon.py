@@ -22,6 +22,7 @@ class Clue(StrEnum):
     PREPAID = "prepaid"
     OTHER_AMOUNT = "other amount"
     OTHER_DATE = "other date"
+    PRINT_DATE = "print date"
     OTHER_NUMBER = "other number"
     TAX_SUMMARY = "tax summary"
 
@@ -99,15 +100,19 @@ LABELS: dict[str, tuple[str, ...]] = {
     ),
     Clue.OTHER_DATE: (
         "Delivery date", "Date of delivery", "Delivered", "Ship date", "Shipping date", "Order date", "Date of order",
-        "Print date", "Printed", "Printed on", "Date of supply", "Supply date", "Period", "Billing period",
+        "Date of supply", "Supply date", "Period", "Billing period",
         "Date of birth", "Valid until", "Expiry date", "Member since", "Start date", "End date", "Version",
         "Lieferdatum", "Liefertermin", "Leistungsdatum", "Liefer- und Leistungsdatum", "Leistungszeitraum", "Lieferzeitraum",
-        "Bestelldatum", "Bestellung vom", "Auftragsdatum", "Vertragsdatum", "Lieferschein-Datum", "Zeitraum", "Druckdatum",
+        "Bestelldatum", "Bestellung vom", "Auftragsdatum", "Vertragsdatum", "Lieferschein-Datum", "Zeitraum",
         "Abrechnungszeitraum", "Rechnungszeitraum", "Auftrag-Datum", "Bestellung", "Gültig ab", "Gültig bis", "Skonto", "Stand",
-        "Date de livraison", "Date de commande", "Date d'expédition", "Période", "Date d'impression", "Commande du",
-        "Leverdatum", "Besteldatum", "Orderdatum", "Periode", "Fecha de entrega", "Fecha de pedido", "Fecha de impresión",
-        "Data di consegna", "Data ordine", "Data de entrega", "Data do pedido", "Data de impressão",
+        "Date de livraison", "Date de commande", "Date d'expédition", "Période", "Commande du",
+        "Leverdatum", "Besteldatum", "Orderdatum", "Periode", "Fecha de entrega", "Fecha de pedido",
+        "Data di consegna", "Data ordine", "Data de entrega", "Data do pedido",
         "Date de facture associée", "Date de début de prestation", "Date de fin de prestation",
+    ),
+    Clue.PRINT_DATE: (
+        "Print date", "Printed", "Printed on", "Printed at", "Druckdatum", "Gedruckt am", "Date d'impression", "Imprimé le",
+        "Afdrukdatum", "Fecha de impresión", "Data di stampa", "Data de impressão",
     ),
     Clue.OTHER_NUMBER: (
         "Order number", "Order no", "Order", "Purchase order", "PO number", "Customer number", "Customer no", "Customer ID",

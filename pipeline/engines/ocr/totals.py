@@ -69,6 +69,8 @@ def find_totals(claims: Claims) -> Values:
     for role, candidate in list(_side_by_side(claims, evidence, {c.value for c in found[Role.TOTAL]})):
         found[role].append(candidate)
     chosen = _completed(_most_convincing(found, evidence), evidence)
+    if set(chosen) == {Role.TAX} and len(found[Role.TAX]) > 1:
+        chosen = {}  # taxes of single positions, on a page that states no total
     due = _due(found[Role.DUE], chosen.get(Role.TOTAL), evidence)
     return chosen | ({Role.DUE: due} if due is not None else {})
 
