@@ -186,6 +186,8 @@ def _find(name: str, parents: Sequence[Path]) -> Path:
 
 
 def _load(folder: Path) -> Extraction:
+    if folder.resolve().name.startswith((".", "_")):
+        raise ConfigError(f'{folder}: names that begin with "." or "_" are never listed; rename the folder.')
     prompt_path, schema_path = folder / "prompt.md", folder / "schema.py"
     for path in (prompt_path, schema_path):
         if not path.is_file():

@@ -23,7 +23,7 @@ from pipeline.identity import identify_run
 from pipeline.judge import Judge
 from pipeline.ledger import Ledger, RowWriter
 from pipeline.render import Renderer
-from pipeline.sink import ShardWriter, committed_documents
+from pipeline.sink import CommittedDocument, ShardWriter, committed_documents, page_schema
 from pipeline.source import Fetcher, count_documents, list_documents
 from pipeline.stats import HourRow, RunStats
 from pipeline.storage import Storage, open_storage
@@ -94,6 +94,7 @@ class _Run:
         self._first_try = ladder.first()
         self._judge = Judge(self._extraction, ladder, config.date_order)
         self._identity = identify_run(config, self._extraction, self._choice.info, self._choice.max_pixels)
+        page_schema(self._extraction.model)  # a field no column can hold is found before anything is read
         self._storage = open_storage(config.output)
         self._stats = RunStats(self._identity, config.cost)
         self._tally = Tally(on_progress)
@@ -109,6 +110,7 @@ class _Run:
         first = next(pending, None)
         if first is not None:  # else no engine is loaded for nothing
             self._read(itertools.chain((first,), pending))
+        self._stats.close()
         self._tally.report("done")
         return self._report()
 
@@ -283,10 +285,14 @@ def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
 
 
 def _done(storage: Storage, identity: RunIdentity) -> set[tuple[str, int, datetime | None]]:
-    """Return the documents that need not be read again: unchanged since a committed row of this fingerprint."""
+    """Return the documents that need not be read again: unchanged since their current row, which has this fingerprint."""
+    current: dict[str, CommittedDocument] = {}
+    for row in committed_documents(storage, identity.extraction):
+        if row.uri not in current or current[row.uri].finished_at <= row.finished_at:
+            current[row.uri] = row
     return {
         (row.uri, row.size_bytes, row.modified_at)
-        for row in committed_documents(storage, identity.extraction)
+        for row in current.values()
         if row.fingerprint == identity.fingerprint
     }
 
