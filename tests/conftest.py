@@ -4,9 +4,10 @@ import os
 from importlib.util import find_spec
 
 import pytest
+from rendering import renderer
 from s3_server import bucket, s3_server
 
-__all__ = ["bucket", "s3_server"]
+__all__ = ["bucket", "renderer", "s3_server"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
