@@ -61,6 +61,8 @@ class Header:
     columns: tuple[Column, ...]
     first_row: int
     end_row: int
+    inferred: bool = False
+    """Whether nothing is printed and the columns were told from the rows; `end_row` is the first of them."""
 
 
 def find_headers(page: PageLayout, model: type[BaseModel]) -> list[Header]:
@@ -142,9 +144,10 @@ def _columns(runs: Sequence[Run], model: type[BaseModel]) -> tuple[Column, ...]:
             near[0].append((text, box))
         else:
             stacks.append([(text, box)])
-    cells = [(" ".join(text for text, _ in stack), union([box for _, box in stack])) for stack in stacks]
+    cells = [([text for text, _ in stack], union([box for _, box in stack])) for stack in stacks]
     cells.sort(key=lambda cell: cell[1].x0)
-    return _one_each([_column(text, box, model) for text, box in cells], cells, model)
+    columns = [_column(texts, box, model) for texts, box in cells]
+    return _one_each(columns, [(" ".join(texts), box) for texts, box in cells], model)
 
 
 def _segments(run: Run, model: type[BaseModel]) -> Iterator[tuple[str, Box]]:
@@ -162,9 +165,13 @@ def _is_unit(label: str) -> bool:
     return label_key(label) in {"unit", "uom", "einheit", "unite", "eenheid", "unidad"}
 
 
-def _column(text: str, box: Box, model: type[BaseModel]) -> Column:
-    owners = _owners(re.sub(r"-\s+", "", text), model)
-    return Column(owners[0] if owners else OTHER, box)
+def _column(texts: Sequence[str], box: Box, model: type[BaseModel]) -> Column:
+    """The column of stacked labels: the one they spell together, else the first that any of them is."""
+    for text in (re.sub(r"-\s+", "", " ".join(texts)), *texts):
+        owners = _owners(text, model)
+        if owners:
+            return Column(owners[0], box)
+    return Column(OTHER, box)
 
 
 def _one_each(columns: list[Column], cells: Sequence[tuple[str, Box]], model: type[BaseModel]) -> tuple[Column, ...]:

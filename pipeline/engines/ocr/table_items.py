@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pipeline.data import Box
 from pipeline.engines.ocr.page import PageLayout, Run, column_overlap, part_of
 from pipeline.engines.ocr.specs import Kind, field_specs
-from pipeline.engines.ocr.table_header import Column
+from pipeline.engines.ocr.table_header import OTHER, Column
 from pipeline.schema import Role
 from pipeline.values import find_amounts
 
@@ -25,6 +25,9 @@ WRAP_PITCH = 1.3
 
 ROUNDING = Decimal("0.011")
 """By how much quantity times price may miss a total that is rounded to cents."""
+
+CURRENCY_LETTERS = 4
+"""A number with no more letters than this says nothing besides: "RM 4.00 SR", "20 Stk"."""
 
 UNIT_LETTERS = 8
 """A number with more letters around it than a unit and a currency have is part of a text."""
@@ -63,21 +66,56 @@ def item_names(model: type[BaseModel]) -> Names:
     return Names(*(by_role.get(role) for role in roles))
 
 
-_TIMES = re.compile(r"[x×*@]", re.IGNORECASE)
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number as printed: "19 %", "-5,00"; a unit or currency beside it is not part of it."""
+
+    text: str
+    value: Decimal
+    box: Box
+    row: int
+
+    @property
+    def middle(self) -> float:
+        """Vertical middle in pixels."""
+        return (self.box.y0 + self.box.y1) / 2
+
+
+_TIMES = re.compile(r"(?<![^\W\d_])[x×*@](?![^\W\d_])", re.IGNORECASE)
+_COUNT = re.compile(r"(?<![\w.,])(\d{1,4})(?=[x×](?![^\W\d_]))", re.IGNORECASE)
 _RATE = re.compile(r"(\d+(?:[.,]\d+)?)\s?%")
 
 
-def cells_of(run: Run, columns: Sequence[Column]) -> Iterator[Cell]:
-    """A run as cells: its numbers one by one in the nearest column, its text in the column in which it begins."""
+def numbers_of(run: Run) -> list[Number]:
+    """The numbers of a run that is a number with its unit, or several in a row; none of a text with numbers in it."""
     letters = sum(char.isalpha() for char in run.text)
-    numbers = [(found.start, found.end, found.value) for found in find_amounts(run.text)]
-    numbers += [(m.start(), m.end(), Decimal(m[1].replace(",", "."))) for m in _RATE.finditer(run.text)]
-    numeric = letters <= UNIT_LETTERS and (len(numbers) == 1 or letters <= 4 or _TIMES.search(run.text))
-    if numeric:
-        for start, end, value in sorted(numbers):
-            box = run.box if len(numbers) == 1 else part_of(run, start, end)
-            yield Cell(_nearest(box, columns).owner, run.text[start:end], box, run.row, value)
-    column = _nearest(run.box, columns) if numeric else _beginning(run.box, columns)
+    if letters > UNIT_LETTERS:
+        return []
+    found = [(f.start, f.end, f.value) for f in find_amounts(run.text)]
+    for pattern in (_RATE, _COUNT):
+        found += [(m.start(1), m.end(), Decimal(m[1].replace(",", "."))) for m in pattern.finditer(run.text)]
+    if len(found) > 1 and letters > CURRENCY_LETTERS and not _TIMES.search(run.text):
+        return []
+    boxes = [run.box] if len(found) == 1 else [part_of(run, start, end) for start, end, _ in sorted(found)]
+    return [
+        Number(run.text[start:end], value, box, run.row)
+        for (start, end, value), box in zip(sorted(found), boxes, strict=True)
+    ]
+
+
+def cells_of(run: Run, columns: Sequence[Column], rate: str | None) -> Iterator[Cell]:
+    """A run as cells: its numbers one by one in the nearest column, its text in the column in which it begins.
+
+    Args:
+        rate: the field of the tax rate. A percentage fills it even without a column of its own, and no other.
+    """
+    numbers = numbers_of(run)
+    for number in numbers:
+        owner = _nearest(number.box, columns).owner
+        if number.text.endswith("%") and owner not in {rate, OTHER}:
+            owner = OTHER if rate is None or any(column.owner == rate for column in columns) else rate
+        yield Cell(owner, number.text, number.box, run.row, number.value)
+    column = _nearest(run.box, columns) if numbers else _beginning(run.box, columns)
     yield Cell(column.owner, run.text, run.box, run.row)
 
 
@@ -113,8 +151,12 @@ def groups(
 def _leads(rows: Sequence[int], cells: Sequence[Cell], anchors: Sequence[Cell], names: Names) -> bool:
     """Whether items begin with a line of text above the line of their amounts."""
     first = anchors[0].row
-    words = [c.row for c in cells if c.owner == names.description and c.value is None and re.search(r"[^\W\d_]{3}", c.text)]
+    words = [c.row for c in cells if c.owner == names.description and c.value is None and _is_wording(c.text)]
     return first not in words and any(row < first for row in words)
+
+
+def _is_wording(text: str) -> bool:
+    return re.search(r"[^\W\d_]{3}", text) is not None and not _CODE.fullmatch(text)
 
 
 def _cut(page: PageLayout, row: int, next_row: int, *, leading: bool) -> int:
@@ -189,17 +231,34 @@ def _description(anchor: Cell, cells: Sequence[Cell], pitch_px: float) -> str:
     It stands on the anchor's row, else it is the nearest text, and goes on in the lines that are
     set like it: as close as wrapped lines are, beginning at the same margin.
     """
-    lines = sorted(cells, key=lambda c: (c.row, c.box.x0))
-    named = [line for line in lines if re.search(r"[^\W\d_]{2}", line.text) and not _CODE.fullmatch(line.text) and not _NOTE.search(line.text)]
-    beside = [line for line in lines if abs(line.middle - anchor.middle) <= 0.5 * pitch_px]
-    if any(_CODE.fullmatch(line.text) for line in beside):
-        beside = []
+    lines = _joined_rows(sorted(cells, key=lambda c: (c.row, c.box.x0)))
+    named = [line for line in lines if _is_wording(line.text) and not _NOTE.search(line.text)]
+    beside = [line for line in lines if abs(line.middle - anchor.middle) <= 0.5 * pitch_px and _is_wording(line.text)]
     first = min(beside or named or lines, key=lambda line: abs(line.middle - anchor.middle), default=None)
     if first is None:
         return ""
     at = lines.index(first)
-    taken = [*_wrapped(lines[at::-1], pitch_px)[::-1], *_wrapped(lines[at:], pitch_px)[1:]]
+    higher = [line for line in lines[at::-1] if line is first or not _CODE.fullmatch(line.text)]
+    taken = [*_wrapped(higher, pitch_px)[::-1], *_wrapped(lines[at:], pitch_px)[1:]]
     return re.sub(r"^\[[\w-]+\]\s*", "", " ".join(line.text.strip() for line in taken))
+
+
+def _joined_rows(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells with neighbours of one row joined; marks far to the right, as tax codes, stay apart."""
+    lines: list[Cell] = []
+    for cell in cells:
+        last = lines[-1] if lines else None
+        if last and last.row == cell.row and cell.box.x0 - last.box.x1 < 2 * (cell.box.y1 - cell.box.y0):
+            box = Box(last.box.x0, min(last.box.y0, cell.box.y0), cell.box.x1, max(last.box.y1, cell.box.y1))
+            lines[-1] = Cell(last.owner, f"{last.text} {cell.text}", box, last.row)
+        else:
+            lines.append(cell)
+    return lines
+
+
+def says_more(text: str) -> bool:
+    """Whether a run holds more than a number with its currency or unit."""
+    return sum(char.isalpha() for char in text) > CURRENCY_LETTERS or not any(char.isdigit() for char in text)
 
 
 def _wrapped(lines: Sequence[Cell], pitch_px: float) -> list[Cell]:

@@ -9,30 +9,20 @@ header, as on receipts and on continued pages, are told from the same arithmetic
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 
 from pydantic import BaseModel
 
-from pipeline.engines.ocr.labels import LabelIndex
-from pipeline.engines.ocr.lexicon import LABELS, Clue
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.specs import FieldSpec, Kind
+from pipeline.engines.ocr.table_bare import infer_header
 from pipeline.engines.ocr.table_header import Header, find_headers
-from pipeline.engines.ocr.table_items import cells_of, groups, item_names, read_item
-from pipeline.schema import Role
-from pipeline.values import find_amounts
+from pipeline.engines.ocr.table_items import Cell, Names, cells_of, groups, item_names, read_item, says_more
+from pipeline.engines.ocr.table_sums import sums_up
 
 TABLE_GAP = 6.0
 """White space, in line heights, that ends a table; items with notes left blank are 3 to 4 apart."""
-
-_TOTALS = LabelIndex(
-    {
-        "end": (*LABELS[Role.TOTAL], *LABELS[Role.TAX], *LABELS[Role.DUE], *LABELS[Clue.TENDERED], *LABELS[Clue.CHANGE],
-                *LABELS[Clue.ROUNDING], *LABELS[Clue.TAX_SUMMARY], "Rechnungssumme", "Gesamtbeitrag", "Positionssumme", "Zahlbetrag", "Total taxes", "Total TVA"),
-        "sum": (*LABELS[Role.NET], "Net total", "Total net"),
-    }
-)  # fmt: skip
-
 
 def find_rows(page: PageLayout, spec: FieldSpec) -> list[dict[str, str]]:
     """The items of the page's tables in printed order; amounts as plain decimals, absent values left out.
@@ -47,28 +37,42 @@ def find_rows(page: PageLayout, spec: FieldSpec) -> list[dict[str, str]]:
     for i, header in enumerate(headers):
         end = headers[i + 1].first_row if i + 1 < len(headers) else len(page.rows)
         items.extend(_table_items(page, header, end, spec.model))
+    if not items:
+        inferred = infer_header(page, spec.model)
+        items.extend(_table_items(page, inferred, len(page.rows), spec.model) if inferred else ())
     return items
 
 
 def _table_items(page: PageLayout, header: Header, end: int, model: type[BaseModel]) -> Iterator[dict[str, str]]:
     names = item_names(model)
     rows = list(_body(page, header, end))
-    cells = [cell for row in rows for run in page.rows[row] for cell in cells_of(run, header.columns)]
+    cells = [cell for row in rows for run in page.rows[row] for cell in cells_of(run, header.columns, names.rate)]
     owned = {column.owner for column in header.columns}
+    if header.inferred or names.description not in owned:
+        cells = [_described(cell, names) for cell in cells]
     anchor_owner = next((name for name in (names.total, names.price, names.quantity) if name in owned), None)
-    anchors = [cell for cell in cells if cell.owner == anchor_owner and cell.value is not None]
     factors = {names.quantity, names.price} & owned
-    summed = next((row for row in rows if _sums_up(page, row)), len(page.rows))
-    for anchor, group in groups(page, rows, cells, [a for a in anchors if not _sums_up(page, a.row)], names):
+    summed = next((row for row in rows if sums_up(page, row) == "sum"), len(page.rows))
+    anchors = [c for c in cells if c.owner == anchor_owner and c.value is not None and not sums_up(page, c.row)]
+    for anchor, group in groups(page, rows, cells, anchors, names):
         item = read_item(page, anchor, group, model, names)
         found = factors & item.keys()
-        if found == factors or (found and anchor.row < summed):
+        complete = found == factors or (bool(found) and anchor.row < summed)
+        if complete and (names.description in item or (found and not header.inferred) or names.description is None):
             yield item
+
+
+def _described(cell: Cell, names: Names) -> Cell:
+    """A cell where no column is the description's: any text is part of it."""
+    if cell.value is not None or not names.description or not says_more(cell.text):
+        return cell
+    return replace(cell, owner=names.description)
 
 
 def _body(page: PageLayout, header: Header, end: int) -> Iterator[int]:
     """The rows of a table below its header, down to its totals, the next header or a wide gap."""
-    bottom = page.rows[header.end_row - 1][0].box.y1
+    printed = [run.box.y1 for row in page.rows[header.first_row : header.end_row] for run in row]
+    bottom = max(printed, default=float("inf"))
     for row in range(header.end_row, end):
         top = min(run.box.y0 for run in page.rows[row])
         if top - bottom > TABLE_GAP * page.line_height_px or _ends_table(page, row, header):
@@ -80,20 +84,8 @@ def _body(page: PageLayout, header: Header, end: int) -> Iterator[int]:
 def _ends_table(page: PageLayout, row: int, header: Header) -> bool:
     """Whether a row sums up, or begins another table."""
     runs = page.rows[row]
-    if len(runs) >= 3 and not any(char.isdigit() for run in runs for char in run.text):
+    if len(runs) >= 3 and row > header.end_row and not any(char.isdigit() for run in runs for char in run.text):
         return True
-    return _sums_up(page, row) == "end"
+    return sums_up(page, row) == "end"
 
 
-def _sums_up(page: PageLayout, row: int) -> str | None:
-    """"end" or "sum" where a run of the row is a total's label and an amount stands beside it."""
-    for run in page.rows[row]:
-        matches = _TOTALS.find(run.text)
-        if not matches or re.search(r"\w", run.text[: matches[0].start]):
-            continue
-        rest = run.text[matches[0].end :]
-        letters = sum(char.isalpha() for char in run.text)
-        beside = [rest, *(other.text for other in page.right_of(run)[:1])]
-        if matches[0].length >= 0.4 * letters and any(find_amounts(text) for text in beside):
-            return matches[0].owners[0]
-    return None
