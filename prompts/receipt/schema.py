@@ -20,13 +20,13 @@ QUANTITY = Printed(
     "Quantidade", "Qtd", role=Role.QUANTITY,
 )  # fmt: skip
 UNIT_PRICE = Printed(
-    "Unit price", "Price", "U.Price", "U/P", "S/Price", "RSP", "Rate", "Einzelpreis", "Preis", "E-Preis", "Prix unitaire",
-    "Prix", "P.U.", "Prijs", "Stukprijs", "Precio", "Precio unitario", "Prezzo", "Prezzo unitario", "Preço",
-    "Preço unitário", role=Role.UNIT_PRICE,
+    "Unit price", "Price", "U.Price", "U/P", "S/Price", "RSP", "Rate", "Einzelpreis", "Preis", "E-Preis",
+    "Prix unitaire", "Prix", "P.U.", "Prijs", "Stukprijs", "Precio", "Precio unitario", "Prezzo", "Prezzo unitario",
+    "Preço", "Preço unitário", role=Role.UNIT_PRICE,
 )  # fmt: skip
 LINE_TOTAL = Printed(
-    "Amount", "Amt", "Total", "Line total", "Betrag", "Gesamt", "Gesamtpreis", "Summe", "Montant", "Total TTC", "Bedrag",
-    "Totaal", "Importe", "Importo", "Totale", "Valor", role=Role.LINE_TOTAL,
+    "Amount", "Amt", "Total", "Line total", "Betrag", "Gesamt", "Gesamtpreis", "Summe", "Montant", "Total TTC",
+    "Bedrag", "Totaal", "Importe", "Importo", "Totale", "Valor", role=Role.LINE_TOTAL,
 )  # fmt: skip
 DATE = Printed(
     "Date", "Invoice date", "Receipt date", "Bill date", "Biz date", "Bizdate", "Transaction date", "Trans date",
@@ -35,28 +35,29 @@ DATE = Printed(
     "Data acquisto", "Data de compra", role=Role.DOCUMENT_DATE,
 )  # fmt: skip
 TAX = Printed(
-    "GST", "VAT", "Tax", "Sales tax", "Total GST", "Total tax", "Total VAT", "GST amount", "VAT amount", "Tax amount",
-    "GST payable", "GST included in total", "GST incl", "Incl GST", "Includes VAT", "SST", "HST", "MwSt", "USt",
-    "Mehrwertsteuer", "Umsatzsteuer", "Steuer", "incl MwSt", "enthaltene MwSt", "TVA", "Total TVA", "Dont TVA",
-    "Montant TVA", "BTW", "Totaal BTW", "BTW bedrag", "IVA", "Total IVA", "Cuota IVA", "Totale IVA", "Di cui IVA",
-    "IVA incluido", "IVA incluído", role=Role.TAX,
+    "GST", "VAT", "Tax", "Sales tax", "Total GST", "Total tax", "Total VAT", "GST amount", "VAT amount",
+    "Tax amount", "GST payable", "GST included in total", "GST incl", "Incl GST", "Includes VAT", "SST", "HST",
+    "MwSt", "USt", "Mehrwertsteuer", "Umsatzsteuer", "Steuer", "incl MwSt", "enthaltene MwSt", "TVA", "Total TVA",
+    "Dont TVA", "Montant TVA", "BTW", "Totaal BTW", "BTW bedrag", "IVA", "Total IVA", "Cuota IVA", "Totale IVA",
+    "Di cui IVA", "IVA incluido", "IVA incluído", role=Role.TAX,
 )  # fmt: skip
 TOTAL = Printed(
-    "Total", "Grand total", "Final total", "Total amount", "Total amt", "Total due", "Total payable", "Total to pay",
-    "Total sales", "Total paid", "Amount due", "Amt due", "Amount incl GST", "Amount incl VAT", "Amount payable", "Total amount payable", "Total amt payable",
-    "Balance due", "Net total", "Nett total", "Nett", "Net amount payable", "Total incl GST", "Total incl VAT",
-    "Total including tax", "Total inclusive GST", "Total inclusive of GST", "Total including GST", "Total incl of GST",
-    "Total sales inclusive GST", "Total sales inclusive of GST", "Total sales incl GST", "Total gross", "Total rounded",
-    "Rounded total", "Total amt rounded", "Total after rounding", "Total after adj", "Total RM incl of GST", "To pay",
-    "Bill total", "Sale total", "Summe", "Gesamt", "Gesamtbetrag", "Gesamtsumme", "Endbetrag", "Rechnungsbetrag",
-    "Zu zahlen", "Zahlbetrag", "Total TTC", "Montant TTC", "Total à payer", "Net à payer", "À payer", "Montant total",
+    "Total", "Grand total", "Final total", "Total amount", "Total amt", "Total due", "Total payable",
+    "Total to pay", "Total sales", "Total paid", "Amount due", "Amt due", "Amount incl GST", "Amount incl VAT",
+    "Amount payable", "Total amount payable", "Total amt payable", "Balance due", "Net total", "Nett total", "Nett",
+    "Net amount payable", "Total incl GST", "Total incl VAT", "Total including tax", "Total inclusive GST",
+    "Total inclusive of GST", "Total including GST", "Total incl of GST", "Total sales inclusive GST",
+    "Total sales inclusive of GST", "Total sales incl GST", "Total gross", "Total rounded", "Rounded total",
+    "Total amt rounded", "Total after rounding", "Total after adj", "Total RM incl of GST", "To pay", "Bill total",
+    "Sale total", "Summe", "Gesamt", "Gesamtbetrag", "Gesamtsumme", "Endbetrag", "Rechnungsbetrag", "Zu zahlen",
+    "Zahlbetrag", "Total TTC", "Montant TTC", "Total à payer", "Net à payer", "À payer", "Montant total",
     "Total facture", "Totaal", "Totaalbedrag", "Te betalen", "Totaal incl btw", "Total a pagar", "Importe total",
-    "Total con IVA", "A pagar", "Totale", "Totale complessivo", "Importo totale", "Da pagare", "Totale euro", "Valor total",
-    "Valor a pagar", "Total com IVA", role=Role.TOTAL,
+    "Total con IVA", "A pagar", "Totale", "Totale complessivo", "Importo totale", "Da pagare", "Totale euro",
+    "Valor total", "Valor a pagar", "Total com IVA", role=Role.TOTAL,
 )  # fmt: skip
 CURRENCY = Printed(
-    "Currency", "Amounts in", "Währung", "Beträge in", "Devise", "Monnaie", "Valuta", "Munt", "Moneda", "Divisa", "Moeda",
-    role=Role.CURRENCY,
+    "Currency", "Amounts in", "Währung", "Beträge in", "Devise", "Monnaie", "Valuta", "Munt", "Moneda", "Divisa",
+    "Moeda", role=Role.CURRENCY,
 )  # fmt: skip
 
 

@@ -163,7 +163,9 @@ def _adds_to(before: LabelMatch, match: LabelMatch, gap: str) -> bool:
     return not re.search(r"[\d:]", gap) and not set(before.owners) & set(match.owners)
 
 
-def labelled(claims: Claims, owner: str, read: Callable[[Zone], list[Found[T]]], per_label: int = 1) -> list[Candidate[T]]:
+def labelled(
+    claims: Claims, owner: str, read: Callable[[Zone], list[Found[T]]], per_label: int = 1
+) -> list[Candidate[T]]:
     """Candidates of an owner's labels, best first.
 
     Args:

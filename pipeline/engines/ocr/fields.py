@@ -11,9 +11,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import cache
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 from pipeline.data import TextLine
 from pipeline.engines.ocr.candidates import Candidate, Claims, labelled
@@ -25,10 +23,14 @@ from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.parties import PARTY_ROLES, find_parties
 from pipeline.engines.ocr.readers import read_number, reader_of
 from pipeline.engines.ocr.specs import FieldSpec, Kind, field_specs
+from pipeline.engines.ocr.tables import find_rows
 from pipeline.engines.ocr.totals import ROLES as TOTALS
 from pipeline.engines.ocr.totals import find_totals
 from pipeline.schema import Role
 from pipeline.values import DateOrder, find_ibans
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 LEAST_SCORE = 0.4
 """Below this a label covers so little of its line that it is a word in prose."""
@@ -70,7 +72,9 @@ def _value(page: PageLayout, claims: Claims, spec: FieldSpec, by_role: dict[Role
     if spec.kind is Kind.RECORD and spec.model:
         nested = _fill(page, spec.model, order)
         return nested if any(value is not None for value in nested.values()) else None
-    if spec.kind in {Kind.ROWS, Kind.UNSUPPORTED}:
+    if spec.kind is Kind.ROWS:
+        return find_rows(page, spec)
+    if spec.kind is Kind.UNSUPPORTED:
         return None
     if spec.role in _RELATED:
         return by_role.get(spec.role)
@@ -85,9 +89,7 @@ def _best(candidates: Sequence[Candidate[Any]]) -> Any:
     return candidates[0].value if candidates and candidates[0].score >= LEAST_SCORE else None
 
 
-def _role_values(
-    page: PageLayout, claims: Claims, specs: Sequence[FieldSpec], order: DateOrder
-) -> dict[Role, Any]:
+def _role_values(page: PageLayout, claims: Claims, specs: Sequence[FieldSpec], order: DateOrder) -> dict[Role, Any]:
     """Values of the roles that are found in relation to each other; only of those the model asks for."""
     asked = {spec.role for spec in specs}
     found: dict[Role, Any] = {}

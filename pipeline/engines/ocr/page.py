@@ -56,7 +56,9 @@ class PageLayout:
     def __init__(self, lines: Sequence[TextLine], width_px: int, height_px: int) -> None:
         self.width_px = width_px
         self.height_px = height_px
-        pieces = [piece for line in lines for piece in split_at_wide_gaps(line) if piece.text and not _is_upended(piece)]
+        pieces = [
+            piece for line in lines for piece in split_at_wide_gaps(line) if piece.text and not _is_upended(piece)
+        ]
         self.rows: tuple[tuple[Run, ...], ...] = tuple(
             tuple(Run(piece.text, piece.box, number, position) for position, piece in enumerate(row))
             for number, row in enumerate(_rows(pieces))

@@ -10,7 +10,9 @@ from pipeline.engines.ocr.labels import label_key
 from pipeline.engines.ocr.specs import FieldSpec, Kind
 from pipeline.values import DateOrder, Found, find_amounts, find_currencies, find_dates, find_ibans
 
-_NUMBER_WORD = re.compile(r"(?:\b(?:nr|no|nos|num|number|nummer|numero|numéro|número|id)\b|\bn[°º]?|[№#])[\W_]*$", re.IGNORECASE)
+_NUMBER_WORD = re.compile(
+    r"(?:\b(?:nr|no|nos|num|number|nummer|numero|numéro|número|id)\b|\bn[°º]?|[№#])[\W_]*$", re.IGNORECASE
+)
 _TOKEN = re.compile(r"[^\W_][\w./\\\-–]*(?:(?<=[-/])\s[\w./\-]+)?")
 _YES = frozenset("yes y ja j oui o si sí sì s sim true x ✓ ☑ ☒ ✔ 1".split())
 _NO = frozenset("no n nein nee non não false - ☐ 0".split())

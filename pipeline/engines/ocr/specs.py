@@ -9,12 +9,14 @@ from decimal import Decimal
 from enum import Enum, StrEnum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from pipeline.schema import Printed, Role, ValueKind
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 
 class Kind(StrEnum):

@@ -99,7 +99,9 @@ def _misread_totals(claims: Claims, evidence: _Evidence, known: set[Decimal]) ->
             yield Candidate(value, LEAST_SCORE, run)
 
 
-def _side_by_side(claims: Claims, evidence: _Evidence, totals: set[Decimal]) -> Iterator[tuple[Role, Candidate[Decimal]]]:
+def _side_by_side(
+    claims: Claims, evidence: _Evidence, totals: set[Decimal]
+) -> Iterator[tuple[Role, Candidate[Decimal]]]:
     """Net and tax on one row that make a proposed total, or, on a row that says TOTAL, any amount of the page."""
     printed = {value for value, _ in evidence.printed}
     summaries = {claim.run.row for claim in claims.of(Role.TOTAL)}
