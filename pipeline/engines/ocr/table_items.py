@@ -86,15 +86,19 @@ _COUNT = re.compile(r"(?<![\w.,])(\d{1,4})(?=[x×](?![^\W\d_]))", re.IGNORECASE)
 _RATE = re.compile(r"(\d+(?:[.,]\d+)?)\s?%")
 
 
-def numbers_of(run: Run) -> list[Number]:
-    """The numbers of a run that is a number with its unit, or several in a row; none of a text with numbers in it."""
+def numbers_of(run: Run, *, many: bool = False) -> list[Number]:
+    """The numbers of a run that is a number with its unit, or several in a row; none of a text with numbers in it.
+
+    Args:
+        many: the run is known to hold several cells, each with a unit of its own.
+    """
     letters = sum(char.isalpha() for char in run.text)
     if letters > UNIT_LETTERS:
         return []
     found = [(f.start, f.end, f.value) for f in find_amounts(run.text)]
     for pattern in (_RATE, _COUNT):
         found += [(m.start(1), m.end(), Decimal(m[1].replace(",", "."))) for m in pattern.finditer(run.text)]
-    if len(found) > 1 and letters > CURRENCY_LETTERS and not _TIMES.search(run.text):
+    if len(found) > 1 and letters > CURRENCY_LETTERS and not many and not _TIMES.search(run.text):
         return []
     boxes = [run.box] if len(found) == 1 else [part_of(run, start, end) for start, end, _ in sorted(found)]
     return [
@@ -109,7 +113,8 @@ def cells_of(run: Run, columns: Sequence[Column], rate: str | None) -> Iterator[
     Args:
         rate: the field of the tax rate. A percentage fills it even without a column of its own, and no other.
     """
-    numbers = numbers_of(run)
+    spanned = [c for c in columns if c.owner != OTHER and run.box.x0 <= (c.box.x0 + c.box.x1) / 2 <= run.box.x1]
+    numbers = numbers_of(run, many=len(spanned) > 1)
     for number in numbers:
         owner = _nearest(number.box, columns).owner
         if number.text.endswith("%") and owner not in {rate, OTHER}:
@@ -173,14 +178,21 @@ def _cut(page: PageLayout, row: int, next_row: int, *, leading: bool) -> int:
 
 
 def read_item(
-    page: PageLayout, anchor: Cell, group: Sequence[Cell], model: type[BaseModel], names: Names
+    page: PageLayout, anchor: Cell, group: Sequence[Cell], model: type[BaseModel], names: Names, *, counted: bool
 ) -> dict[str, str]:
+    """The values of one item.
+
+    Args:
+        counted: the table has a quantity column; a quantity that was not read in it is total by price.
+    """
     item: dict[str, str] = {}
     quantity, price = _factors(anchor, group, names)
+    if price is not None and quantity is None and counted:
+        quantity = _counted(anchor, price)
     for spec in field_specs(model):
         mine = [cell for cell in group if cell.owner == spec.name]
         if spec.name == names.description:
-            text = _description(anchor, [cell for cell in mine if cell.value is None], _tight_pitch(page))
+            text = _description(anchor, [cell for cell in mine if cell.value is None], _wrap_px(page))
         elif spec.kind is Kind.TEXT:
             text = " ".join(cell.text for cell in mine if cell.value is None)
         else:
@@ -205,6 +217,13 @@ def _factors(anchor: Cell, group: Sequence[Cell], names: Names) -> tuple[Cell | 
     return _near(anchor, quantities), _near(anchor, prices)
 
 
+def _counted(total: Cell, price: Cell) -> Cell | None:
+    """How often a price makes a total, where that is a whole number."""
+    if not total.value or not price.value or total.value % price.value:
+        return None
+    return Cell(price.owner, "", price.box, price.row, total.value // price.value)
+
+
 def is_product(quantity: Decimal | None, price: Decimal | None, total: Decimal | None) -> bool:
     if quantity is None or price is None or total is None:
         return False
@@ -215,17 +234,18 @@ _NOTE = re.compile(r"^[^:]{2,40}\w\s*:\s*\S|^\W*(?:incl|inkl|dont|davon)\b|\d[.,
 _CODE = re.compile(r"\W*(?=[A-Z-]*\d[\w-]*\d)[\w-]+\W*")
 
 
-def _tight_pitch(page: PageLayout) -> float:
-    """Distance from line to line, in pixels, where text is set tight: the lower quartile on the page."""
+def _wrap_px(page: PageLayout) -> float:
+    """How far lines of one wrapped text are apart at most, middle to middle, in pixels."""
     pitches = []
     for run in page.runs:
         below = next(page.below(run, max_gap=2), None)
         if below is not None:
             pitches.append((below.box.y0 + below.box.y1 - run.box.y0 - run.box.y1) / 2)
-    return sorted(pitches)[len(pitches) // 4] if pitches else page.line_height_px
+    tight = sorted(pitches)[len(pitches) // 4] if pitches else 0.0
+    return max(WRAP_PITCH * tight, 1.1 * page.line_height_px)
 
 
-def _description(anchor: Cell, cells: Sequence[Cell], pitch_px: float) -> str:
+def _description(anchor: Cell, cells: Sequence[Cell], wrap_px: float) -> str:
     """The text at the head of an item; notes, codes and keys with values around it are left out.
 
     It stands on the anchor's row, else it is the nearest text, and goes on in the lines that are
@@ -233,13 +253,13 @@ def _description(anchor: Cell, cells: Sequence[Cell], pitch_px: float) -> str:
     """
     lines = _joined_rows(sorted(cells, key=lambda c: (c.row, c.box.x0)))
     named = [line for line in lines if _is_wording(line.text) and not _NOTE.search(line.text)]
-    beside = [line for line in lines if abs(line.middle - anchor.middle) <= 0.5 * pitch_px and _is_wording(line.text)]
+    beside = [line for line in lines if abs(line.middle - anchor.middle) <= 0.4 * wrap_px and _is_wording(line.text)]
     first = min(beside or named or lines, key=lambda line: abs(line.middle - anchor.middle), default=None)
     if first is None:
         return ""
     at = lines.index(first)
     higher = [line for line in lines[at::-1] if line is first or not _CODE.fullmatch(line.text)]
-    taken = [*_wrapped(higher, pitch_px)[::-1], *_wrapped(lines[at:], pitch_px)[1:]]
+    taken = [*_wrapped(higher, wrap_px)[::-1], *_wrapped(lines[at:], wrap_px)[1:]]
     return re.sub(r"^\[[\w-]+\]\s*", "", " ".join(line.text.strip() for line in taken))
 
 
@@ -261,18 +281,18 @@ def says_more(text: str) -> bool:
     return sum(char.isalpha() for char in text) > CURRENCY_LETTERS or not any(char.isdigit() for char in text)
 
 
-def _wrapped(lines: Sequence[Cell], pitch_px: float) -> list[Cell]:
+def _wrapped(lines: Sequence[Cell], wrap_px: float) -> list[Cell]:
     """The first line and those after it (up or down the page) that are of the same text."""
     taken = [lines[0]]
     for line in lines[1:]:
-        far = abs(line.middle - taken[-1].middle) > WRAP_PITCH * pitch_px
+        far = abs(line.middle - taken[-1].middle) > wrap_px
         if far or _NOTE.search(line.text):
             break
-        if _same_margin(line.box, taken[0].box, 0.6 * pitch_px):
+        if _same_margin(line.box, taken[0].box, 0.5 * wrap_px):
             taken.append(line)
     return taken
 
 
 def _same_margin(a: Box, b: Box, slack_px: float) -> bool:
     """Whether two lines begin at one margin or are centred on one axis."""
-    return min(abs(a.x0 - b.x0), abs(a.x0 + a.x1 - b.x0 - b.x1) / 2) <= slack_px
+    return abs(a.x0 - b.x0) <= slack_px or abs(a.x0 + a.x1 - b.x0 - b.x1) <= slack_px

@@ -19,7 +19,8 @@ _LABELS = LabelIndex(
     {
         _END: (
             *LABELS[Role.TOTAL], *LABELS[Role.TAX], *LABELS[Role.DUE], *LABELS[Clue.TENDERED], *LABELS[Clue.CHANGE],
-            *LABELS[Clue.ROUNDING], *LABELS[Clue.TAX_SUMMARY], "Rechnungssumme", "Gesamtbeitrag", "Positionssumme",
+            *LABELS[Clue.ROUNDING], *LABELS[Clue.TAX_SUMMARY], *LABELS[Clue.PREPAID], "Rechnungssumme", "Bruttosumme",
+            "Gesamtsumme", "Endsumme", "Summe", "Rechnungsbetrag", "Endbetrag", "Gesamtbeitrag", "Positionssumme",
             "Total taxes", "Total TVA",
         ),
         _SUM: (*LABELS[Role.NET], "Net total", "Total net"),

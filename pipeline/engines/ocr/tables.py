@@ -9,14 +9,14 @@ header, as on receipts and on continued pages, are told from the same arithmetic
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pydantic import BaseModel
 
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.specs import FieldSpec, Kind
-from pipeline.engines.ocr.table_bare import infer_header
+from pipeline.engines.ocr.table_bare import CENTS, infer_header
 from pipeline.engines.ocr.table_header import Header, find_headers
 from pipeline.engines.ocr.table_items import Cell, Names, cells_of, groups, item_names, read_item, says_more
 from pipeline.engines.ocr.table_sums import sums_up
@@ -53,13 +53,20 @@ def _table_items(page: PageLayout, header: Header, end: int, model: type[BaseMod
     anchor_owner = next((name for name in (names.total, names.price, names.quantity) if name in owned), None)
     factors = {names.quantity, names.price} & owned
     summed = next((row for row in rows if sums_up(page, row) == "sum"), len(page.rows))
-    anchors = [c for c in cells if c.owner == anchor_owner and c.value is not None and not sums_up(page, c.row)]
+    anchors = _anchors([c for c in cells if c.owner == anchor_owner and not sums_up(page, c.row)])
     for anchor, group in groups(page, rows, cells, anchors, names):
-        item = read_item(page, anchor, group, model, names)
+        item = read_item(page, anchor, group, model, names, counted=names.quantity in owned)
         found = factors & item.keys()
         complete = found == factors or (bool(found) and anchor.row < summed)
-        if complete and (names.description in item or (found and not header.inferred) or names.description is None):
+        if complete and (names.description in item or names.description is None):
             yield item
+
+
+def _anchors(cells: Sequence[Cell]) -> list[Cell]:
+    """The amounts that make items: one a row, and with cents where any has them."""
+    amounts = [cell for cell in cells if cell.value is not None]
+    in_cents = [cell for cell in amounts if CENTS.search(cell.text)]
+    return list({cell.row: cell for cell in in_cents or amounts}.values())
 
 
 def _described(cell: Cell, names: Names) -> Cell:
