@@ -58,21 +58,22 @@ def json_line(progress: Progress) -> str:
 
 def plain_line(progress: Progress) -> str:
     """Return one line of plain text."""
-    left = f", {_clock(progress.eta_s)} left" if progress.eta_s is not None and progress.phase == "reading" else ""
-    return f"{_clock(progress.elapsed_s)} {progress.phase}: {_counts(progress)}{left}{_last_failure(progress)}"
+    head = f"{_clock(progress.elapsed_s)} {progress.phase}"
+    if not progress.pages_found:
+        return head
+    reading = progress.phase == "reading"
+    left = f", {_clock(progress.eta_s)} left" if reading and progress.eta_s is not None else ""
+    failure = f"; last failure: {printable(progress.last_failure)}" if reading and progress.last_failure else ""
+    return f"{head}: {_counts(progress)}{left}{failure}"
 
 
 def _counts(progress: Progress) -> str:
-    done = progress.pages_ok + progress.pages_failed
     documents = f"{progress.documents_done + progress.documents_skipped}/{progress.documents_total} documents"
     skipped = f" ({progress.documents_skipped} done before)" if progress.documents_skipped else ""
+    pages = f"pages: {progress.pages_ok} ok, {progress.pages_failed} failed"
     retried = f", {progress.pages_retried} tried again" if progress.pages_retried else ""
     speed = f", {progress.pages_per_s:.2f} pages/s" if progress.pages_per_s else ""
-    return f"{documents}{skipped}, {done} pages, {progress.pages_failed} failed{retried}{speed}"
-
-
-def _last_failure(progress: Progress) -> str:
-    return f"; last failure: {printable(progress.last_failure)}" if progress.last_failure else ""
+    return f"{documents}{skipped}, {pages}{retried}{speed}"
 
 
 def _clock(seconds: float) -> str:

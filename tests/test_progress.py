@@ -33,7 +33,7 @@ READING = Progress(
 def test_a_plain_line_tells_pages_speed_time_left_and_failures() -> None:
     """Whoever watches a night's run wants these four."""
     line = plain_line(replace(READING, last_failure=None))
-    expected = "3/8 documents (1 done before), 6 pages, 1 failed, 2 tried again, 1.23 pages/s, 1:02:05 left"
+    expected = "3/8 documents (1 done before), pages: 5 ok, 1 failed, 2 tried again, 1.23 pages/s, 1:02:05 left"
     assert line == f"1:05 reading: {expected}"
 
 
@@ -46,6 +46,12 @@ def test_time_left_is_told_only_while_reading_and_when_known() -> None:
     """A guess before the first page would be wrong, and after the last one pointless."""
     assert "left" not in plain_line(replace(READING, eta_s=None))
     assert "left" not in plain_line(replace(READING, phase="done"))
+
+
+def test_counts_wait_for_the_first_page() -> None:
+    """A row of zeros while a model loads says nothing."""
+    loading = replace(READING, phase="loading the engine", pages_found=0)
+    assert plain_line(loading) == "1:05 loading the engine"
 
 
 def test_lines_come_at_the_first_word_of_a_phase_and_then_once_per_interval() -> None:
