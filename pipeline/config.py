@@ -27,7 +27,7 @@ class RenderConfig(_Part):
     passwords: tuple[SecretStr, ...] = Field((), description="Tried in turn on encrypted PDFs.")
     workers: int | None = Field(None, ge=1, description="Render processes; default by cores and engine.")
     timeout_s: float = Field(30, gt=0, description="Longest time for opening a document or rasterising one page.")
-    memory_limit_mb: int = Field(2048, ge=256, description="Address space of one render process.")
+    memory_limit_mb: int = Field(2048, ge=512, description="Address space of one render process.")
     max_file_mb: int = Field(2048, ge=1, description="Larger files are refused.")
     max_source_megapixels: float = Field(200, gt=0, description="Larger images are refused before they are decoded.")
     ahead_pages: int | None = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import time
 import warnings
@@ -154,8 +155,8 @@ class _Worker:
 
 
 def described(error: Exception) -> str:
-    """Return an exception in one line: its message, or its type when it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return an exception in one line: its message without MuPDF's error number, or its type."""
+    return re.sub(r"^code=\d+: ", "", " ".join(str(error).split())) or type(error).__name__
 
 
 def _regular_file(path: Path) -> BufferedReader:

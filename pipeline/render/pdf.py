@@ -22,7 +22,7 @@ from pipeline.render.grid import fit
 from pipeline.render.text import image_share, read_text_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from io import BufferedReader
 
     from pipeline.config import RenderConfig
@@ -32,10 +32,6 @@ POINTS_PER_INCH = 72
 
 MAX_DPI = 300
 """Small pages (tickets, labels) gain nothing beyond what people scan at."""
-
-MAX_REUSED_PAGES = 1000
-"""Pages may share one object, so more pages than objects is legal; beyond this it is a bomb."""
-
 
 UNTELLING = ("... repeated", "repairing PDF document", "dropping unclosed")
 """What MuPDF says besides what went wrong."""
@@ -78,12 +74,13 @@ class PdfSource:
         """
         pymupdf.TOOLS.reset_mupdf_warnings()
         with _translated():
+            self._refuse_large(self._declared_sizes(page_index))
             shown = self._document.load_page(page_index).get_displaylist()
             page = shown.rect
             if not (0 < page.width < math.inf and 0 < page.height < math.inf):
                 raise RenderError(ErrorType.DAMAGED, "The page has no area.")
             images = _images(shown)
-            self._refuse_large(images)
+            self._refuse_large((image["width"], image["height"]) for image in images)
             grid = fit(page.width, page.height, max_pixels=max_pixels, max_scale=MAX_DPI / POINTS_PER_INCH)
             matrix = pymupdf.Matrix(grid.scale, 0, 0, grid.scale, -page.x0 * grid.scale, -page.y0 * grid.scale)
             pixmap = shown.get_pixmap(matrix=matrix, colorspace=pymupdf.csRGB, alpha=0)
@@ -106,17 +103,13 @@ class PdfSource:
         raise DocumentError(ErrorType.ENCRYPTED, f"The PDF is encrypted{tried}; add its password to render.passwords.")
 
     def _count_pages(self) -> int:
+        """Return the number of pages; MuPDF itself refuses counts beyond the number of objects."""
         num_pages = int(self._document.page_count)
         if num_pages == 0:
             cause = _last_message()
             raise DocumentError(
                 ErrorType.NO_PAGES,
                 f"The PDF is damaged, no page was found{cause}." if cause else "The PDF has no pages.",
-            )
-        if num_pages > max(self._document.xref_length(), MAX_REUSED_PAGES):
-            raise DocumentError(
-                ErrorType.DAMAGED,
-                f"The PDF claims {num_pages} pages but has only {self._document.xref_length()} objects.",
             )
         return num_pages
 
@@ -126,15 +119,21 @@ class PdfSource:
         except Exception:  # noqa: BLE001 - a broken catalog says nothing; the pages may be fine
             return ""
 
-    def _refuse_large(self, images: list[dict[str, Any]]) -> None:
-        for image in images:
-            width, height = image["width"], image["height"]
+    def _refuse_large(self, sizes: Iterable[tuple[int, int]]) -> None:
+        for width, height in sizes:
             if width * height > self._limit_megapixels * 1e6:
                 raise RenderError(
                     ErrorType.TOO_LARGE,
                     f"The page holds an image of {width} x {height} pixels; "
                     f"render.max_source_megapixels allows {self._limit_megapixels:g} million.",
                 )
+
+    def _declared_sizes(self, page_index: int) -> list[tuple[int, int]]:
+        """Return the sizes of a page's image resources: MuPDF silently leaves out those it finds too large."""
+        try:
+            return [(image[2], image[3]) for image in self._document.get_page_images(page_index)]
+        except Exception:  # noqa: BLE001 - broken resources are MuPDF's to repair or to draw around
+            return []
 
 
 def _open(file: BufferedReader) -> Any:
