@@ -40,7 +40,7 @@ def parse_amount(text: str) -> Decimal:
     Raises:
         ValueError: no number, or more than one.
     """
-    bare = re.sub(r"(?<=\d)[.,][-–—]{1,2}(?=\D*$)", "", _SPACES.sub("", text))
+    bare = re.sub(r"(?<=\d)([.,])[-–—]{1,2}(?=\D*$)", r"\g<1>00", _SPACES.sub("", text))
     match = _ONE_AMOUNT.fullmatch(bare)
     if not match:
         raise ValueError(f"{text!r} is not an amount")

@@ -22,9 +22,10 @@ _SYMBOLS = {
     "€": "EUR", "euro": "EUR", "euros": "EUR", "£": "GBP", "us$": "USD", "$": "USD", "usd$": "USD",
     "a$": "AUD", "c$": "CAD", "ca$": "CAD", "hk$": "HKD", "nz$": "NZD", "s$": "SGD", "nt$": "TWD", "r$": "BRL",
     "¥": "JPY", "₹": "INR", "rs": "INR", "rm": "MYR", "rp": "IDR", "₺": "TRY", "₽": "RUB", "₩": "KRW",
-    "₫": "VND", "₱": "PHP", "฿": "THB", "₪": "ILS", "₴": "UAH", "zł": "PLN", "kč": "CZK", "sfr": "CHF", "fr": "CHF",
+    "₫": "VND", "₱": "PHP", "฿": "THB", "₪": "ILS", "₴": "UAH", "zł": "PLN", "kč": "CZK", "sfr": "CHF",
+    "us dollar": "USD", "us dollars": "USD", "pounds sterling": "GBP", "swiss francs": "CHF", "ringgit": "MYR",
 }  # fmt: skip
-"""Symbols and what they most often stand for; "kr" is left out, three countries print it."""
+"""Symbols and what they most often stand for; "kr" is left out, as three countries print it, and "Fr", as France is."""
 
 _SIGNS = "|".join(re.escape(sign) for sign in sorted(_SYMBOLS, key=len, reverse=True))
 _CURRENCY_IN_TEXT = re.compile(

@@ -50,7 +50,7 @@ class Claim:
     end: int
     """run.text[start:end] is the label."""
     quality: float
-    """0.3 (a word in prose) to 1.2 (a long label that is the whole run or has a colon behind it)."""
+    """0.2 (a word in prose) to 1.2 (a long label that is the whole run or has a colon behind it)."""
 
     def rivals(self, other: Claim) -> bool:
         """Whether a value after both is this label's rather than the other's, because it is of its type."""
@@ -151,7 +151,7 @@ def _claims_in(run: Run, index: LabelIndex) -> list[Claim]:
     for before, match in zip([None, *matches], matches, strict=False):
         gap = run.text[before.end if before else 0 : match.start]
         colon = _COLON.match(run.text, match.end) and not any(char.isalpha() for char in gap)
-        quality = 1.0 if colon else 0.3 + 0.7 * claimed / max(letters, 1)
+        quality = 1.0 if colon else 0.2 + 0.8 * claimed / max(letters, 1)
         quality *= (1 + min(match.length, 20) / 100) * (1 if match.exact else MISREAD)
         quality *= ADDITION if before and _adds_to(before, match, gap) else 1
         claims.append(Claim(match.owners, run, match.start, match.end, quality))
