@@ -1,23 +1,23 @@
 """Puts the text runs of a page into reading order: columns one after another, rows kept together.
 
-A run is what a detector or a text layer gives: one or more words that stand close together.
-A page of running text in columns must not be read across its gutter; a receipt or a table must
-be, or its prices leave their articles. Both have a vertical white strip. What tells them apart
-is what stands beside it: prose fills its column, cells do not.
+A run is what a detector or a text layer gives: words that stand close together. A page of
+running text in columns must not be read across its gutter; a receipt or a table must be, or
+its prices leave their articles. Both have a vertical white strip. What tells them apart is
+what stands beside it: prose fills its column, cells do not.
 
 Knows nothing about images or recognition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 from statistics import fmean, median
 
 from pipeline.data import Box, TextLine, Word
 
-MIN_COLUMN_RUNS = 4
+MIN_COLUMN_ROWS = 4
 """A column of prose has at least this many lines; fewer side by side are cells of a table."""
 
 MIN_COLUMN_LETTERS = 18
@@ -26,131 +26,192 @@ MIN_COLUMN_LETTERS = 18
 MIN_COLUMN_FILL = 0.6
 """Half of its letters stand in lines that cover this share of its width; prose wraps at the margin."""
 
+MAX_BRIDGED_SHARE = 0.2
+"""Share of a gutter's rows in which the detector may have taken both columns for one run. Rows of one
+column have a space at the same place too, but not four out of five in a row."""
+
 MIN_ROW_OVERLAP = 0.5
-"""Share of the lower run's height that two runs of one row have in common."""
+"""Share of the lower run's height that neighbours in a row have in common."""
+
+MAX_HEIGHT_RATIO = 3.0
+"""Runs that differ more in height stand in no common row: text up the margin, drop capitals."""
+
+FOOTER_GAP = 1.5
+"""Line heights that set what stands above or below both columns apart from them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A piece of a row as it was detected; `slope` is dy/dx of its base line."""
+    """A piece of a row as it was detected."""
 
     text: str
     box: Box
     score: float | None = None
     slope: float = 0.0
+    """dy/dx of its base line."""
     words: tuple[Word, ...] = ()
     """Its words left to right; empty when it is one."""
 
-    @property
-    def height(self) -> float:
-        """Pixels."""
-        return self.box.y1 - self.box.y0
 
-    @property
-    def middle(self) -> float:
-        """Vertical centre."""
-        return (self.box.y0 + self.box.y1) / 2
+def around(words: Sequence[Word]) -> Box:
+    """Return the smallest box around words."""
+    x0s, y0s, x1s, y1s = zip(*(word.box for word in words), strict=True)
+    return Box(min(x0s), min(y0s), max(x1s), max(y1s))
 
 
 def reading_order(runs: Iterable[Run]) -> tuple[TextLine, ...]:
     """Return the rows of the page's columns in reading order; runs without text are dropped."""
     kept = [run for run in runs if run.text.strip()]
-    slope = page_slope(kept)
-    levelled = [_Level(run, slope) for run in kept]
-    return tuple(line for part in _columns(levelled) for line in _rows(part))
+    slope = _page_slope(kept)
+    rows = (row for column in _columns([_Piece(run, slope) for run in kept]) for row in column)
+    return tuple(_text_line([piece.run for piece in row]) for row in rows)
 
 
-def page_slope(runs: Sequence[Run]) -> float:
-    """Return the dy/dx that most of the page's text has; long runs measure it best."""
-    long = sorted(runs, key=lambda run: run.box.x0 - run.box.x1)[: max(3, len(runs) // 4)]
-    return median(run.slope for run in long) if long else 0.0
+def _page_slope(runs: Sequence[Run]) -> float:
+    """Return the dy/dx that most of the page's text has; its longest runs measure it best."""
+    longest = sorted(runs, key=lambda run: run.box.x0 - run.box.x1)[: max(3, len(runs) // 4)]
+    return median(run.slope for run in longest) if longest else 0.0
 
 
-class _Level:
+class _Piece:
     """A run with its vertical extent as it would be on a page that is not skewed."""
 
-    __slots__ = ("bottom", "left", "middle", "right", "run", "top")
+    __slots__ = ("bottom", "height", "left", "middle", "right", "run", "top")
 
     def __init__(self, run: Run, slope: float) -> None:
-        x_middle = (run.box.x0 + run.box.x1) / 2
-        half = max(1.0, run.height - abs(slope) * (run.box.x1 - run.box.x0)) / 2
         self.run = run
         self.left, self.right = run.box.x0, run.box.x1
-        self.middle = run.middle - slope * x_middle
-        self.top, self.bottom = self.middle - half, self.middle + half
+        self.height = max(1.0, run.box.y1 - run.box.y0 - abs(slope) * (self.right - self.left))
+        self.middle = (run.box.y0 + run.box.y1) / 2 - slope * (self.left + self.right) / 2
+        self.top, self.bottom = self.middle - self.height / 2, self.middle + self.height / 2
+
+    def split(self, x: float) -> list[_Piece]:
+        """Return the parts left and right of the space between words at `x`."""
+        parts = [_part_of(self.run, list(words)) for _, words in groupby(self.run.words, lambda w: _center(w) > x)]
+        pieces = [_Piece(part, 0.0) for part in parts]
+        for piece in pieces:
+            piece.top, piece.bottom, piece.middle, piece.height = self.top, self.bottom, self.middle, self.height
+        return pieces
+
+    def covers(self, x: float) -> bool:
+        """Tell whether the run goes on beyond `x` on both sides by more than a letter."""
+        slack = self.height / 2
+        return self.left + slack < x < self.right - slack
+
+    def is_left_of(self, x: float) -> bool:
+        """Tell on which side of `x` the run stands; one that covers it stands on neither."""
+        return (self.left + self.right) / 2 <= x
+
+    def has_space_at(self, x: float) -> bool:
+        """Tell whether two of the run's words have `x` between them, give or take a letter."""
+        slack = self.height / 2
+        return any(a.box.x1 - slack <= x <= b.box.x0 + slack for a, b in pairwise(self.run.words))
+
+
+_Row = list[_Piece]
 
 
 @dataclass(frozen=True, slots=True)
 class _Gutter:
+    """A white strip at `x` beside rows[first:last], with `size` letters next to it."""
+
     x: float
-    top: float
-    bottom: float
-    size: float
+    first: int
+    last: int
+    size: int
 
 
-def _columns(runs: list[_Level]) -> list[list[_Level]]:
-    """Split runs at the gutters between columns of prose, top part first, left before right."""
-    gutter = _best_gutter(runs)
+def _columns(pieces: list[_Piece]) -> Iterator[list[_Row]]:
+    """Split at gutters between columns of prose: what is above first, then left, right, below."""
+    rows = _rows(pieces)
+    gutter = _best_gutter(rows)
     if gutter is None:
-        return [runs]
-    above = [run for run in runs if run.middle < gutter.top]
-    below = [run for run in runs if run.middle > gutter.bottom]
-    beside = [run for run in runs if gutter.top <= run.middle <= gutter.bottom]
-    left = [run for run in beside if run.right <= gutter.x]
-    right = [run for run in beside if run.right > gutter.x]
-    return [part for group in (above, left, right, below) if group for part in _columns(group)]
+        if rows:
+            yield rows
+        return
+    beside = [part for row in rows[gutter.first : gutter.last] for piece in row for part in _cut(piece, gutter.x)]
+    yield from _columns([piece for row in rows[: gutter.first] for piece in row])
+    yield from _columns([piece for piece in beside if piece.is_left_of(gutter.x)])
+    yield from _columns([piece for piece in beside if not piece.is_left_of(gutter.x)])
+    yield from _columns([piece for row in rows[gutter.last :] for piece in row])
 
 
-def _best_gutter(runs: list[_Level]) -> _Gutter | None:
+def _cut(piece: _Piece, x: float) -> list[_Piece]:
+    return piece.split(x) if piece.covers(x) else [piece]
+
+
+def _best_gutter(rows: list[_Row]) -> _Gutter | None:
     """Return the gutter with most text beside it, or None when there are no columns of prose."""
-    if len(runs) < 2 * MIN_COLUMN_RUNS:
+    gutters = (gutter for x in _gap_middles(rows) for gutter in _gutters_at(x, rows))
+    return max(gutters, key=lambda gutter: gutter.size, default=None)
+
+
+def _gap_middles(rows: list[_Row]) -> list[float]:
+    """Return where gaps between neighbours of a row lie, one x per half a line height."""
+    gaps = [(a, b) for row in rows for a, b in pairwise(row) if b.left > a.right]
+    unit = median(a.height for a, _ in gaps) / 2 if gaps else 1.0
+    return sorted({round((a.right + b.left) / 2 / unit) * unit for a, b in gaps})
+
+
+def _gutters_at(x: float, rows: list[_Row]) -> Iterator[_Gutter]:
+    """Yield the stretches of rows that leave `x` free and have prose on both sides of it."""
+    first = 0
+    for last, row in enumerate([*rows, None]):
+        if row is not None and not _is_crossed(row, x):
+            continue
+        gutter = _trimmed(x, first, last, rows)
+        if gutter is not None:
+            yield gutter
+        first = last + 1
+
+
+def _is_crossed(row: _Row, x: float) -> bool:
+    return any(piece.covers(x) and not piece.has_space_at(x) for piece in row)
+
+
+def _trimmed(x: float, first: int, last: int, rows: list[_Row]) -> _Gutter | None:
+    """Return the gutter at `x` without what stands apart above and below, or None if it is none."""
+    while last - first > 1 and _stands_apart(rows[first], rows[first + 1], x):
+        first += 1
+    while last - first > 1 and _stands_apart(rows[last - 1], rows[last - 2], x):
+        last -= 1
+    beside = rows[first:last]
+    bridged = sum(any(piece.covers(x) for piece in row) for row in beside)
+    if bridged > MAX_BRIDGED_SHARE * len(beside):
         return None
-    candidates = (gutter for x in _gap_middles(runs) for gutter in _gutters_at(x, runs))
-    return max(candidates, key=lambda gutter: gutter.size, default=None)
+    left = [part for row in beside if (part := [piece for piece in row if piece.is_left_of(x) and not piece.covers(x)])]
+    right = [
+        part for row in beside if (part := [piece for piece in row if not piece.is_left_of(x) and not piece.covers(x)])
+    ]
+    if not (_is_prose(left) and _is_prose(right)):
+        return None
+    return _Gutter(x, first, last, size=sum(_num_letters(row) for row in beside))
 
 
-def _gap_middles(runs: list[_Level]) -> list[float]:
-    """Return where gaps between neighbours of a row lie, one x per line height."""
-    unit = max(1.0, median(run.bottom - run.top for run in runs))
-    rows = _row_groups(runs)
-    middles = {
-        round((a.right + b.left) / 2 / unit) * unit for row in rows for a, b in pairwise(row) if b.left > a.right
-    }
-    return sorted(middles)
-
-
-def _gutters_at(x: float, runs: list[_Level]) -> list[_Gutter]:
-    """Return the stretches of x that no run crosses and that have prose on both sides."""
-    crossing = sorted(run.middle for run in runs if run.left < x < run.right)
-    edges = [float("-inf"), *crossing, float("inf")]
-    found = []
-    for top, bottom in pairwise(edges):
-        beside = [run for run in runs if top < run.middle < bottom]
-        left = [run for run in beside if run.right <= x]
-        right = [run for run in beside if run.left >= x]
-        if _is_prose(left) and _is_prose(right):
-            found.append(_Gutter(x, *_extent(left, right), size=sum(len(run.run.text) for run in beside)))
-    return found
-
-
-def _extent(left: list[_Level], right: list[_Level]) -> tuple[float, float]:
-    """Return the vertical extent of two neighbouring columns."""
-    both = [*left, *right]
-    return min(run.top for run in both), max(run.bottom for run in both)
-
-
-def _is_prose(runs: list[_Level]) -> bool:
-    """Tell whether runs are lines of running text that fill a column."""
-    rows = _row_groups(runs)
-    if len(rows) < MIN_COLUMN_RUNS:
+def _stands_apart(row: _Row, neighbour: _Row, x: float) -> bool:
+    """Tell whether a row has text on one side of `x` only and a gap between it and the next row."""
+    if len({piece.is_left_of(x) for piece in row}) == 2:
         return False
-    width = max(run.right for run in runs) - min(run.left for run in runs)
-    letters = [sum(char.isalpha() for run in row for char in run.run.text) for row in rows]
-    widths = [sum(run.right - run.left for run in row) for row in rows]
+    upper, lower = sorted((row, neighbour), key=lambda row: row[0].middle)
+    gap = min(piece.top for piece in lower) - max(piece.bottom for piece in upper)
+    return gap > FOOTER_GAP * median(piece.height for piece in row)
+
+
+def _is_prose(rows: list[_Row]) -> bool:
+    """Tell whether rows are lines of running text that fill a column."""
+    if len(rows) < MIN_COLUMN_ROWS:
+        return False
+    width = max(row[-1].right for row in rows) - min(row[0].left for row in rows)
+    letters = [_num_letters(row) for row in rows]
+    widths = [sum(piece.right - piece.left for piece in row) for row in rows]
     return (
         _weighted_median(letters, letters) >= MIN_COLUMN_LETTERS
         and _weighted_median(widths, letters) >= MIN_COLUMN_FILL * width
     )
+
+
+def _num_letters(row: _Row) -> int:
+    return sum(char.isalpha() for piece in row for char in piece.run.text)
 
 
 def _weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
@@ -163,41 +224,45 @@ def _weighted_median(values: Sequence[float], weights: Sequence[float]) -> float
     return 0.0
 
 
-def _row_groups(runs: list[_Level]) -> list[list[_Level]]:
-    """Group runs that stand on one line, each left to right, rows top to bottom."""
-    rows: list[list[_Level]] = []
-    for run in sorted(runs, key=lambda run: run.left):
-        best = max(rows, key=lambda row: _overlap(row[-1], run), default=None)
-        if best is not None and _overlap(best[-1], run) >= MIN_ROW_OVERLAP:
-            best.append(run)
+def _rows(pieces: list[_Piece]) -> list[_Row]:
+    """Group pieces that stand on one line, each row left to right, rows top to bottom.
+
+    A piece joins the row whose rightmost piece it continues best, so that rows may drift up
+    or down across a curved page.
+    """
+    rows: list[_Row] = []
+    for piece in sorted(pieces, key=lambda piece: piece.left):
+        best = max(rows, key=lambda row: _overlap(row[-1], piece), default=None)
+        if best is not None and _overlap(best[-1], piece) >= MIN_ROW_OVERLAP:
+            best.append(piece)
         else:
-            rows.append([run])
-    return sorted(rows, key=lambda row: fmean(run.middle for run in row))
+            rows.append([piece])
+    return sorted(rows, key=lambda row: fmean(piece.middle for piece in row))
 
 
-def _overlap(a: _Level, b: _Level) -> float:
-    """Return the share of the lower run's height that both cover; 0 when they overlap sideways."""
-    if b.left < a.right - (a.bottom - a.top):
+def _overlap(a: _Piece, b: _Piece) -> float:
+    """Return the share of the lower height that both cover; 0 when b does not stand right of a."""
+    low, high = sorted((a.height, b.height))
+    if b.left < a.right - low or high > MAX_HEIGHT_RATIO * low:
         return 0.0
-    return (min(a.bottom, b.bottom) - max(a.top, b.top)) / min(a.bottom - a.top, b.bottom - b.top)
+    return (min(a.bottom, b.bottom) - max(a.top, b.top)) / low
 
 
-def _rows(runs: list[_Level]) -> list[TextLine]:
-    """Return the rows of one column, top to bottom."""
-    return [_text_line([level.run for level in row]) for row in _row_groups(runs)]
+def _part_of(run: Run, words: list[Word]) -> Run:
+    """Return the run that some of a run's words make."""
+    return replace(run, text=" ".join(word.text for word in words), box=around(words), words=tuple(words))
 
 
 def _text_line(runs: list[Run]) -> TextLine:
     scores = [run.score for run in runs if run.score is not None]
-    box = Box(
-        min(run.box.x0 for run in runs),
-        min(run.box.y0 for run in runs),
-        max(run.box.x1 for run in runs),
-        max(run.box.y1 for run in runs),
-    )
+    words = [word for run in runs for word in run.words or (Word(run.text.strip(), run.box),)]
     return TextLine(
         text=" ".join(run.text.strip() for run in runs),
-        box=box,
+        box=around([Word(run.text, run.box) for run in runs]),
         confidence=fmean(scores) if scores else None,
-        words=tuple(word for run in runs for word in run.words or (Word(run.text.strip(), run.box),)),
+        words=tuple(words),
     )
+
+
+def _center(word: Word) -> float:
+    return (word.box.x0 + word.box.x1) / 2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.data import TextLayer
-from pipeline.engines.ocr.layout import Run
+from pipeline.data import TextLayer, Word
+from pipeline.engines.ocr.layout import Run, around
 
 MAX_HIDDEN_SHARE = 0.1
 """Invisible text is what some scanner's OCR made of the image; it says nothing of how well."""
@@ -22,6 +22,9 @@ FULL_PAGE_CHARS = 200
 MIN_PICTURE_SHARE = 0.002
 """A logo of 4 x 3 cm on A4 covers 0.02; rules and dots that are images cover less than this."""
 
+WIDE_GAP = 0.7
+"""Share of the height from which a gap is more than a space; justified prose stays below."""
+
 
 def is_trustworthy(layer: TextLayer) -> bool:
     """Tell whether the layer's text is what the page shows, as a born-digital page's is."""
@@ -37,9 +40,16 @@ def has_pictures(layer: TextLayer) -> bool:
 
 
 def layer_runs(layer: TextLayer) -> Iterator[Run]:
-    """Yield the layer's words, or its lines where it has no words."""
+    """Yield the layer's lines, cut where they have wide gaps, as a detector would find them."""
     for line in layer.lines:
-        if line.words:
-            yield from (Run(word.text, word.box) for word in line.words)
-        else:
-            yield Run(line.text, line.box)
+        group: list[Word] = []
+        for word in line.words or (Word(line.text, line.box),):
+            if group and word.box.x0 - group[-1].box.x1 > WIDE_GAP * (word.box.y1 - word.box.y0):
+                yield _run(group)
+                group = []
+            group.append(word)
+        yield _run(group)
+
+
+def _run(words: list[Word]) -> Run:
+    return Run(" ".join(word.text for word in words), around(words), words=tuple(words))
