@@ -127,6 +127,9 @@ class TrySettings:
     constrained: bool
     """Whether the output is held to the JSON schema while it is generated."""
     render: RenderSpec
+    """As asked; once the page is rendered, as it was done."""
+    find_upright: bool = False
+    """Whether to find out which way up the page stands and to turn it, beyond what `render` says."""
     seed: int = 0
 
 

@@ -11,13 +11,13 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from pipeline.data import Document, DocumentRef, ImageFacts, PageImage, PageRequest, PageTask, RenderSpec, TrySettings
+from pipeline.data import Document, DocumentRef, ImageFacts, PageImage, PageRequest, PageTask, TrySettings
 from pipeline.errors import DocumentError, PageError
 
 OPEN_AHEAD = 4
@@ -42,7 +42,7 @@ class Documents(Protocol):
         """Return the document and its local path; blocks. Raises DocumentError."""
         ...
 
-    def render(self, document: Document, path: Path, page_number: int, spec: RenderSpec) -> Future[PageImage]:
+    def render(self, document: Document, path: Path, page_number: int, settings: TrySettings) -> Future[PageImage]:
         """Start rasterising a page; the future raises RenderError."""
         ...
 
@@ -133,7 +133,7 @@ class PageFeed:
             task = self._retries.popleft() if self._retries else self._next_page()
             if task is None:
                 return
-            future = self._documents.render(task.document, task.path, task.page_number, task.settings.render)
+            future = self._documents.render(task.document, task.path, task.page_number, task.settings)
             self._rendering += 1
             future.add_done_callback(lambda done, task=task: self._rendered.put((task, done)))  # type: ignore[misc]
 
@@ -177,6 +177,7 @@ class PageFeed:
             self._losses.page_failed(task, error)
             return None
         spec = image.spec
+        task.settings = replace(task.settings, render=spec)
         task.shown = ImageFacts(image.width_px, image.height_px, image.dpi, spec.rotation_deg, image.render_s)
         request = PageRequest(
             request_id=f"{next(self._ids)}",

@@ -26,7 +26,7 @@ class Judge:
         task.attempts.append(attempt)
         if error is None:
             return self._record(task, generation, record, None)
-        following = self._ladder.next(attempt, generation.rotation_deg)
+        following = self._ladder.next(attempt)
         return following or self._record(task, generation, self._salvaged(task), error)
 
     def give_up(self, task: PageTask, error: PageError) -> PageRecord:

@@ -6,16 +6,30 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from functools import partial
 from pathlib import Path
 
 from pipeline.config import RunConfig
-from pipeline.data import Document, DocumentRecord, DocumentRef, Generation, PageRecord, PageTask, RunIdentity
+from pipeline.data import (
+    Document,
+    DocumentRecord,
+    DocumentRef,
+    Generation,
+    PageImage,
+    PageRecord,
+    PageTask,
+    RenderSpec,
+    RunIdentity,
+    TrySettings,
+)
 from pipeline.engines import EngineChoice, choose_engine
 from pipeline.engines.base import Engine, EngineTask
+from pipeline.engines.ocr.upright import UprightFinder
 from pipeline.errors import DocumentError, EngineError, EngineStartError, ErrorType, PageError
 from pipeline.extraction import Extraction, load_extraction, load_model
 from pipeline.feed import PageFeed
@@ -246,10 +260,11 @@ class _Documents:
     """Documents whose content lies on this machine from opening to release, and the renderer of their pages."""
 
     def __init__(self, renderer: Renderer) -> None:
-        self.render = renderer.render
         self._renderer = renderer
         self._fetcher = Fetcher()
         self._held: dict[str, ExitStack] = {}
+        self._upright = UprightFinder()
+        self._turning = ThreadPoolExecutor(1, thread_name_prefix="upright")
 
     def open(self, ref: DocumentRef) -> tuple[Document, Path]:
         """Return the document and where its content lies; called on several threads."""
@@ -262,6 +277,16 @@ class _Documents:
             self._held[ref.uri] = stack.pop_all()
             return document, path
 
+    def render(self, document: Document, path: Path, page_number: int, settings: TrySettings) -> Future[PageImage]:
+        """Start rasterising a page, upright if that is asked for."""
+        render = partial(self._renderer.render, document, path, page_number)
+        return self._turning.submit(self._turned, render, settings.render) if settings.find_upright else render(settings.render)
+
+    def _turned(self, render: Callable[[RenderSpec], Future[PageImage]], spec: RenderSpec) -> PageImage:
+        image = render(spec).result()
+        turn = self._upright.find(image)
+        return render(replace(spec, rotation_deg=(spec.rotation_deg + turn) % 360)).result() if turn else image
+
     def release(self, uri: str) -> None:
         """Delete the copy of a document, if one was made; unknown ones (never opened) are passed over."""
         if held := self._held.pop(uri, None):
@@ -269,6 +294,8 @@ class _Documents:
 
     def close(self) -> None:
         """Release what is still held."""
+        self._upright.close()
+        self._turning.shutdown(wait=True, cancel_futures=True)
         for uri in list(self._held):
             self.release(uri)
 

@@ -48,29 +48,23 @@ class Ladder:
             render=RenderSpec(self.max_pixels),
         )
 
-    def next(self, last: Attempt, upright_deg: int | None = None) -> TrySettings | None:
-        """Return the settings of the try after `last`, or None when the page has had its tries.
-
-        Args:
-            upright_deg: clockwise turn by which the page would stand upright, if somebody knows.
-        """
+    def next(self, last: Attempt) -> TrySettings | None:
+        """Return the settings of the try after `last`, or None when the page has had its tries."""
         if last.settings.number >= self.config.max_tries:
             return None
-        changed = self._changed(last, upright_deg)
+        changed = self._changed(last)
         if self.deterministic and changed.render == last.settings.render:
             return None
         return replace(changed, number=last.settings.number + 1, seed=last.settings.number)
 
-    def _changed(self, last: Attempt, upright_deg: int | None) -> TrySettings:
+    def _changed(self, last: Attempt) -> TrySettings:
         settings, fault = last.settings, last.error.error_type if last.error else None
-        if upright_deg and not self.deterministic:  # such an engine has turned the page itself
-            turn = (settings.render.rotation_deg + upright_deg) % 360
-            return replace(settings, render=replace(settings.render, rotation_deg=turn))
         if fault is ErrorType.OUTPUT_CUT_OFF and settings.max_tokens < MAX_TOKEN_GROWTH * self.config.max_tokens:
             return _longer(settings)
         if fault in TOO_MUCH:
             return _resized(settings, 1 / PIXEL_GROWTH, settings.render.max_pixels)
-        changed = _warmer(settings)
+        # A page on its side is a common cause; the OCR engine, which is deterministic, turns pages itself.
+        changed = replace(_warmer(settings), find_upright=not self.deterministic and settings.number == 1)
         if settings.number >= 2 or self.deterministic:
             limit = int(self.max_pixels * MAX_PIXEL_GROWTH)
             changed = replace(_resized(changed, PIXEL_GROWTH, limit), constrained=False)

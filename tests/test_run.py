@@ -136,6 +136,23 @@ def test_a_cut_off_output_is_salvaged_when_all_tries_fail(folder: Path) -> None:
     assert (record["seller"], page["output_tokens"]) == ("Corner Shop", 34)
 
 
+def test_a_page_that_fails_on_its_side_is_tried_upright(tmp_path: Path) -> None:
+    """Scans fed sideways are a common cause of nonsense, and the model cannot say so."""
+    (tmp_path / "in").mkdir()
+    with pymupdf.open() as document:
+        page = document.new_page(width=400, height=500)
+        for line in range(12):
+            page.insert_text((30, 50 + 34 * line), "Delivery of garden furniture", fontsize=20)
+        page.set_rotation(90)
+        document.save(tmp_path / "in" / "sideways.pdf")
+
+    def answer(request: PageRequest) -> str:
+        return RECEIPT if request.image.height_px > request.image.width_px else "?"
+
+    assert run_scripted(tmp_path, answer, render={"max_pixels": 400_000}).pages_ok == 1
+    assert [(row["num_tries"], row["rotation_deg"]) for row in rows(tmp_path, "pages")] == [(2, 270)]
+
+
 def test_a_run_outlives_its_engine(folder: Path) -> None:
     """Pages in flight when an engine dies are sent to the next one."""
     deaths = iter(["first"])

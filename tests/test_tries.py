@@ -45,13 +45,6 @@ def test_a_page_the_engine_cannot_take_is_sent_smaller() -> None:
     assert second.render.max_pixels < first.render.max_pixels
 
 
-def test_a_page_that_lies_on_its_side_is_turned() -> None:
-    """Where somebody knows which way is up, that is the cure to try first."""
-    following = LADDER.next(failed(LADDER.first(), ErrorType.OUTPUT_INVALID), upright_deg=270)
-    assert following is not None
-    assert (following.render.rotation_deg, following.temperature) == (270, 0.0)
-
-
 @pytest.mark.parametrize("error_type", list(ErrorType))
 def test_tries_end_and_a_deterministic_engine_is_never_asked_the_same_twice(error_type: ErrorType) -> None:
     """A page cannot go round for ever, and asking again what cannot change costs minutes of CPU."""

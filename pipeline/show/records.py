@@ -36,6 +36,11 @@ class _Field:
         return self.name.replace("_", "\n")
 
     @property
+    def num_distinct(self) -> int:
+        """How many different values it has; a column of one value says little."""
+        return len({cell for cell in self.cells if cell})
+
+    @property
     def full_width(self) -> int:
         """Character cells that show all of it."""
         return max(map(cell_len, (*self.cells, *self.header.split("\n"))))
@@ -108,9 +113,9 @@ def _is_number(kind: pa.DataType | None) -> bool:
 
 
 def _fitting(fields: Sequence[_Field], room: int) -> tuple[list[_Field], list[str]]:
-    """Choose the first field, which names the record, then as many of the narrowest as there is room for."""
+    """Choose the first field, which names the record, then those that tell records apart, while there is room."""
     chosen: set[str] = set()
-    for field in (*fields[:1], *sorted(fields[1:], key=lambda field: field.width)):
+    for field in (*fields[:1], *sorted(fields[1:], key=lambda field: (-field.num_distinct, field.width))):
         if not chosen or field.width + _GAP <= room:
             chosen.add(field.name)
             room -= field.width + _GAP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
@@ -46,7 +47,8 @@ def print_results(
         StorageError: the output cannot be read.
     """
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
-    console.width = min(max(console.width, _NARROWEST), _WIDEST)
+    known_width = console.is_terminal or "COLUMNS" in os.environ
+    console.width = min(max(console.width, _NARROWEST), _WIDEST) if known_width else _WIDEST
     shown = [found for found in results.extractions if extraction in {None, found.name}]
     if not shown:
         console.print(f"No results in {printable(results.location)}.")

@@ -89,6 +89,12 @@ class PageReader:
         unknown = [quad for quad in self._find(image) if not _is_covered(quad, known)]
         return tuple(run for quad in unknown if (run := self._read_run(image, quad)) is not None)
 
+    def find_rotation(self, pixels: Pixels) -> int:
+        """Return the clockwise turn in degrees that makes an RGB page upright, without reading it all."""
+        import numpy as np
+
+        return self._upright(np.ascontiguousarray(pixels[:, :, ::-1]))[2]
+
     def _upright(self, image: Pixels) -> tuple[Pixels, list[Quad], int]:
         """Return the page turned upright, its text runs, and the clockwise turn in degrees."""
         rotation_deg = 0
