@@ -16,10 +16,10 @@ from pydantic import BaseModel
 
 from pipeline.data import Box
 from pipeline.engines.ocr.page import PageLayout
-from pipeline.engines.ocr.party_lines import LineKind, line_kind
-from pipeline.engines.ocr.table_header import Column, Header
-from pipeline.engines.ocr.table_items import Number, is_product, item_names, numbers_of
-from pipeline.engines.ocr.table_sums import sums_up
+from pipeline.engines.ocr.parties.lines import LineKind, line_kind
+from pipeline.engines.ocr.tables.header import Column, Header
+from pipeline.engines.ocr.tables.items import Number, is_product, item_names, numbers_of
+from pipeline.engines.ocr.tables.sums import sums_up
 
 CENTS = re.compile(r"\d[.,]\s?\d{2}$")
 CASH_ROUNDING = Decimal("0.05")
@@ -38,7 +38,7 @@ def infer_header(page: PageLayout, model: type[BaseModel]) -> Header | None:
     first_sum = sums[0] if sums else None
     names = item_names(model)
     end = len(page.rows) if first_sum is None else first_sum
-    rows = [[n for run in page.rows[row] for n in numbers_of(run)] for row in range(len(page.rows))]
+    rows = [[n for run in page.rows[row] for n in numbers_of(run, many=True)] for row in range(len(page.rows))]
     proven = [triple for row in range(end) if (triple := _product(rows, row, page.line_height_px))]
     columns: list[Column] = []
     if proven and all((names.quantity, names.price, names.total)):

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pipeline.data import Box
 from pipeline.engines.ocr.page import PageLayout, Run, column_overlap, part_of
 from pipeline.engines.ocr.specs import Kind, field_specs
-from pipeline.engines.ocr.table_header import OTHER, Column
+from pipeline.engines.ocr.tables.header import OTHER, Column, Header
 from pipeline.schema import Role
 from pipeline.values import find_amounts
 
@@ -107,14 +107,15 @@ def numbers_of(run: Run, *, many: bool = False) -> list[Number]:
     ]
 
 
-def cells_of(run: Run, columns: Sequence[Column], rate: str | None) -> Iterator[Cell]:
+def cells_of(run: Run, header: Header, rate: str | None) -> Iterator[Cell]:
     """A run as cells: its numbers one by one in the nearest column, its text in the column in which it begins.
 
     Args:
         rate: the field of the tax rate. A percentage fills it even without a column of its own, and no other.
     """
+    columns = header.columns
     spanned = [c for c in columns if c.owner != OTHER and run.box.x0 <= (c.box.x0 + c.box.x1) / 2 <= run.box.x1]
-    numbers = numbers_of(run, many=len(spanned) > 1)
+    numbers = numbers_of(run, many=header.inferred or len(spanned) > 1)
     for number in numbers:
         owner = _nearest(number.box, columns).owner
         if number.text.endswith("%") and owner not in {rate, OTHER}:
@@ -196,7 +197,8 @@ def read_item(
         elif spec.kind is Kind.TEXT:
             text = " ".join(cell.text for cell in mine if cell.value is None)
         else:
-            cell = {names.quantity: quantity, names.price: price}.get(spec.name) or _near(anchor, mine)
+            known = {names.quantity: quantity, names.price: price, anchor.owner: anchor}
+            cell = known.get(spec.name) or _near(anchor, mine)
             text = "" if cell is None or cell.value is None else format(cell.value, "f")
         if text:
             item[spec.name] = text

@@ -16,10 +16,10 @@ from pydantic import BaseModel
 
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.specs import FieldSpec, Kind
-from pipeline.engines.ocr.table_bare import CENTS, infer_header
-from pipeline.engines.ocr.table_header import Header, find_headers
-from pipeline.engines.ocr.table_items import Cell, Names, cells_of, groups, item_names, read_item, says_more
-from pipeline.engines.ocr.table_sums import sums_up
+from pipeline.engines.ocr.tables.bare import CENTS, infer_header
+from pipeline.engines.ocr.tables.header import Header, find_headers
+from pipeline.engines.ocr.tables.items import Cell, Names, cells_of, groups, item_names, read_item, says_more
+from pipeline.engines.ocr.tables.sums import sums_up
 
 TABLE_GAP = 6.0
 """White space, in line heights, that ends a table; items with notes left blank are 3 to 4 apart."""
@@ -46,7 +46,7 @@ def find_rows(page: PageLayout, spec: FieldSpec) -> list[dict[str, str]]:
 def _table_items(page: PageLayout, header: Header, end: int, model: type[BaseModel]) -> Iterator[dict[str, str]]:
     names = item_names(model)
     rows = list(_body(page, header, end))
-    cells = [cell for row in rows for run in page.rows[row] for cell in cells_of(run, header.columns, names.rate)]
+    cells = [cell for row in rows for run in page.rows[row] for cell in cells_of(run, header, names.rate)]
     owned = {column.owner for column in header.columns}
     if header.inferred or names.description not in owned:
         cells = [_described(cell, names) for cell in cells]

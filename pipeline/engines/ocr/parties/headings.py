@@ -1,0 +1,75 @@
+"""Headings that say whom the lines below them name: "Bill to:", "Verkäufer", "Adresse de livraison"."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from functools import cache
+
+from pipeline.engines.ocr.labels import LabelIndex, label_key
+
+MAX_HEADING_LETTERS = 45
+"""Longer lines are sentences."""
+
+
+class Heading(StrEnum):
+    """Whom the lines below a heading name."""
+
+    ISSUER = "issuer"
+    RECIPIENT = "recipient"
+    OTHER = "other"
+    """Somebody else: where goods go, who is paid, whom to call."""
+
+
+_HEADINGS: dict[Heading, tuple[str, ...]] = {
+    Heading.ISSUER: (
+        "Seller", "Supplier", "Vendor", "Service provider", "Issued by", "Billed by", "Verkäufer",
+        "Lieferant", "Rechnungssteller", "Rechnungsersteller", "Leistungserbringer", "Vendeur", "Fournisseur", "Émetteur",
+        "Prestataire", "Verkoper", "Leverancier", "Vendedor", "Proveedor", "Emisor", "Venditore", "Fornitore", "Cedente",
+        "Fornecedor", "Emitente",
+    ),
+    Heading.RECIPIENT: (
+        "Buyer", "Customer", "Client", "Bill to", "Billed to", "Invoice to", "Invoiced to", "Sold to", "Billing address",
+        "Invoice address", "Attention", "Käufer", "Kunde", "Rechnungsempfänger", "Leistungsempfänger", "Rechnung an",
+        "Rechnungsadresse", "Rechnungsanschrift", "Auftraggeber", "Acheteur", "Facturé à", "Adresse de facturation",
+        "Destinataire", "Koper", "Klant", "Factuuradres", "Factuur aan", "Afnemer", "Cliente", "Comprador", "Facturar a",
+        "Dirección de facturación", "Acquirente", "Cessionario", "Committente", "Fatturare a", "Spettabile", "Spett.le",
+        "Destinatario", "Faturar a", "Destinatário", "Adquirente",
+    ),
+    Heading.OTHER: (
+        "Ship to", "Shipped to", "Shipping address", "Deliver to", "Delivery address", "Delivery", "Remit to", "Pay to",
+        "Payee", "Contact", "Sales contact", "Salesperson", "Owned by", "Tax representative", "Lieferadresse",
+        "Lieferanschrift", "Lieferung an", "Warenempfänger", "Zahlungsempfänger", "Ansprechpartner", "Steuervertreter",
+        "Abweichender Rechnungsempfänger", "Abweichender Warenempfänger", "Abweichender Zahlungsempfänger",
+        "Adresse de livraison", "Livraison", "Livré à", "Bénéficiaire", "Contact commercial", "Représentant fiscal",
+        "Afleveradres", "Leveradres", "Verzendadres", "Dirección de envío", "Dirección de entrega",
+        "Indirizzo di spedizione", "Indirizzo di consegna", "Endereço de entrega", "Bank", "Bank details",
+        "Bankverbindung", "Cashier",
+    ),
+}  # fmt: skip
+_FILLERS = frozenset("address adresse anschrift details data references reference information informationen the a".split())
+
+
+def party_heading(
+    text: str, issuer_labels: tuple[str, ...] = (), recipient_labels: tuple[str, ...] = ()
+) -> tuple[Heading, str] | None:
+    """Whom a line introduces and the text that follows in the same line, or None for any other line.
+
+    A heading stands alone ("Bill to", "Käufer/Leistungsempfänger") or before a colon ("Client : ACME").
+    """
+    head, _, rest = text.replace("：", ":").partition(":")
+    if len(head) > MAX_HEADING_LETTERS or not head[:1].isalpha() or any(char.isdigit() for char in head):
+        return None
+    matches = _heading_index(issuer_labels, recipient_labels).find(head)
+    if not matches or matches[0].start:
+        return None
+    left = "".join(" " if any(m.start <= i < m.end for m in matches) else char for i, char in enumerate(head))
+    if any(label_key(word) not in _FILLERS for word in re.findall(r"\w+", left)):
+        return None
+    return Heading(matches[0].owners[0]), rest.strip()
+
+
+@cache
+def _heading_index(issuer_labels: tuple[str, ...], recipient_labels: tuple[str, ...]) -> LabelIndex:
+    schema = {Heading.ISSUER: issuer_labels, Heading.RECIPIENT: recipient_labels, Heading.OTHER: ()}
+    return LabelIndex({kind: (*_HEADINGS[kind], *schema[kind]) for kind in Heading})
