@@ -131,7 +131,7 @@ def continues_name(text: str) -> bool:
         return False
     words = first[1].split()
     begins = _LEGAL_FORM.match(" ".join(words)) or _LEGAL_FORM.match(words[0]) or words[0].casefold().strip(".") == "co"
-    return bool(begins) or label_key(words[0]) in {"enterprise", "trading", "sdn", "holdings", "services"}
+    return bool(begins) or label_key(words[0]).startswith(("enterprise", "trading", "sdn", "holding", "services"))
 
 
 def is_business(text: str) -> bool:

@@ -34,6 +34,9 @@ from pipeline.engines.ocr.parties.party import (
 SPACING_CHANGE = 0.6
 """A gap wider than the one above by this, in line heights, ends a stack; a blank line adds 1.0."""
 
+PHRASE_GAP = 1.5
+"""Widest gap between words of one line of a stack, in heights of the words."""
+
 MAX_GAP = 2.0
 """No gap in a stack is wider than this, in line heights."""
 
@@ -51,13 +54,26 @@ def stacked_parties(page: PageLayout, runs: Sequence[Run]) -> Iterator[Party]:
     """
     mentions = Mentions(page)
     higher: list[Line] = []
-    for stack in stacks(runs, page.line_height_px):
+    for stack in stacks(_phrases(runs), page.line_height_px):
         lines = [line_of(run.text, run.box) for run in stack]
         letterheads = [party for line in lines for party in _letterhead_line(line)]
         parties = list(_addressed(page, mentions, lines, higher)) or letterheads or _nameplate(page, mentions, lines)
         yield from letterheads if parties is not letterheads else ()
         yield from parties
         higher += lines
+
+
+def _phrases(runs: Sequence[Run]) -> list[Run]:
+    """The runs with near neighbours of one row joined: names and addresses are set wider than cells of a table."""
+    phrases: list[Run] = []
+    for run in runs:
+        last = phrases[-1] if phrases else None
+        widest = PHRASE_GAP * min(run.height_px, last.height_px) if last else 0.0
+        if last and last.row == run.row and 0 <= run.box.x0 - last.box.x1 <= widest:
+            phrases[-1] = replace(last, text=f"{last.text} {run.text}", box=union([last.box, run.box]))
+        else:
+            phrases.append(run)
+    return phrases
 
 
 def stacks(runs: Sequence[Run], line_height_px: float) -> list[list[Run]]:
