@@ -31,7 +31,7 @@ from pipeline.values import (
         ("1,234.50", "1234.50"),
         ("1'234.50", "1234.50"),
         ("1 234,50", "1234.50"),
-        ("1 234,50", "1234.50"),
+        ("1\u202f234,50", "1234.50"),
         ("1,234", "1234"),
         ("1.234", "1.234"),
         ("1.234.567", "1234567"),
@@ -148,7 +148,9 @@ def test_what_is_no_single_day_is_no_date(printed: str) -> None:
         parse_date(printed)
 
 
-@pytest.mark.parametrize("text", ["A11-22 - 30", "TU21 - 6/72", "tel. 06.12.34.56.78", "03-51221701", "+6 03 2026 6366"])
+@pytest.mark.parametrize(
+    "text", ["A11-22 - 30", "TU21 - 6/72", "tel. 06.12.34.56.78", "03-51221701", "+6 03 2026 6366"]
+)
 def test_numbers_with_dashes_are_not_dates(text: str) -> None:
     """Shelf marks and telephone numbers stand on receipts before the date."""
     assert find_dates(text) == []

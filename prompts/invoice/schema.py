@@ -51,8 +51,8 @@ INVOICE_NUMBER = Printed(
     "Invoice number", "Invoice no", "Invoice #", "Invoice nr", "Invoice ID", "Inv no", "Invoice", "Bill number",
     "Bill no", "Document number", "Document no", "Doc no", "Credit note", "Credit note number", "Credit note no",
     "Credit memo", "Tax invoice no", "Receipt number", "Receipt no", "Rechnungsnummer", "Rechnungs-Nr",
-    "Rechnung Nr", "Rechnungsnr", "Rechnung", "Handelsrechnung", "Handelsrechnung Nr", "Teilrechnung",
-    "Schlussrechnung", "Belegnummer", "Beleg-Nr", "Dokumentnummer", "Gutschrift", "Gutschrift Nr",
+    "Rechnung Nr", "Rechnungsnr", "Rg-Nr", "Re-Nr", "Rechnung", "Handelsrechnung", "Handelsrechnung Nr",
+    "Teilrechnung", "Schlussrechnung", "Belegnummer", "Beleg-Nr", "Dokumentnummer", "Gutschrift", "Gutschrift Nr",
     "Gutschriftsnummer", "Rechnungskorrektur", "Rechnungskorrektur Nr", "Stornorechnung", "Kostenrechnung",
     "Facture", "Facture n°", "Facture no", "Numéro de facture", "N° de facture", "N° facture", "Avoir", "Avoir n°",
     "Numéro d'avoir", "Factuurnummer", "Factuurnr", "Factuur nr", "Factuur", "Creditnota", "Creditfactuur",
@@ -72,11 +72,11 @@ DUE_DATE = Printed(
     "Due date", "Date due", "Payment due", "Payment due date", "Due by", "Due on", "Pay by", "Payable by",
     "Please pay by", "Fällig am", "Fällig bis", "Fällig", "Fälligkeit", "Fälligkeitsdatum", "Fälligkeitstag",
     "Zahlbar bis", "Zahlbar", "Zahlungsziel", "Zahlungsfrist", "Zahlbar innerhalb", "Zu zahlen bis", "Zahlung bis",
-    "Betrag bis zum", "Betrag bis spätestens", "Échéance", "Date d'échéance", "À payer avant le",
-    "À régler avant le", "Payable le", "Date limite de paiement", "Vervaldatum", "Vervaldag", "Te betalen voor",
-    "Uiterste betaaldatum", "Betalen voor", "Fecha de vencimiento", "Vencimiento", "Vence el", "Data di scadenza",
-    "Data scadenza", "Scadenza", "Da pagare entro", "Data de vencimento", "Vencimento", "Pagar até",
-    role=Role.DUE_DATE,
+    "Zahlen Sie bis", "Amount due by", "Total amount due by", "Total due by", "Betrag bis zum",
+    "Betrag bis spätestens", "Échéance", "Date d'échéance", "À payer avant le", "À régler avant le", "Payable le",
+    "Date limite de paiement", "Vervaldatum", "Vervaldag", "Te betalen voor", "Uiterste betaaldatum",
+    "Betalen voor", "Fecha de vencimiento", "Vencimiento", "Vence el", "Data di scadenza", "Data scadenza",
+    "Scadenza", "Da pagare entro", "Data de vencimento", "Vencimento", "Pagar até", role=Role.DUE_DATE,
 )  # fmt: skip
 CURRENCY = Printed(
     "Currency", "Invoice currency", "Amounts in", "Währung", "Rechnungswährung", "Beträge in", "Devise", "Monnaie",
@@ -112,12 +112,12 @@ TOTAL = Printed(
     "Valor total", "Total com IVA", "Total geral", role=Role.TOTAL,
 )  # fmt: skip
 AMOUNT_DUE = Printed(
-    "Amount due", "Total amount due", "Balance due", "Total due", "Amount payable", "Total payable", "Balance",
-    "Residual", "Outstanding", "Zahlbetrag", "Zu zahlen", "Zu zahlender Betrag", "Zu zahlender Beitrag",
-    "Fälliger Betrag", "Offener Betrag", "Restbetrag", "Überweisungsbetrag", "Net à payer", "Total à payer",
-    "À payer", "Reste à payer", "Solde", "Montant dû", "Te betalen", "Nog te betalen", "Openstaand bedrag",
-    "Total a pagar", "Importe a pagar", "Saldo", "A pagar", "Importo dovuto", "Netto a pagare", "Totale da pagare",
-    "Da pagare", "Valor a pagar", role=Role.DUE,
+    "Amount due", "Amount due by", "Total amount due", "Total amount due by", "Total due by", "Balance due",
+    "Total due", "Amount payable", "Total payable", "Balance", "Residual", "Outstanding", "Zahlbetrag", "Zu zahlen",
+    "Zu zahlender Betrag", "Zu zahlender Beitrag", "Fälliger Betrag", "Offener Betrag", "Restbetrag",
+    "Überweisungsbetrag", "Net à payer", "Total à payer", "À payer", "Reste à payer", "Solde", "Montant dû",
+    "Te betalen", "Nog te betalen", "Openstaand bedrag", "Total a pagar", "Importe a pagar", "Saldo", "A pagar",
+    "Importo dovuto", "Netto a pagare", "Totale da pagare", "Da pagare", "Valor a pagar", role=Role.DUE,
 )  # fmt: skip
 
 

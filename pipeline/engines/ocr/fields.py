@@ -17,10 +17,10 @@ from pipeline.data import TextLine
 from pipeline.engines.ocr.candidates import Candidate, Claims, labelled
 from pipeline.engines.ocr.currency import find_currency
 from pipeline.engines.ocr.dates import document_date, due_date, page_date_order
-from pipeline.engines.ocr.labels import LabelIndex
+from pipeline.engines.ocr.labels import LabelIndex, label_key
 from pipeline.engines.ocr.lexicon import LABELS
 from pipeline.engines.ocr.page import PageLayout
-from pipeline.engines.ocr.parties import PARTY_ROLES, find_parties
+from pipeline.engines.ocr.parties import find_parties
 from pipeline.engines.ocr.readers import read_number, reader_of
 from pipeline.engines.ocr.specs import FieldSpec, Kind, field_specs
 from pipeline.engines.ocr.tables import find_rows
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 LEAST_SCORE = 0.4
 """Below this a label covers so little of its line that it is a word in prose."""
+
+_PARTIES = frozenset({Role.ISSUER_NAME, Role.ISSUER_ADDRESS, Role.RECIPIENT_NAME, Role.RECIPIENT_ADDRESS})
 
 _RELATED = frozenset({*TOTALS, Role.DOCUMENT_DATE, Role.DUE_DATE, Role.DOCUMENT_NUMBER, Role.CURRENCY})
 """Roles whose value depends on what else is on the page."""
@@ -62,7 +64,7 @@ def _fill(page: PageLayout, model: type[BaseModel], order: DateOrder) -> dict[st
     parties = find_parties(page, specs)
     record = {}
     for spec in specs:
-        value = parties.get(spec.name) if spec.role in PARTY_ROLES else _value(page, claims, spec, by_role, order)
+        value = parties.get(spec.name) if spec.role in _PARTIES else _value(page, claims, spec, by_role, order)
         if value is not None or spec.nullable:
             record[spec.name] = _plain(value)
     return record
@@ -128,11 +130,11 @@ def label_index(model: type[BaseModel]) -> LabelIndex:
     own: set[str] = set()
     for spec in field_specs(model):
         labels[owner_of(spec)] = labels.get(owner_of(spec), ()) + spec.labels
-        own |= {label.casefold() for label in spec.labels}
+        own |= {label_key(label) for label in spec.labels}
         for column in field_specs(spec.model) if spec.model and spec.kind is Kind.ROWS else ():
             labels[owner_of(column)] = labels.get(owner_of(column), ()) + column.labels
     for owner, texts in LABELS.items():
-        labels[owner] = labels.get(owner, ()) + tuple(t for t in texts if t.casefold() not in own)
+        labels[owner] = labels.get(owner, ()) + tuple(text for text in texts if label_key(text) not in own)
     return LabelIndex(labels)
 
 

@@ -37,7 +37,8 @@ class LabelMatch:
 class LabelIndex:
     """The labels of many owners, looked up in one pass over a text.
 
-    A label matches as whole words; spaces and punctuation between its words do not matter.
+    A label matches as whole words; spaces and punctuation between its words do not matter, but
+    an underscore beside it makes it part of an identifier.
     Where matches overlap, the longest wins, so "Total tax" is never taken for "Total".
     """
 
@@ -58,7 +59,7 @@ class LabelIndex:
         """
         chosen: list[LabelMatch] = []
         matches = sorted(self._whole_words(text), key=lambda m: (-m.length, m.start))
-        head = re.match(r"[^\d:]*", text)[0].rstrip()  # type: ignore[index]
+        head = re.match(r"[^\d:_]*", text)[0].rstrip()  # type: ignore[index]
         if 2 * sum(m.length for m in matches if m.end <= len(head)) < len(label_key(head)):
             matches = [*self._misread(head), *matches]
         for match in matches:
@@ -74,7 +75,7 @@ class LabelIndex:
                 key += word
                 if len(key) > self._longest:
                     break
-                if key in self._owners:
+                if key in self._owners and "_" not in {text[start - 1 : start], text[end : end + 1]}:
                     yield LabelMatch(self._owners[key], start, end, len(key), exact=True)
 
     def _misread(self, head: str) -> list[LabelMatch]:

@@ -14,17 +14,20 @@ _NUMBER_WORD = re.compile(
     r"(?:\b(?:nr|no|nos|num|number|nummer|numero|numéro|número|id)\b|\bn[°º]?|[№#])[\W_]*$", re.IGNORECASE
 )
 _TOKEN = re.compile(r"[^\W_][\w./\\\-–]*(?:(?<=[-/])\s[\w./\-]+)?")
+_DIGIT_GROUPS = re.compile(r"\W*(\d+(?: \d+)+)\W*")
 _YES = frozenset("yes y ja j oui o si sí sì s sim true x ✓ ☑ ☒ ✔ 1".split())
 _NO = frozenset("no n nein nee non não false - ☐ 0".split())
 
 
 def read_number(text: str) -> list[Found[str]]:
-    """Document numbers: words with a digit that are no date; first those right at the start or after "No."."""
+    """Document numbers: words with a digit that are no date, first those after "No."; digits in groups are one."""
+    if groups := _DIGIT_GROUPS.fullmatch(text):
+        return [Found(groups[1], groups.start(1), groups.end(1))]
     dates = find_dates(text)
     ranked = []
     for match in _TOKEN.finditer(text):
         number = match[0].rstrip(".-/–")
-        if any(d.start < match.end() and match.start() < d.end for d in dates) or not re.search(r"\d", number[1:]):
+        if any(d.start < match.end() and match.start() < d.end for d in dates) or not re.search(r"\d", number):
             continue
         before = text[: match.start()]
         rank = 0 if _NUMBER_WORD.search(before) else 2 if before.endswith("(") else 1
