@@ -112,7 +112,7 @@ _PERSON = re.compile(
 )
 _ADDRESSED = re.compile(r"(?i)(?:firma|fa\.|an(?: die| den| das)?|att(?:n|ention)?\.?|à l'attention de|t\.a\.v\.)")
 _REGISTRATION = re.compile(r"\s*\([^()]*\d{4}[^()]*\)?|[\s,]+[A-Z]{0,3}\d{5,}\S*$")
-_KEY_VALUE = re.compile(r"^\W*([^:]*[^\W\d_]{2}[^:]*?)\s*[:：]")
+_KEY_VALUE = re.compile(r"^\W*([^:\d]*[^\W\d_]{2}[^:\d]*?)\s*[:：]")
 
 
 def has_legal_form(text: str) -> bool:
@@ -120,13 +120,13 @@ def has_legal_form(text: str) -> bool:
     bare = _undotted(text)
     if _LEGAL_FORM.search(bare):
         return True
-    tail = label_key(name_without_number(bare))
+    tail = label_key(_REGISTRATION.sub("", bare))
     return any(OSA.distance(tail[-len(form) :], form, score_cutoff=1) <= 1 for form in _MISREADABLE_FORMS)
 
 
 def continues_name(text: str) -> bool:
     """Whether a line can only be the rest of the name above: it begins with a legal or business form."""
-    first = re.match(r"\W*((?:\w+[.&]? ?){1,2})", _undotted(text))
+    first = re.match(r"\W*(?:\w{1,3}\) )?((?:\w+[.&]? ?){1,2})", _undotted(text))
     if not first:
         return False
     words = first[1].split()
@@ -166,7 +166,10 @@ def ends_address(text: str) -> bool:
 
 
 def name_without_number(text: str) -> str:
-    """A company's name as printed, without a registration number before, in or behind it."""
+    """A company's name as printed, without a registration number; what follows the number is no part of it."""
+    number = _REGISTRATION.search(text)
+    if number and has_legal_form(text[: number.start()]):
+        text = text[: number.start()]
     return _REGISTRATION.sub("", text).strip(" ,;:-*|")
 
 

@@ -110,7 +110,7 @@ def _addressed(page: PageLayout, mentions: Mentions, lines: Sequence[Line], high
         above = lines[max(end_of_last, start - NAME_REACH) : start] or _in_reach(page, higher, lines[0])
         title = max((i for i, line in enumerate(above) if line.kind is LineKind.TITLE and i), default=-1)
         end_of_last = end
-        party = _named(page, mentions, above[title + 1 :], lines[end : end + 4])
+        party = _named(page, mentions, above[title + 1 :], lines[end : end + NAME_REACH])
         box = union([party.box, *(line.box for line in lines[start:end])])
         yield replace(party, address=joined_address(lines[start:end]), box=box)
 
@@ -158,6 +158,8 @@ def _letterhead_line(line: Line) -> Iterator[Party]:
 def _named(page: PageLayout, mentions: Mentions, above: Sequence[Line], below: Sequence[Line]) -> Party:
     """A party without its address: the best name of the lines above, and what speaks for it in those above and below."""
     names = names_in(above)
+    if not any(has_legal_form(name.text) or is_business(name.text) for name in names):
+        names += [line for line in below if has_legal_form(line.text) and has_registration(line.text)]
     best = max(names, key=lambda name: _name_score(name, names, page, mentions), default=None)
     around = [*above, *below]
     return Party(
