@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from statistics import fmean, median
+from statistics import fmean, median, median_low
 
 from pipeline.data import Box, TextLine, Word
 
@@ -27,14 +27,23 @@ MIN_COLUMN_FILL = 0.6
 """Half of its letters stand in lines that cover this share of its width; prose wraps at the margin."""
 
 MAX_BRIDGED_SHARE = 0.2
-"""Share of a gutter's rows in which the detector may have taken both columns for one run. Rows of one
-column have a space at the same place too, but not four out of five in a row."""
+"""Share of a gutter's rows in which the detector may have taken both columns for one run. More
+of them are rows of one column that happen to have a space at the same place."""
 
 MIN_ROW_OVERLAP = 0.5
 """Share of the lower run's height that neighbours in a row have in common."""
 
 MAX_HEIGHT_RATIO = 3.0
 """Runs that differ more in height stand in no common row: text up the margin, drop capitals."""
+
+LONG = 5.0
+"""Width by height from which the lean of a run says something about the page's."""
+
+MIN_LONG_RUNS = 3
+"""Fewer long runs than this leave the page as it stands."""
+
+MAX_LEAN = 0.03
+"""dy/dx by which a long run may differ from the median before it counts as placed askew."""
 
 FOOTER_GAP = 1.5
 """Line heights that set what stands above or below both columns apart from them."""
@@ -68,9 +77,17 @@ def reading_order(runs: Iterable[Run]) -> tuple[TextLine, ...]:
 
 
 def _page_slope(runs: Sequence[Run]) -> float:
-    """Return the dy/dx that most of the page's text has; its longest runs measure it best."""
-    longest = sorted(runs, key=lambda run: run.box.x0 - run.box.x1)[: max(3, len(runs) // 4)]
-    return median(run.slope for run in longest) if longest else 0.0
+    """Return the dy/dx of the page's long runs; a short one leans with the shapes of its first and last letters."""
+    long = [(run.box.x1 - run.box.x0, run.slope) for run in runs if _aspect(run) >= LONG]
+    if len(long) < MIN_LONG_RUNS:
+        return 0.0
+    middle = median_low(slope for _, slope in long)
+    alike = [(width**2, slope) for width, slope in long if abs(slope - middle) <= MAX_LEAN]
+    return sum(weight * slope for weight, slope in alike) / sum(weight for weight, _ in alike)
+
+
+def _aspect(run: Run) -> float:
+    return (run.box.x1 - run.box.x0) / max(1.0, run.box.y1 - run.box.y0)
 
 
 class _Piece:
@@ -102,10 +119,13 @@ class _Piece:
         """Tell on which side of `x` the run stands; one that covers it stands on neither."""
         return (self.left + self.right) / 2 <= x
 
-    def has_space_at(self, x: float) -> bool:
-        """Tell whether two of the run's words have `x` between them, give or take a letter."""
+    def may_bridge(self, x: float) -> bool:
+        """Tell whether the run may be two, of two columns: its widest gap is at `x`, give or take a letter."""
+        if len(self.run.words) < 2:
+            return False
         slack = self.height / 2
-        return any(a.box.x1 - slack <= x <= b.box.x0 + slack for a, b in pairwise(self.run.words))
+        a, b = max(pairwise(self.run.words), key=lambda pair: pair[1].box.x0 - pair[0].box.x1)
+        return a.box.x1 - slack <= x <= b.box.x0 + slack
 
 
 _Row = list[_Piece]
@@ -166,7 +186,7 @@ def _gutters_at(x: float, rows: list[_Row]) -> Iterator[_Gutter]:
 
 
 def _is_crossed(row: _Row, x: float) -> bool:
-    return any(piece.covers(x) and not piece.has_space_at(x) for piece in row)
+    return any(piece.covers(x) and not piece.may_bridge(x) for piece in row)
 
 
 def _trimmed(x: float, first: int, last: int, rows: list[_Row]) -> _Gutter | None:
@@ -176,8 +196,7 @@ def _trimmed(x: float, first: int, last: int, rows: list[_Row]) -> _Gutter | Non
     while last - first > 1 and _stands_apart(rows[last - 1], rows[last - 2], x):
         last -= 1
     beside = rows[first:last]
-    bridged = sum(any(piece.covers(x) for piece in row) for row in beside)
-    if bridged > MAX_BRIDGED_SHARE * len(beside):
+    if sum(_is_bridged(row, x) for row in beside) > MAX_BRIDGED_SHARE * len(beside):
         return None
     left = [part for row in beside if (part := [piece for piece in row if piece.is_left_of(x) and not piece.covers(x)])]
     right = [
@@ -188,8 +207,17 @@ def _trimmed(x: float, first: int, last: int, rows: list[_Row]) -> _Gutter | Non
     return _Gutter(x, first, last, size=sum(_num_letters(row) for row in beside))
 
 
+def _is_bridged(row: _Row, x: float) -> bool:
+    return any(piece.covers(x) for piece in row)
+
+
 def _stands_apart(row: _Row, neighbour: _Row, x: float) -> bool:
-    """Tell whether a row has text on one side of `x` only and a gap between it and the next row."""
+    """Tell whether the first or last row of a gutter is rather a heading or a footer of both columns.
+
+    It covers `x`, or has text on one side only and a gap between itself and the next row.
+    """
+    if _is_bridged(row, x):
+        return True
     if len({piece.is_left_of(x) for piece in row}) == 2:
         return False
     upper, lower = sorted((row, neighbour), key=lambda row: row[0].middle)
