@@ -229,7 +229,7 @@ def test_an_interrupted_run_exits_with_130_and_goes_on_next_time(tmp_path: Path)
                 os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
                 break
         _, complaint = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, complaint
     assert complaint == "pagemill: interrupted; what was committed stays, run again to go on\n"
     again = pagemill(*arguments)
     report = json.loads(again.stdout.splitlines()[-1])
