@@ -54,6 +54,11 @@ def test_a_value_does_not_reach_over_another_label() -> None:
     assert read("Reading:     Persons: 4", Reading) == {"meter": None, "reading": None, "read_on": None, "persons": 4}
 
 
+def test_a_text_ends_where_the_next_label_begins() -> None:
+    """OCR joins neighbours into one line."""
+    assert read("Meter no: 4711 Persons: 4", Reading)["meter"] == "4711"
+
+
 def test_a_misread_letter_in_a_long_label_is_forgiven() -> None:
     """OCR errs about once in thirty letters."""
     assert read("Zohlerstand   88", Reading)["reading"] == "88"

@@ -52,9 +52,9 @@ class Claim:
     quality: float
     """0.2 (a word in prose) to 1.2 (a long label that is the whole run or has a colon behind it)."""
 
-    def rivals(self, other: Claim) -> bool:
-        """Whether a value after both is this label's rather than the other's, because it is of its type."""
-        return not any(types.isdisjoint(self.owners) != types.isdisjoint(other.owners) for types in _VALUE_TYPES)
+    def reaches_over(self, later: Claim) -> bool:
+        """Whether a value behind a later label may still be this one's: "payable net until 3 May", net being no day."""
+        return any(not kind.isdisjoint(self.owners) and kind.isdisjoint(later.owners) for kind in _VALUE_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Candidate(Generic[T]):
     claim: Claim | None = None
 
 
-_VALUE_TYPES: tuple[frozenset[str], ...] = (
+_VALUE_KINDS: tuple[frozenset[str], ...] = (
     frozenset({Role.DOCUMENT_DATE, Role.DUE_DATE, Clue.OTHER_DATE, Clue.PRINT_DATE}),
     frozenset({Role.NET, Role.TAX, Role.TOTAL, Role.DUE, *AMOUNT_CLUES}),
 )
@@ -113,7 +113,8 @@ class Claims:
     def zones(self, claim: Claim) -> Iterator[Zone]:
         """Where the value of a label may stand, most likely first; other labels' values are left out."""
         text = claim.run.text
-        rivals = [other.start for other in self.in_run(claim.run) if other.start >= claim.end and other.rivals(claim)]
+        later = (other for other in self.in_run(claim.run) if other.start >= claim.end)
+        rivals = [other.start for other in later if not claim.reaches_over(other)]
         inline = text[claim.end : min(rivals, default=len(text))]
         if any(char.isalnum() for char in inline):
             yield Zone(inline, claim.run, INLINE, 0)

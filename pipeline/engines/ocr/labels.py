@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
@@ -81,12 +81,15 @@ class LabelIndex:
     def _misread(self, head: str) -> list[LabelMatch]:
         """The label that `head` is with letters forgiven, if any."""
         key = label_key(head)
+        if not SHORTEST_FORGIVING - 1 <= len(key) <= self._longest + 2:
+            return []
         best = process.extractOne(key, self._forgiving, scorer=OSA.distance, score_cutoff=len(key) // LETTERS_PER_ERROR)
         if best is None or best[1] > len(best[0]) // LETTERS_PER_ERROR:
             return []
         return [LabelMatch(self._owners[best[0]], 0, len(head), len(best[0]), exact=False)]
 
 
+@lru_cache(maxsize=8192)
 def label_key(text: str) -> str:
     """Letters and digits only, casefolded, without accents: what is compared of labels.
 
@@ -109,6 +112,10 @@ def _index(labels: tuple[str, ...]) -> LabelIndex:
 def _words(text: str) -> Iterator[tuple[str, int, int]]:
     """(key, start, end) of each word; digits and letters are words of their own."""
     for match in _WORD.finditer(text):
+        word = match[0]
+        if word[1:].islower() or not word.isalpha() or word.isupper():
+            yield label_key(word), match.start(), match.end()
+            continue
         starts = [match.start(), *(cut.start() for cut in _GLUED.finditer(text, match.start(), match.end()))]
         for start, end in zip(starts, [*starts[1:], match.end()], strict=True):
             yield label_key(text[start:end]), start, end

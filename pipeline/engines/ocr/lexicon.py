@@ -47,6 +47,8 @@ LABELS: dict[str, tuple[str, ...]] = {
         "Totaalbedrag", "Importe total", "Valor total",
     ),
     Role.DUE: ("Amount due", "Balance due", "Zahlbetrag", "Net à payer", "Te betalen", "Saldo"),
+    Role.DOCUMENT_DATE: ("Date", "Datum", "Fecha", "Data", "Invoice date", "Rechnungsdatum", "Date de facture"),
+    Role.CURRENCY: ("Currency", "Währung", "Devise", "Valuta", "Moneda", "Moeda"),
     Role.DUE_DATE: (
         "Due date", "Payment due", "Payable by", "Pay by", "Fällig am", "Fälligkeit", "Fälligkeitsdatum",
         "Zahlbar bis", "Échéance", "Date d'échéance", "Vervaldatum", "Fecha de vencimiento", "Vencimiento",
