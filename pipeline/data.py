@@ -8,11 +8,13 @@ belong to, origin at its top left. Page numbers are 1-based.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,8 +44,14 @@ class DocumentRef:
     """A file that was found, not yet opened."""
 
     uri: str
+    """file:///… or s3://…, percent-encoded by bytes, so that any name survives."""
     size_bytes: int
     modified_at: datetime | None
+
+    @property
+    def name(self) -> str:
+        """What people call it: the path of a local file, else the URI. Not safe to print as it is."""
+        return os.fsdecode(unquote_to_bytes(self.uri.removeprefix("file://")))
 
 
 @dataclass(frozen=True, slots=True)

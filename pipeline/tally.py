@@ -66,7 +66,7 @@ class Tally:
             self.pages_ok += 1
             return
         self.pages_failed += 1
-        place = record.document.ref.uri + (f" page {record.page_number}" if record.page_number else "")
+        place = record.document.ref.name + (f" page {record.page_number}" if record.page_number else "")
         self._last_failure = f"{place}: {record.error}"
         log.info("page failed", extra={"document": record.document.ref.uri, "page": record.page_number})
 
