@@ -45,9 +45,7 @@ def find_parties(page: PageLayout, specs: Sequence[FieldSpec]) -> dict[str, str]
 
 def collect(page: PageLayout, issuer_labels: tuple[str, ...], recipient_labels: tuple[str, ...]) -> list[Party]:
     """All parties of the page, those below headings first."""
-    headings = {
-        run: found for run in page.runs if (found := party_heading(run.text, issuer_labels, recipient_labels))
-    }
+    headings = {run: found for run in page.runs if (found := party_heading(run.text, issuer_labels, recipient_labels))}
     taken = set(headings)
     parties = []
     for party, used in headed_parties(page, headings):

@@ -23,31 +23,34 @@ class Heading(StrEnum):
 
 _HEADINGS: dict[Heading, tuple[str, ...]] = {
     Heading.ISSUER: (
-        "Seller", "Supplier", "Vendor", "Service provider", "Issued by", "Billed by", "Verkäufer",
-        "Lieferant", "Rechnungssteller", "Rechnungsersteller", "Leistungserbringer", "Vendeur", "Fournisseur", "Émetteur",
-        "Prestataire", "Verkoper", "Leverancier", "Vendedor", "Proveedor", "Emisor", "Venditore", "Fornitore", "Cedente",
-        "Fornecedor", "Emitente",
+        "Seller", "Supplier", "Vendor", "Service provider", "Issued by", "Billed by", "Verkäufer", "Lieferant",
+        "Rechnungssteller", "Rechnungsersteller", "Leistungserbringer", "Vendeur", "Fournisseur", "Émetteur",
+        "Prestataire", "Verkoper", "Leverancier", "Vendedor", "Proveedor", "Emisor", "Venditore", "Fornitore",
+        "Cedente", "Fornecedor", "Emitente",
     ),
     Heading.RECIPIENT: (
-        "Buyer", "Customer", "Client", "Bill to", "Billed to", "Invoice to", "Invoiced to", "Sold to", "Billing address",
-        "Invoice address", "Attention", "Käufer", "Kunde", "Rechnungsempfänger", "Leistungsempfänger", "Rechnung an",
-        "Rechnungsadresse", "Rechnungsanschrift", "Auftraggeber", "Acheteur", "Facturé à", "Adresse de facturation",
-        "Destinataire", "Koper", "Klant", "Factuuradres", "Factuur aan", "Afnemer", "Cliente", "Comprador", "Facturar a",
-        "Dirección de facturación", "Acquirente", "Cessionario", "Committente", "Fatturare a", "Spettabile", "Spett.le",
-        "Destinatario", "Faturar a", "Destinatário", "Adquirente",
+        "Buyer", "Customer", "Client", "Bill to", "Billed to", "Invoice to", "Invoiced to", "Sold to",
+        "Billing address", "Invoice address", "Attention", "Käufer", "Kunde", "Rechnungsempfänger",
+        "Leistungsempfänger", "Rechnung an", "Rechnungsadresse", "Rechnungsanschrift", "Auftraggeber", "Acheteur",
+        "Facturé à", "Adresse de facturation", "Destinataire", "Koper", "Klant", "Factuuradres", "Factuur aan",
+        "Afnemer", "Cliente", "Comprador", "Facturar a", "Dirección de facturación", "Acquirente", "Cessionario",
+        "Committente", "Fatturare a", "Spettabile", "Spett.le", "Destinatario", "Faturar a", "Destinatário",
+        "Adquirente",
     ),
     Heading.OTHER: (
-        "Ship to", "Shipped to", "Shipping address", "Deliver to", "Delivery address", "Delivery", "Remit to", "Pay to",
-        "Payee", "Contact", "Sales contact", "Salesperson", "Owned by", "Tax representative", "Lieferadresse",
-        "Lieferanschrift", "Lieferung an", "Warenempfänger", "Zahlungsempfänger", "Ansprechpartner", "Steuervertreter",
-        "Abweichender Rechnungsempfänger", "Abweichender Warenempfänger", "Abweichender Zahlungsempfänger",
-        "Adresse de livraison", "Livraison", "Livré à", "Bénéficiaire", "Contact commercial", "Représentant fiscal",
-        "Afleveradres", "Leveradres", "Verzendadres", "Dirección de envío", "Dirección de entrega",
-        "Indirizzo di spedizione", "Indirizzo di consegna", "Endereço de entrega", "Bank", "Bank details",
-        "Bankverbindung", "Cashier",
+        "Ship to", "Shipped to", "Shipping address", "Deliver to", "Delivery address", "Delivery", "Remit to",
+        "Pay to", "Payee", "Contact", "Sales contact", "Salesperson", "Owned by", "Cashier", "Tax representative",
+        "Bank", "Bank details", "Lieferadresse", "Lieferanschrift", "Lieferung an", "Warenempfänger",
+        "Zahlungsempfänger", "Ansprechpartner", "Steuervertreter", "Abweichender Rechnungsempfänger",
+        "Abweichender Warenempfänger", "Abweichender Zahlungsempfänger", "Bankverbindung", "Adresse de livraison",
+        "Livraison", "Livré à", "Bénéficiaire", "Contact commercial", "Représentant fiscal", "Afleveradres",
+        "Leveradres", "Verzendadres", "Dirección de envío", "Dirección de entrega", "Indirizzo di spedizione",
+        "Indirizzo di consegna", "Endereço de entrega",
     ),
 }  # fmt: skip
-_FILLERS = frozenset("address adresse anschrift details data references reference information informationen the a".split())
+_FILLERS = frozenset(
+    "address adresse anschrift details data references reference information informationen the a".split()
+)
 
 
 def party_heading(

@@ -63,15 +63,19 @@ _STREET = re.compile(
     r"|\b(?:st|dr|ln|ct|pl|sq)\b\.?(?:,|$)|\bp\.?\s?o\.? box\b"
 )
 _UNIT = re.compile(
-    r"(?i)\b(?:lot|unit|level|suite|blk|block|tingkat|plot|no)\b[\s.:]*(?:no\b[\s.:]*)?[a-z]{0,3}[\s-]?\d+[\w&-]*(?:[ ,]|$)"
+    r"(?i)\b(?:lot|unit|level|suite|blk|block|tingkat|plot)\b[\s.:]*(?:no\b[\s.:]*)?"
+    r"[a-z]{0,3}[\s-]?\d+[\w&-]*(?:[ ,]|$)"
+    r"|(?:^|,)\W*no[\s.:]*\d{1,4}[\w&-]*(?:[ ,]|$)"
     r"|\b(?:ground|first|upper|lower|\d+(?:st|nd|rd|th)) (?:floor|flr)\b"
     r"|\b(?:wisma|menara|building|bldg|industrial park|shopping (?:cent|mall))\b"
 )
 _CITY = re.compile(
-    r"(?:^|[\s,.-])(?:[A-Z]{1,2}[- ])?\d{4,6}(?:-\d{3,4})?,?\s?\s*[^\W\d_]{2}[^\W\d_]+"  # 80333 München, DE-80333 M., 4000-123 Porto
+    # 80333 München, DE-80333 München, 4000-123 Porto
+    r"(?:^|[\s,.-])(?:[A-Z]{1,2}[- ])?\d{4,6}(?:-\d{3,4})?,?\s*[^\W\d_]{3}"
     r"|\b\d{4} ?[A-Z]{2}\b,?\s+[^\W\d_]{3}"  # 3012 CN Rotterdam
     r"|[^\W\d_]{2}[.,]?\s+[A-Z]{2}\.?,?\s+\d{5}(?:-\d{4})?\b"  # Fremont CA 94538
     r"|\b[A-Z]{1,2}\d[A-Z\d]?\s*\d[A-Z]{2}\b"  # London SW1A 1AA
+    r"|\b[A-Z]\d[A-Z] \d[A-Z]\d\b"  # Toronto ON M5V 2T6
     r"|[^\W\d_]{3},?\s+\d{5}[.,]?(?:$|,)"  # Shah Alam 40170
     r"|\b\d{5} (?:KL|PJ|JB)\b"
 )
@@ -84,20 +88,23 @@ _PLACES = frozenset(
     "perak kedah kelantan melaka negerisembilan pahang penang pulaupinang perlis sabah sarawak terengganu "
     "wilayahpersekutuan wilayahpersekutuankualalumpur kualalumpur".split()
 )
-_COUNTRIES_AT_END = re.compile(r"(?i)\b(?:malaysia|singapore|deutschland|france|nederland|united states|usa|italia|españa)\.?$")
+_COUNTRIES = frozenset("malaysia singapore deutschland germany france nederland usa italia españa unitedstates".split())
 
 _CONTACT = re.compile(
     r"(?i)\b(?:te[l1i]|telephone|telefon|teléfono|téléphone|phone|fax|fex|mobile|mobil|handy|hotline|careline|"
-    r"whatsapps?|h/?p|e-?mail|courriel|opening h|business h|shopping h|(?:sat|sun|mon|mo)\w*\s?[-–:])(?![^\W\d_])|www[. ]|https?:|\w@\w+[. ]\w"
+    r"whatsapps?|h/?p|e-?mail|courriel|opening h|business h|shopping h|(?:sat|sun|mon|mo)\w*\s?[-–:])(?![^\W\d_])"
+    r"|www[. ]|https?:|\w@\w+[. ]\w"
 )
 _NUMBER = re.compile(
     r"(?i)\b(?:gst|sst|vat|tax|tva|ust|mwst|btw|nif|nie|cif|iva|siret|siren|rcs|ape|naf|kvk|gln|gtin|duns|roc|brn|ssm|"
-    r"hrb|hra|steuer\w*|iban|bic|swift|blz|umsatzsteuer\w*|handelsregister\w*|amtsgericht|partita iva|reg(?:istration|d)?)\b"
+    r"hrb|hra|steuer\w*|iban|bic|swift|blz|umsatzsteuer\w*|handelsregister\w*|amtsgericht|partita iva|"
+    r"reg(?:istration|d)?)\b"
     r"[\s./-]*(?:(?:id|no|nr|reg|num|number|ident|identnr|idnr|tax|registration|payer|intra)\b[\s./-]*)*[.:#(]*\s*\w*\d"
     r"|\b(?:co\.?|company|business|biz)[\s.-]*(?:reg\w*|no)\b|\b(?:ust|vat|gst|btw)[\s.-]*id|\bgst\b.*\d{6}|\bpte? id\b"
 )
 _OTHER = re.compile(
-    r"(?i)\b\d{1,2}[:.]\d{2}\s*(?:[ap]m\b|:\d{2}|uhr|$)|\b\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4}\b|[.,]\d{2}\s*(?:[€$£]|\w{0,3})?$"
+    r"(?i)\b\d{1,2}[:.]\d{2}\s*(?:[ap]m\b|:\d{2}|uhr|$)|\b\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4}\b"
+    r"|[.,]\d{2}\s*(?:[€$£]|\w{0,3})?$"
     r"|\b(?:welcome|willkommen|bienvenue|thank|thanks|tq ?(?:for)?|danke|merci|gracias|grazie|terima kasih|please|bitte|"
     r"page|seite|customer copy|sehr geehrte|dear|betrifft)\b"
 )
@@ -162,7 +169,17 @@ def is_street_or_city(text: str) -> bool:
 
 def ends_address(text: str) -> bool:
     """Whether nothing of a postal address can follow: the line ends with its country."""
-    return _COUNTRIES_AT_END.search(text.strip()) is not None
+    return _ends_with(text, _COUNTRIES)
+
+
+def ends_with_place(text: str) -> bool:
+    """Whether a line ends with a state or country, after which only the country can follow."""
+    return _ends_with(text, _PLACES)
+
+
+def _ends_with(text: str, names: frozenset[str]) -> bool:
+    words = [label_key(word) for word in text.split()]
+    return any("".join(words[-count:]) in names for count in (1, 2, 3) if count <= len(words))
 
 
 def name_without_number(text: str) -> str:

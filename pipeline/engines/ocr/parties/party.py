@@ -14,13 +14,13 @@ from pipeline.engines.ocr.parties.lines import (
     LineKind,
     continues_name,
     ends_address,
+    ends_with_place,
     has_legal_form,
     is_city,
     is_place,
     is_salutation,
     is_street_or_city,
     line_kind,
-    name_without_number,
 )
 
 _TO_SOMEBODY = re.compile(r"(?i)^\s*(?:att(?:n|ention)?|c/o|z\.?\s?hd)\b\.?\s*:\s*")
@@ -120,11 +120,16 @@ def address_groups(lines: Sequence[Line]) -> list[tuple[int, int]]:
     for i, line in enumerate(lines):
         if line.kind is not LineKind.ADDRESS:
             continue
-        if groups and groups[-1][1] == i:
+        if groups and groups[-1][1] == i and not (_is_complete(lines[i - 1].text) and not is_place(line.text)):
             groups[-1] = (groups[-1][0], i + 1)
         else:
             groups.append((i, i + 1))
     return [(a, b) for a, b in groups if any(is_street_or_city(line.text) or "," in line.text for line in lines[a:b])]
+
+
+def _is_complete(text: str) -> bool:
+    """Whether a line closes an address: a town and its state, with no comma to go on."""
+    return is_city(text) and ends_with_place(text) and not text.rstrip().endswith(",")
 
 
 def joined_address(lines: Sequence[Line]) -> str:
@@ -152,5 +157,3 @@ def names_in(lines: Sequence[Line]) -> list[Line]:
 
 def _is_unfinished(name: str) -> bool:
     return name.count("(") > name.count(")") or is_salutation(name)
-
-

@@ -25,7 +25,8 @@ SECTION_GAP = 3.5
 SECTION_ROWS = 30
 
 _NAME_KEYS = frozenset(
-    "name nom naam nome nombre firma company bedrijf societe raisonsociale ragionesociale razonsocial denominazione".split()
+    "name nom naam nome nombre firma company bedrijf societe raisonsociale ragionesociale razonsocial "
+    "denominazione".split()
 )
 _ADDRESS_KEYS = frozenset("anschrift adresse address adres direccion indirizzo endereco strasse street".split())
 

@@ -103,7 +103,11 @@ def _stands_below(run: Run, stack: Sequence[Run], line_height_px: float) -> bool
 
 
 def _addressed(page: PageLayout, mentions: Mentions, lines: Sequence[Line], higher: Sequence[Line]) -> Iterator[Party]:
-    """A party for each address of a stack, with the best name above it; `higher` lines serve where the stack has none."""
+    """A party for each address of a stack, with the best name above it.
+
+    Args:
+        higher: the lines of stacks above, which serve where the stack has none.
+    """
     lines = with_context(lines)
     end_of_last = 0
     for start, end in address_groups(lines):
@@ -156,7 +160,7 @@ def _letterhead_line(line: Line) -> Iterator[Party]:
 
 
 def _named(page: PageLayout, mentions: Mentions, above: Sequence[Line], below: Sequence[Line]) -> Party:
-    """A party without its address: the best name of the lines above, and what speaks for it in those above and below."""
+    """A party without its address: the best name of the lines above, and its numbers above and below."""
     names = names_in(above)
     if not any(has_legal_form(name.text) or is_business(name.text) for name in names):
         names += [line for line in below if has_legal_form(line.text) and has_registration(line.text)]
@@ -166,9 +170,7 @@ def _named(page: PageLayout, mentions: Mentions, above: Sequence[Line], below: S
         name=name_without_number(best.text) if best else "",
         address="",
         box=union([line.box for line in above or below]) if around else page.rows[0][0].box,
-        numbers=sum(
-            line.kind in {LineKind.NUMBER, LineKind.CONTACT} or has_registration(line.text) for line in around
-        ),
+        numbers=sum(line.kind in {LineKind.NUMBER, LineKind.CONTACT} or has_registration(line.text) for line in around),
         addressed=any(speaks_to_person(line.text) for line in names),
     )
 

@@ -8,21 +8,26 @@ header, as on receipts and on continued pages, are told from the same arithmetic
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from pydantic import BaseModel
 
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.specs import FieldSpec, Kind
 from pipeline.engines.ocr.tables.bare import CENTS, infer_header
-from pipeline.engines.ocr.tables.header import Header, find_headers
-from pipeline.engines.ocr.tables.items import Cell, Names, cells_of, groups, item_names, read_item, says_more
+from pipeline.engines.ocr.tables.cells import Cell, cells_of, says_more
+from pipeline.engines.ocr.tables.description import wrap_distance_px
+from pipeline.engines.ocr.tables.header import OTHER, Header, find_headers
+from pipeline.engines.ocr.tables.items import ItemForm, Names, groups, item_names
 from pipeline.engines.ocr.tables.sums import sums_up
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 TABLE_GAP = 6.0
 """White space, in line heights, that ends a table; items with notes left blank are 3 to 4 apart."""
+
 
 def find_rows(page: PageLayout, spec: FieldSpec) -> list[dict[str, str]]:
     """The items of the page's tables in printed order; amounts as plain decimals, absent values left out.
@@ -44,27 +49,38 @@ def find_rows(page: PageLayout, spec: FieldSpec) -> list[dict[str, str]]:
 
 
 def _table_items(page: PageLayout, header: Header, end: int, model: type[BaseModel]) -> Iterator[dict[str, str]]:
+    """The items of one table.
+
+    Args:
+        end: the row before which it ends at the latest.
+    """
     names = item_names(model)
     rows = list(_body(page, header, end))
     cells = [cell for row in rows for run in page.rows[row] for cell in cells_of(run, header, names.rate)]
     owned = {column.owner for column in header.columns}
     if header.inferred or names.description not in owned:
         cells = [_described(cell, names) for cell in cells]
-    anchor_owner = next((name for name in (names.total, names.price, names.quantity) if name in owned), None)
+    form = ItemForm(model, names, names.quantity in owned, wrap_distance_px(page))
     factors = {names.quantity, names.price} & owned
     summed = next((row for row in rows if sums_up(page, row) == "sum"), len(page.rows))
-    anchors = _anchors([c for c in cells if c.owner == anchor_owner and not sums_up(page, c.row)])
-    for anchor, group in groups(page, rows, cells, anchors, names):
-        item = read_item(page, anchor, group, model, names, counted=names.quantity in owned)
+    for anchor, group in groups(page, rows, cells, _anchors(page, header, cells, names), names):
+        item = form.read(anchor, group)
         found = factors & item.keys()
         complete = found == factors or (bool(found) and anchor.row < summed)
         if complete and (names.description in item or names.description is None):
             yield item
 
 
-def _anchors(cells: Sequence[Cell]) -> list[Cell]:
-    """The amounts that make items: one a row, and with cents where any has them."""
-    amounts = [cell for cell in cells if cell.value is not None]
+def _anchors(page: PageLayout, header: Header, cells: Sequence[Cell], names: Names) -> list[Cell]:
+    """The amounts that make items: those of the total's column, else of the rightmost with amounts; one a row.
+
+    Where any has cents, the others are misread or something else.
+    """
+    amounts = [cell for cell in cells if cell.value is not None and not sums_up(page, cell.row)]
+    with_amounts = {cell.owner for cell in amounts} - {OTHER}
+    by_rank = [names.total, names.price, names.quantity, *(c.owner for c in reversed(header.columns))]
+    owner = next((name for name in by_rank if name in with_amounts), None)
+    amounts = [cell for cell in amounts if cell.owner == owner]
     in_cents = [cell for cell in amounts if CENTS.search(cell.text)]
     return list({cell.row: cell for cell in in_cents or amounts}.values())
 
@@ -94,5 +110,3 @@ def _ends_table(page: PageLayout, row: int, header: Header) -> bool:
     if len(runs) >= 3 and row > header.end_row and not any(char.isdigit() for run in runs for char in run.text):
         return True
     return sums_up(page, row) == "end"
-
-

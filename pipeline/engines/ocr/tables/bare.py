@@ -12,14 +12,18 @@ from collections.abc import Sequence
 from decimal import Decimal
 from statistics import median
 
-from pydantic import BaseModel
 
 from pipeline.data import Box
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.parties.lines import LineKind, line_kind
-from pipeline.engines.ocr.tables.header import Column, Header
-from pipeline.engines.ocr.tables.items import Number, is_product, item_names, numbers_of
+from pipeline.engines.ocr.tables.cells import Number, numbers_of
+from pipeline.engines.ocr.tables.header import OTHER, Column, Header
+from pipeline.engines.ocr.tables.items import is_product, item_names
 from pipeline.engines.ocr.tables.sums import sums_up
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 CENTS = re.compile(r"\d[.,]\s?\d{2}$")
 CASH_ROUNDING = Decimal("0.05")
@@ -54,7 +58,7 @@ def infer_header(page: PageLayout, model: type[BaseModel]) -> Header | None:
     if not columns:
         return None
     start = _with_leading_rows(page, rows, start)
-    described = Column(names.description or "", Box(0.0, 0.0, 1.0, 1.0))
+    described = Column(names.description or OTHER, Box(0.0, 0.0, 1.0, 1.0))
     return Header((described, *sorted(columns, key=lambda c: c.box.x0)), start, start, inferred=True)
 
 

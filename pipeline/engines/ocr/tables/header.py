@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
-from pydantic import BaseModel
 
 from pipeline.data import Box
 from pipeline.engines.ocr.labels import LabelIndex, label_key
@@ -21,21 +20,29 @@ from pipeline.engines.ocr.lexicon import LABELS
 from pipeline.engines.ocr.page import PageLayout, Run, column_overlap, part_of, union
 from pipeline.engines.ocr.specs import FieldSpec, field_specs
 from pipeline.schema import Role
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 OTHER = ""
 """Owner of columns that no field asks for."""
 
 OTHER_COLUMNS = (
-    "Pos", "Position", "No", "Nr", "Line", "Ligne", "Zeile", "Art-Nr", "Art-Nr-Kunde", "Art-Nr-Lief", "Art-Nr-Lieferant",
-    "Artikelnummer", "Artikel-Nr", "Item no", "Item code", "Product code", "Code", "SKU", "Ref", "Reference", "Référence",
-    "Referenzen", "GTIN", "EAN", "Unit", "UoM", "Einheit", "Mengeneinheit", "Meng.-einheit", "Unité", "Eenheid", "Unidad",
-    "Disc", "Disc %", "Discount", "Rabatt", "Remise", "Rem", "Korting", "Descuento", "Sconto", "Date", "Datum", "Shipment date",
-    "VKE/Geb", "Tax amount", "Steuerbetrag",
+    "Pos", "Position", "No", "Nr", "Line", "Ligne", "Zeile", "Art-Nr", "Art-Nr-Kunde", "Art-Nr-Lief",
+    "Art-Nr-Lieferant", "Artikelnummer", "Artikel-Nr", "Item no", "Item code", "Product code", "Code", "SKU", "Ref",
+    "Reference", "Référence", "Referenzen", "GTIN", "EAN", "Unit", "UoM", "Einheit", "Mengeneinheit", "Meng.-einheit",
+    "Unité", "Eenheid", "Unidad", "Disc", "Disc %", "Discount", "Rabatt", "Remise", "Rem", "Korting", "Descuento",
+    "Sconto", "Date", "Datum", "Shipment date", "VKE/Geb", "Tax amount", "Steuerbetrag",
 )  # fmt: skip
+"""Labels of columns that items often have and no field asks for."""
+
 HEADER_WORDS = frozenset(
     "eur usd gbp rm ohne netto brutto net gross ht ttc excl incl inkl exkl per pro pour par unsere ihre kunde lief art nr "
     "attributs note objet classification periode charge fact w o without before".split()
 )
+"""Words around labels; a row of nothing else continues a header."""
+
 _TAX_ADDED = re.compile(
     r"(?i)\b(?:incl|inkl|excl|exkl|ohne|hors|w/o|without|before|excluding|including|zzgl|sin|con|senza)\b\.?\s*"
     r"(?:btw|mwst|ust|vat|tax|gst|tva|taxes?|iva)\b\.?"
@@ -71,7 +78,9 @@ def find_headers(page: PageLayout, model: type[BaseModel]) -> list[Header]:
     for row in range(len(page.rows)):
         if headers and row < headers[-1].end_row:
             continue
-        if len({owner for run in page.rows[row] for owner in _owners(run.text, model)} - {OTHER}) < 2 or _has_value(page, row):
+        if len({owner for run in page.rows[row] for owner in _owners(run.text, model)} - {OTHER}) < 2 or _has_value(
+            page, row
+        ):
             continue
         first, end = _extent(page, row, model, headers[-1].end_row if headers else 0)
         columns = _columns([run for r in range(first, end) for run in page.rows[r]], model)
@@ -106,7 +115,7 @@ def _owners(text: str, model: type[BaseModel]) -> list[str]:
 
 
 def _without_tax(text: str) -> str:
-    """"Price excl. VAT" says price; the tax it adds is blanked, so that positions stay."""
+    """ "Price excl. VAT" says price; the tax it adds is blanked, so that positions stay."""
     return _TAX_ADDED.sub(lambda match: " " * len(match[0]), text)
 
 
@@ -189,7 +198,9 @@ def _one_each(columns: list[Column], cells: Sequence[tuple[str, Box]], model: ty
             columns[i] = replace(columns[i], owner=hidden[0])
             owned.add(hidden[0])
     seen: set[str] = set()
-    order = sorted(range(len(columns)), reverse=True, key=lambda i: role_of.get(columns[i].owner) is Role.DESCRIPTION and i)
+    order = sorted(
+        range(len(columns)), reverse=True, key=lambda i: role_of.get(columns[i].owner) is Role.DESCRIPTION and i
+    )
     for i in sorted(range(len(columns)), key=order.index):
         if columns[i].owner in seen:
             columns[i] = replace(columns[i], owner=OTHER)
