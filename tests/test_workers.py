@@ -46,7 +46,7 @@ def start_badly() -> Callable[[str], Any]:
     raise FileNotFoundError("model.onnx")
 
 
-def do(job: str) -> Any:
+def do(job: str) -> Any:  # noqa: C901 - a table of jobs
     """Behave well or badly."""
     match job:
         case "pid":
@@ -129,10 +129,12 @@ def test_worker_killed_between_jobs_is_replaced(pool: WorkerPool[str, Any]) -> N
 
 
 def test_failing_start_reaches_every_job() -> None:
-    """A missing model is reported in its own words, not as a dead worker."""
+    """A missing model ends the run in its own words; no job is to blame for it."""
     pool = WorkerPool[str, Any](start_badly, num_workers=1, timeout_s=5, name="test")
-    with pytest.raises(FileNotFoundError, match=r"model\.onnx"):
-        pool.submit("pid").result(30)
+    for job in ("pid", "hang"):
+        with pytest.raises(WorkerError, match=r"cannot start: FileNotFoundError: model\.onnx") as caught:
+            pool.submit(job).result(30)
+        assert caught.type is WorkerError
     pool.close()
 
 

@@ -15,6 +15,7 @@ from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 from pipeline.errors import DocumentError, ErrorType, RenderError
 from pipeline.render.drawing import Drawing
 from pipeline.render.grid import fit, image_enlargement
+from pipeline.render.tiff import FrameReader, find_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,10 +34,6 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """Orientation tag -> what makes the image upright (EXIF 2.3, table 3)."""
-
-SUBFILE_TYPE_TAG = 254
-THUMBNAIL_OR_MASK = 0b101
-"""NewSubfileType bits 0 and 2 (TIFF 6.0, page 36): a smaller copy or a mask of another frame, not a page."""
 
 PLACEHOLDER_DPI = 72
 """What cameras and image editors write when they know no physical size; nobody scans at less."""
@@ -60,39 +57,41 @@ class ImageSource:
     def __init__(
         self, file: BufferedReader, formats: tuple[str, ...], config: RenderConfig, *, truncated: bool
     ) -> None:
-        self._file = os.fdopen(os.dup(file.fileno()), "rb")
+        self._fd = os.dup(file.fileno())
         self._formats = formats
         self._limit_megapixels = config.max_source_megapixels
         self._truncated = truncated
         try:
-            self._first = self._open()
-            self._frames, cut_off = _page_frames(self._first)
-            flags = {"truncated": truncated or cut_off, "animated": _is_animated(self._first)}
+            self._frames = find_frames(self._fd) if formats == ("TIFF",) else None
+            self.num_pages = 1 if self._frames is None else len(self._frames.offsets)
+            with self._frame(0) as first:
+                self.media_type = Image.MIME.get(first.format or "", "image/*")
+                flags = {
+                    "truncated": truncated or (self._frames is not None and self._frames.broken),
+                    "animated": _is_animated(first),
+                }
         except BaseException:
-            self._file.close()
+            self.close()
             raise
-        self.media_type = Image.MIME.get(self._first.format or "", "image/*")
-        self.num_pages = len(self._frames)
         self.flags = tuple(flag for flag, is_set in flags.items() if is_set)
 
     def draw(self, page_index: int, max_pixels: int) -> Drawing:
         """Decode one frame to upright RGB of its final size."""
         ImageFile.LOAD_TRUNCATED_IMAGES = self._truncated  # what is there is read; the flag tells
-        frame = self._frame(self._frames[page_index])
-        self._refuse_large(frame)
-        resolution = _resolution(frame)
-        dpi = max(resolution) if resolution else 1.0
-        xdpi, ydpi = resolution or (1.0, 1.0)
-        # Oblong pixels (faxes) become square ones of the finer resolution.
-        width, height = frame.width * dpi / xdpi, frame.height * dpi / ydpi
-        grid = fit(width, height, max_pixels=max_pixels, max_scale=image_enlargement(width, height))
-        with _bombs_as(RenderError):
-            frame.draft(frame.mode, (2 * grid.content_width_px, 2 * grid.content_height_px))
-            frame.load()
-        orientation = _orientation(frame)
-        profile = frame.info.get("icc_profile")
-        small = _resized(frame, (grid.content_width_px, grid.content_height_px))
-        upright = _rgb(small, profile)
+        with self._frame(page_index) as frame:
+            self._refuse_large(frame)
+            resolution = _resolution(frame)
+            xdpi, ydpi = resolution or (1.0, 1.0)
+            # Oblong pixels (faxes) become square ones of the finer resolution.
+            dpi = max(xdpi, ydpi)
+            width, height = frame.width * dpi / xdpi, frame.height * dpi / ydpi
+            grid = fit(width, height, max_pixels=max_pixels, max_scale=image_enlargement(width, height))
+            with _bombs_as(RenderError):
+                frame.draft(frame.mode, (2 * grid.content_width_px, 2 * grid.content_height_px))
+                frame.load()
+            small = _resized(frame, (grid.content_width_px, grid.content_height_px))
+            upright = _rgb(small, frame.info.get("icc_profile"))
+            orientation = _orientation(frame)
         if orientation in UPRIGHT:
             upright = upright.transpose(UPRIGHT[orientation])
             grid = grid.turned() if orientation >= 5 else grid
@@ -100,30 +99,24 @@ class ImageSource:
 
     def close(self) -> None:
         """Close the file."""
-        self._first.close()
-        self._file.close()
+        os.close(self._fd)
 
-    def _open(self) -> Image.Image:
-        self._file.seek(0)
-        try:
-            with _bombs_as(DocumentError):
-                return Image.open(self._file, formats=self._formats)
-        except UnidentifiedImageError:
-            raise DocumentError(
-                ErrorType.DAMAGED,
-                f"The {self._formats[0]} image has a damaged header, or is of a kind that cannot be read.",
-            ) from None
-
-    def _frame(self, index: int) -> Image.Image:
-        """Return one frame, not decoded yet.
-
-        TIFF frames are found by walking a chain, which the open image remembers. All others
-        are opened anew, as `draft` changes an image for good.
-        """
-        if self._first.format != "TIFF":
-            return self._open()
-        self._first.seek(index)
-        return self._first
+    @contextlib.contextmanager
+    def _frame(self, page_index: int) -> Iterator[Image.Image]:
+        """Give one frame, not decoded yet; opened anew each time, as decoding changes an image for good."""
+        if self._frames is not None and not self._frames.offsets:
+            raise DocumentError(ErrorType.DAMAGED, "The TIFF image has a damaged header, and no frame.")
+        offset = None if self._frames is None else self._frames.offsets[page_index]
+        with FrameReader(self._fd, offset) as reader:
+            try:
+                with _bombs_as(DocumentError):
+                    frame = Image.open(reader, formats=self._formats)
+            except UnidentifiedImageError:
+                raise DocumentError(
+                    ErrorType.DAMAGED,
+                    f"The {self._formats[0]} image has a damaged header, or is of a kind that cannot be read.",
+                ) from None
+            yield frame
 
     def _refuse_large(self, frame: Image.Image) -> None:
         if frame.width * frame.height > self._limit_megapixels * 1e6:
@@ -142,27 +135,6 @@ def _bombs_as(error_class: type[DocumentError | RenderError]) -> Iterator[None]:
         raise error_class(
             ErrorType.TOO_LARGE, "The image has more pixels than render.max_source_megapixels allows."
         ) from error
-
-
-def _page_frames(image: Image.Image) -> tuple[list[int], bool]:
-    """Return the indexes of the frames that are pages, and whether the chain of frames is broken."""
-    if image.format != "TIFF":
-        return [0], False
-    frames: list[int] = []
-    index = 0
-    while True:
-        try:
-            image.seek(index)
-        except EOFError:
-            return frames or [0], False
-        except Exception:
-            if not frames:
-                raise
-            return frames, True
-        subfile_type = image.tag_v2.get(SUBFILE_TYPE_TAG, 0)  # type: ignore[attr-defined]
-        if not (isinstance(subfile_type, int) and subfile_type & THUMBNAIL_OR_MASK):
-            frames.append(index)
-        index += 1
 
 
 def _is_animated(image: Image.Image) -> bool:

@@ -15,13 +15,16 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from pipeline.errors import WorkerError
+from pipeline.errors import WorkerCrashedError, WorkerError
 from pipeline.workers.process import Limits, WorkerProcess
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
+
+START_TRIES = 3
+"""A worker that is killed while it starts says nothing about the next one."""
 
 
 class WorkerPool(Generic[Job, Result]):
@@ -68,7 +71,7 @@ class WorkerPool(Generic[Job, Result]):
             WorkerTimeoutError: the job passed its time limit; trying again seldom helps.
             WorkerMemoryError: the job passed the memory limit; trying again does not help.
             WorkerCrashedError: the worker died; another try may succeed.
-            WorkerError: the worker cannot start, or the pool was closed meanwhile.
+            WorkerError (itself): workers cannot start, or the pool was closed meanwhile; no job is to blame.
         """
         future: Future[Result] = Future()
         with self._lock:
@@ -130,16 +133,26 @@ class WorkerPool(Generic[Job, Result]):
             return None
 
     def _start_child(self) -> WorkerProcess:
+        """Start a worker, again when something killed it meanwhile; WorkerError when it cannot start."""
+        for tries_left in reversed(range(START_TRIES)):
+            child = self._new_child()
+            try:
+                child.start(self._start)
+            except Exception as error:
+                self._retire(child)
+                if tries_left and isinstance(error, WorkerCrashedError) and not self._closed:
+                    continue
+                reason = str(error) if isinstance(error, WorkerError) else f"{type(error).__name__}: {error}"
+                raise WorkerError(f"The {self._limits.name} workers cannot start: {reason}") from error
+            return child
+        raise AssertionError("unreachable")
+
+    def _new_child(self) -> WorkerProcess:
         with self._lock:
             if self._closed:
                 raise WorkerError(f"The {self._limits.name} workers were closed.")
             child = WorkerProcess(self._limits)
             self._children.add(child)
-        try:
-            child.start(self._start)
-        except BaseException:
-            self._retire(child)
-            raise
         return child
 
     def _retire(self, child: WorkerProcess | None) -> None:
