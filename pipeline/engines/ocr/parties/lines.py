@@ -105,8 +105,8 @@ _NUMBER = re.compile(
 _OTHER = re.compile(
     r"(?i)\b\d{1,2}[:.]\d{2}\s*(?:[ap]m\b|:\d{2}|uhr|$)|\b\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4}\b"
     r"|[.,]\d{2}\s*(?:[€$£]|\w{0,3})?$"
-    r"|\b(?:welcome|willkommen|bienvenue|thank|thanks|tq ?(?:for)?|danke|merci|gracias|grazie|terima kasih|please|bitte|"
-    r"page|seite|customer copy|sehr geehrte|dear|betrifft)\b"
+    r"|\b(?:welcome|willkommen|bienvenue|thank|thanks|tq ?(?:for)?|danke|merci|gracias|grazie|terima kasih|please|"
+    r"bitte|page|seite|customer copy|sehr geehrte|dear|betrifft)\b"
 )
 _TITLE_WORDS = frozenset(
     "tax invoice invoices simplified cash sale sales bill receipt official copy original duplicate pos credit debit "

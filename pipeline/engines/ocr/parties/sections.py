@@ -84,7 +84,11 @@ def _entries(
     right = min((run.box.x0 for run in page.right_of(column)), default=float("inf"))
     bottom = column.box.y1
     for row in page.rows[heading.row + 1 : heading.row + SECTION_ROWS]:
-        inside = [run for run in row if column.box.x0 - 2 * unit <= run.box.x0 < right - unit / 2]
+        inside = [
+            run
+            for run in row
+            if column.box.x0 - 2 * unit <= run.box.x0 < right - unit / 2 or column_overlap(run.box, column.box) > 0
+        ]
         if not inside:
             continue
         met_heading = any(run in headings and column_overlap(run.box, column.box) > 0 for run in inside)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-
+from typing import TYPE_CHECKING
 
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.specs import FieldSpec, Kind
@@ -20,7 +20,6 @@ from pipeline.engines.ocr.tables.description import wrap_distance_px
 from pipeline.engines.ocr.tables.header import OTHER, Header, find_headers
 from pipeline.engines.ocr.tables.items import ItemForm, Names, groups, item_names
 from pipeline.engines.ocr.tables.sums import sums_up
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -56,14 +55,15 @@ def _table_items(page: PageLayout, header: Header, end: int, model: type[BaseMod
     """
     names = item_names(model)
     rows = list(_body(page, header, end))
-    cells = [cell for row in rows for run in page.rows[row] for cell in cells_of(run, header, names.rate)]
+    sums = [row for row in rows if sums_up(page, row)]
+    cells = [c for row in rows if row not in sums for run in page.rows[row] for c in cells_of(run, header, names.rate)]
     owned = {column.owner for column in header.columns}
     if header.inferred or names.description not in owned:
         cells = [_described(cell, names) for cell in cells]
     form = ItemForm(model, names, names.quantity in owned, wrap_distance_px(page))
     factors = {names.quantity, names.price} & owned
-    summed = next((row for row in rows if sums_up(page, row) == "sum"), len(page.rows))
-    for anchor, group in groups(page, rows, cells, _anchors(page, header, cells, names), names):
+    summed = min(sums, default=len(page.rows))
+    for anchor, group in groups(page, rows, cells, _anchors(header, cells, names), names):
         item = form.read(anchor, group)
         found = factors & item.keys()
         complete = found == factors or (bool(found) and anchor.row < summed)
@@ -71,12 +71,12 @@ def _table_items(page: PageLayout, header: Header, end: int, model: type[BaseMod
             yield item
 
 
-def _anchors(page: PageLayout, header: Header, cells: Sequence[Cell], names: Names) -> list[Cell]:
+def _anchors(header: Header, cells: Sequence[Cell], names: Names) -> list[Cell]:
     """The amounts that make items: those of the total's column, else of the rightmost with amounts; one a row.
 
     Where any has cents, the others are misread or something else.
     """
-    amounts = [cell for cell in cells if cell.value is not None and not sums_up(page, cell.row)]
+    amounts = [cell for cell in cells if cell.value is not None]
     with_amounts = {cell.owner for cell in amounts} - {OTHER}
     by_rank = [names.total, names.price, names.quantity, *(c.owner for c in reversed(header.columns))]
     owner = next((name for name in by_rank if name in with_amounts), None)

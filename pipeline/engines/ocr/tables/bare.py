@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from statistics import median
-
+from typing import TYPE_CHECKING
 
 from pipeline.data import Box
 from pipeline.engines.ocr.page import PageLayout
@@ -20,7 +20,6 @@ from pipeline.engines.ocr.tables.cells import Number, numbers_of
 from pipeline.engines.ocr.tables.header import OTHER, Column, Header
 from pipeline.engines.ocr.tables.items import is_product, item_names
 from pipeline.engines.ocr.tables.sums import sums_up
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-
+from typing import TYPE_CHECKING
 
 from pipeline.data import Box
 from pipeline.engines.ocr.labels import LabelIndex, label_key
@@ -20,7 +20,6 @@ from pipeline.engines.ocr.lexicon import LABELS
 from pipeline.engines.ocr.page import PageLayout, Run, column_overlap, part_of, union
 from pipeline.engines.ocr.specs import FieldSpec, field_specs
 from pipeline.schema import Role
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -38,8 +37,8 @@ OTHER_COLUMNS = (
 """Labels of columns that items often have and no field asks for."""
 
 HEADER_WORDS = frozenset(
-    "eur usd gbp rm ohne netto brutto net gross ht ttc excl incl inkl exkl per pro pour par unsere ihre kunde lief art nr "
-    "attributs note objet classification periode charge fact w o without before".split()
+    "eur usd gbp rm ohne netto brutto net gross ht ttc excl incl inkl exkl per pro pour par unsere ihre kunde lief art "
+    "nr attributs note objet classification periode charge fact w o without before".split()
 )
 """Words around labels; a row of nothing else continues a header."""
 
@@ -115,7 +114,7 @@ def _owners(text: str, model: type[BaseModel]) -> list[str]:
 
 
 def _without_tax(text: str) -> str:
-    """ "Price excl. VAT" says price; the tax it adds is blanked, so that positions stay."""
+    """The text with the tax that a price excludes or includes blanked, so that positions stay."""
     return _TAX_ADDED.sub(lambda match: " " * len(match[0]), text)
 
 

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-
+from typing import TYPE_CHECKING
 
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.specs import FieldSpec, Kind, field_specs
 from pipeline.engines.ocr.tables.cells import Cell
 from pipeline.engines.ocr.tables.description import description_of, is_wording
 from pipeline.schema import Role
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 
 from pipeline.engines.ocr.labels import LabelIndex
 from pipeline.engines.ocr.lexicon import LABELS, Clue
 from pipeline.engines.ocr.page import PageLayout
+from pipeline.engines.ocr.tables.cells import numbers_of
+from pipeline.engines.ocr.tables.items import is_product
 from pipeline.schema import Role
 from pipeline.values import find_amounts
 
@@ -35,6 +38,8 @@ def sums_up(page: PageLayout, row: int) -> str | None:
     "end" follows the last item; a "sum" may stand between items; "other" counts or adds up something else.
     """
     runs = page.rows[row]
+    if _is_item(page, row):
+        return None
     texts = [run for run in runs if re.search(r"[^\W\d_]{3}", run.text)]
     for run in runs:
         match = next(iter(_LABELS.find(run.text)), None)
@@ -46,3 +51,9 @@ def sums_up(page: PageLayout, row: int) -> str | None:
         if (share >= MIN_SHARE or total) and any(find_amounts(text) for text in beside):
             return match.owners[0]
     return None
+
+
+def _is_item(page: PageLayout, row: int) -> bool:
+    """Whether a row multiplies: an article may be called "Deposit" or "Shipping"."""
+    values = [number.value for run in page.rows[row] for number in numbers_of(run) if not number.text.endswith("%")]
+    return any(is_product(a, b, values[-1]) for a, b in combinations(values[:-1], 2)) if values else False
