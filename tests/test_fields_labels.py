@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from typed_pages import read, typed
 
 from pipeline.engines.ocr.fields import fill_record
@@ -47,6 +48,24 @@ def test_each_column_header_has_the_value_below_it() -> None:
     12.345,6 kWh     03.02.2024     3
     """
     assert read(page, Reading) == {"meter": None, "reading": "12345.6", "read_on": "2024-02-03", "persons": 3}
+
+
+def test_values_below_headers_that_ocr_joined_are_told_apart_by_their_place() -> None:
+    """Narrow columns come as one line, so all values stand below all labels."""
+    assert read("Read on Reading Persons\n03.02.24 12.345 3", Reading)["read_on"] == "2024-02-03"
+    assert read("Signed on Read on\n01.02.24  03.02.24", Reading)["read_on"] == "2024-02-03"
+
+
+def test_a_page_photographed_at_a_slant_is_read_alike() -> None:
+    """Over the width of a page one degree is most of a line's height."""
+    lines = [
+        replace(line, box=line.box._replace(y0=line.box.y0 + line.box.x0 / 57, y1=line.box.y1 + line.box.x1 / 57))
+        for line in typed(
+            "Meter no                                       4711\nPersons                                        4"
+        )
+    ]
+    record = fill_record(lines, 1000, 1400, Reading, DateOrder.DAY_FIRST)
+    assert (record["meter"], record["persons"]) == ("4711", 4)
 
 
 def test_a_value_does_not_reach_over_another_label() -> None:
@@ -123,6 +142,18 @@ def test_every_type_of_field_is_read() -> None:
         "tags": [],
         "version": "v1",
     }
+
+
+class Order(BaseModel):
+    """A field whose constraint tells its values from others."""
+
+    number: Annotated[str | None, Field(pattern=r"^PO-\d{4}$"), Printed("Order")] = None
+
+
+def test_a_value_that_the_fields_constraint_forbids_is_passed_over() -> None:
+    """The schema's pattern is the best description of a value that there is."""
+    assert read("Order   17 May\nOrder   PO-1234", Order)["number"] == "PO-1234"
+    assert read("Order   17 May", Order)["number"] is None
 
 
 def test_an_empty_page_gives_null_where_the_model_allows_it_and_nothing_elsewhere() -> None:

@@ -19,13 +19,17 @@ _AMOUNT_IN_TEXT = re.compile(
       | \d{1,3}(?:['’]\d{3})+(?:\.\d{1,6})?
       | \d{1,3}(?:\.\d{3})+(?:,\s?\d{1,6})?
       | \d{1,3}(?:,\d{3})+(?:\.\s?\d{1,6})?
-      | \d+(?:\s?[.,]\s?\d{1,6}|[.,]-{1,2})?           # OCR puts spaces beside the mark; "5,-" is five
+      | \d{1,12}(?:\s?[.,]\s?\d{1,6}|[.,]-{1,2})?           # OCR puts spaces beside the mark; "5,-" is five
     )
     (?P<after>-(?![\w])|\))?
     (?![\d/:]|[.,]\d|-\d)                     # not the head of one
     """,
     re.VERBOSE,
 )
+
+
+_O_FOR_ZERO = re.compile(r"(?<=[\d.,])O(?=[\d.,\s]|$)|(?:(?<=RM)|(?<![^\W\d_]))O(?=[.,]\d\d)")
+"""OCR reads "RM0.25" as "RMO.25"; only beside digits and separators, so that no word is touched."""
 
 
 def parse_amount(text: str) -> Decimal:
@@ -66,8 +70,10 @@ def _plain_digits(digits: str) -> str:
 def find_amounts(text: str) -> list[Found[Decimal]]:
     """Numbers that may be amounts; not percentages, nor parts of dates, times and identifiers.
 
-    A sign counts when it stands before the number or its currency, or right after it.
+    A sign counts when it stands before the number or its currency, or right after it. A letter
+    O in the place of a digit is a zero.
     """
+    text = _O_FOR_ZERO.sub("0", text)
     found = []
     for match in _AMOUNT_IN_TEXT.finditer(text):
         digits, place = match["digits"], match.start("digits")

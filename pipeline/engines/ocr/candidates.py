@@ -184,7 +184,16 @@ def _values(
     for zone in claims.zones(claim):
         if taken and zone.weight != place:
             return
-        for found in read(zone):
+        values = read(zone)
+        if zone.weight == BELOW:
+            values = sorted(values, key=lambda found: _sideways(claim, zone, found))
+        for found in values:
             if taken < per_label:
                 place, taken = zone.weight, taken + 1
                 yield Candidate(found.value, claim.quality * zone.weight * 0.97**zone.steps, zone.run, claim)
+
+
+def _sideways(claim: Claim, zone: Zone, found: Found[T]) -> float:
+    """How far the middles of a label and of a value below it lie apart, in pixels."""
+    label, value = part_of(claim.run, claim.start, claim.end), part_of(zone.run, found.start, found.end)
+    return abs(label.x0 + label.x1 - value.x0 - value.x1) / 2

@@ -14,14 +14,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pipeline.data import TextLine
-from pipeline.engines.ocr.candidates import Candidate, Claims, labelled
+from pipeline.engines.ocr.candidates import Claims, labelled
 from pipeline.engines.ocr.currency import find_currency
 from pipeline.engines.ocr.dates import document_date, due_date, page_date_order
 from pipeline.engines.ocr.labels import LabelIndex, label_key
 from pipeline.engines.ocr.lexicon import LABELS
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.parties import find_parties
-from pipeline.engines.ocr.readers import read_number, reader_of
+from pipeline.engines.ocr.readers import reader_of
 from pipeline.engines.ocr.specs import FieldSpec, Kind, field_specs
 from pipeline.engines.ocr.tables import find_rows
 from pipeline.engines.ocr.totals import ROLES as TOTALS
@@ -35,9 +35,12 @@ if TYPE_CHECKING:
 LEAST_SCORE = 0.4
 """Below this a label covers so little of its line that it is a word in prose."""
 
+LEAST_NUMBER_SCORE = 0.3
+"""A number that follows its label is seldom there by chance, even in a sentence."""
+
 _PARTIES = frozenset({Role.ISSUER_NAME, Role.ISSUER_ADDRESS, Role.RECIPIENT_NAME, Role.RECIPIENT_ADDRESS})
 
-_RELATED = frozenset({*TOTALS, Role.DOCUMENT_DATE, Role.DUE_DATE, Role.DOCUMENT_NUMBER, Role.CURRENCY})
+_RELATED = frozenset({*TOTALS, Role.DOCUMENT_DATE, Role.DUE_DATE, Role.CURRENCY})
 """Roles whose value depends on what else is on the page."""
 
 
@@ -83,12 +86,9 @@ def _value(page: PageLayout, claims: Claims, spec: FieldSpec, by_role: dict[Role
     if spec.kind is Kind.IBAN:
         return _iban(page, claims, owner_of(spec))
     read = reader_of(spec, order)
-    return _best(labelled(claims, owner_of(spec), lambda zone: read(zone.text)))
-
-
-def _best(candidates: Sequence[Candidate[Any]]) -> Any:
-    """The best value, unless its label is only a word in prose."""
-    return candidates[0].value if candidates and candidates[0].score >= LEAST_SCORE else None
+    least = LEAST_NUMBER_SCORE if spec.role is Role.DOCUMENT_NUMBER else LEAST_SCORE
+    best = next(iter(labelled(claims, owner_of(spec), lambda zone: read(zone.text))), None)
+    return best.value if best and best.score >= least else None
 
 
 def _role_values(page: PageLayout, claims: Claims, specs: Sequence[FieldSpec], order: DateOrder) -> dict[Role, Any]:
@@ -100,14 +100,9 @@ def _role_values(page: PageLayout, claims: Claims, specs: Sequence[FieldSpec], o
     finders: dict[Role, Callable[[], Any]] = {
         Role.DOCUMENT_DATE: lambda: document_date(page, claims, order),
         Role.DUE_DATE: lambda: due_date(claims, order),
-        Role.DOCUMENT_NUMBER: lambda: _document_number(claims),
         Role.CURRENCY: lambda: find_currency(page, claims),
     }
     return found | {role: find() for role, find in finders.items() if role in asked}
-
-
-def _document_number(claims: Claims) -> Any:
-    return _best(labelled(claims, Role.DOCUMENT_NUMBER, lambda zone: read_number(zone.text)))
 
 
 def _iban(page: PageLayout, claims: Claims, owner: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.engines.ocr.labels import label_key
 from pipeline.engines.ocr.specs import FieldSpec, Kind
+from pipeline.schema import Role
 from pipeline.values import DateOrder, Found, find_amounts, find_currencies, find_dates, find_ibans
 
 _NUMBER_WORD = re.compile(
@@ -61,7 +62,7 @@ def read_choice(text: str, choices: tuple[Any, ...]) -> list[Found[Any]]:
 
 
 def reader_of(spec: FieldSpec, order: DateOrder) -> Callable[[str], list[Found[Any]]]:
-    """How the values of a field are read from a text."""
+    """How the values of a field are read from a text; what its constraints forbid is no value."""
     readers: dict[Kind, Callable[[str], list[Found[Any]]]] = {
         Kind.TEXT: read_text,
         Kind.AMOUNT: find_amounts,
@@ -72,4 +73,5 @@ def reader_of(spec: FieldSpec, order: DateOrder) -> Callable[[str], list[Found[A
         Kind.BOOLEAN: read_boolean,
         Kind.CHOICE: lambda text: read_choice(text, spec.choices),
     }
-    return readers[spec.kind]
+    read = readers[spec.kind] if spec.role is not Role.DOCUMENT_NUMBER else read_number
+    return lambda text: [found for found in read(text) if spec.accepts(found.value)]

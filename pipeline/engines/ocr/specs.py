@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum
 from functools import cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pipeline.schema import Printed, Role, ValueKind
 
@@ -53,6 +53,16 @@ class FieldSpec:
     """Of CHOICE: the values allowed."""
     model: type[BaseModel] | None = None
     """Of RECORD and ROWS: the model of the nested record or of one row."""
+    adapter: TypeAdapter[Any] | None = field(default=None, compare=False, repr=False)
+
+    def accepts(self, value: Any) -> bool:
+        """Whether the field's type and constraints (a pattern, a range) allow the value."""
+        try:
+            if self.adapter:
+                self.adapter.validate_python(value)
+        except ValidationError:
+            return False
+        return True
 
 
 @cache
@@ -71,7 +81,8 @@ def _spec(name: str, info: FieldInfo) -> FieldSpec:
     printed = next((mark for mark in marks if isinstance(mark, Printed)), Printed())
     kind, choices, model = _kind(marks)
     labels = printed.labels or ((info.title or name.replace("_", " ")),) * (printed.role is None)
-    return FieldSpec(name, kind, labels, printed.role, NoneType in marks, choices, model)
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[info.annotation, info])  # type: ignore[arg-type]
+    return FieldSpec(name, kind, labels, printed.role, NoneType in marks, choices, model, adapter)
 
 
 def _flatten(annotation: Any) -> Iterator[Any]:

@@ -40,8 +40,11 @@ NOTHING_OPEN = 0.5
 LARGEST = 0.2
 """Where rates or parts have totals of their own that add up as well, the largest is that of the document."""
 
-SIDE_BY_SIDE, LOWEST_RATE, HIGHEST_RATE = 0.6, Decimal("0.01"), Decimal("0.35")
-"""Score of two amounts on one row that make the total, and the tax rates for which that is no accident."""
+SIDE_BY_SIDE = 0.6
+"""Score of two amounts on one row that make the total."""
+
+LOWEST_RATE, HIGHEST_RATE = Decimal("0.01"), Decimal("0.35")
+"""Taxes on sales lie between 2 and 27 per cent the world over; 1 and 35 leave room for other levies."""
 
 Proposals = dict[Role, list[Candidate[Decimal]]]
 Values = dict[Role, Decimal]
@@ -119,33 +122,41 @@ def _most_convincing(found: Proposals, evidence: _Evidence) -> Values:
     best: tuple[float, Values] = (0.0, {})
     rows = {c.value: c.run.row for c in reversed(found[Role.TOTAL])}
     for combination in product(*([None, *found[role]] for role in roles)):
-        values = {role: c.value for role, c in zip(roles, combination, strict=True) if c is not None}
-        sums = _sums(values, rows, evidence)
-        labels = sum(c.score for c in combination if c is not None and (c.score >= LEAST_SCORE or sums > 0))
-        if labels + sums > best[0]:
-            best = labels + sums, values
+        chosen = {role: c for role, c in zip(roles, combination, strict=True) if c is not None}
+        values = {role: c.value for role, c in chosen.items()}
+        of_total, of_all = _total_score(values.get(Role.TOTAL), rows, evidence), _sum_score(values, rows, evidence)
+        score = of_total + of_all + sum(c.score for c in chosen.values())
+        weak = {role for role, c in chosen.items() if c.score < LEAST_SCORE}
+        confirmed = set(roles) if of_all > 0 else {Role.TOTAL} if of_total > 0 else set()
+        if weak <= confirmed and score > best[0]:
+            best = score, values
     return best[1]
 
 
-def _sums(values: Values, rows: Mapping[Decimal, int], evidence: _Evidence) -> float:
-    """How well the values fit each other and what else is printed; contradictions count against them.
+def _total_score(total: Decimal | None, rows: Mapping[Decimal, int], evidence: _Evidence) -> float:
+    """How well a total fits what was paid, and a total before rounding above it.
 
     Args:
         rows: where each proposed total stands.
     """
-    net, tax, total = (values.get(role) for role in (Role.NET, Role.TAX, Role.TOTAL))
     if total is None:
         return 0.0
-    score = evidence.paid.get(total, 0.0)
     before = (rows.get(total - rounding, rows[total]) for rounding in evidence.roundings if rounding)
-    score += AFTER_ROUNDING * any(row < rows[total] for row in before)
-    if tax is not None and abs(tax) >= abs(total) > 0:
-        score += 2 * CONTRADICTS
-    if net is not None and tax is not None and total - net - tax in evidence.roundings:
-        score += (ADDS_UP if tax else ADDS_UP_WITHOUT_TAX) + LARGEST * (abs(total) == max(map(abs, rows)))
-    elif net is not None and tax is not None:
-        score += CONTRADICTS
-    return score
+    return evidence.paid.get(total, 0.0) + AFTER_ROUNDING * any(row < rows[total] for row in before)
+
+
+def _sum_score(values: Values, rows: Mapping[Decimal, int], evidence: _Evidence) -> float:
+    """Whether net and tax make the total; below zero when they do not, or when the tax is out of proportion."""
+    net, tax, total = (values.get(role) for role in (Role.NET, Role.TAX, Role.TOTAL))
+    if total is None or tax is None:
+        return 0.0
+    if abs(tax) > HIGHEST_RATE * abs(total - tax):
+        return 2 * CONTRADICTS
+    if net is None:
+        return 0.0
+    if total - net - tax not in evidence.roundings:
+        return CONTRADICTS
+    return (ADDS_UP if tax else ADDS_UP_WITHOUT_TAX) + LARGEST * (abs(total) == max(map(abs, rows)))
 
 
 def _completed(values: Values, evidence: _Evidence) -> Values:
