@@ -1,11 +1,13 @@
 """Models, cards and settings of the vLLM engine: pure reckoning, no vLLM and no GPU."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.config import VllmConfig
+from pipeline.data import Json
 from pipeline.engines.vllm.cards import Card
 from pipeline.engines.vllm.lora import find_adapter
 from pipeline.engines.vllm.memory import GIB, plan_memory, weight_bytes
@@ -30,17 +32,16 @@ QWEN_7B_CONFIG = {
 """As in the checkpoint's config.json, reduced to what is read."""
 
 
-def make_card(gib: float, capability: tuple[int, int] = (8, 9), **changes: object) -> Card:
+def make_card(name: str, gib: float, capability: tuple[int, int] = (8, 9)) -> Card:
     """A card with all its memory free."""
-    values = {"name": "a card", "total_bytes": int(gib * GIB), "free_bytes": int(gib * GIB), "capability": capability}
-    return Card(**{**values, **changes})
+    return Card(name, total_bytes=int(gib * GIB), free_bytes=int(gib * GIB), capability=capability)
 
 
-H100 = make_card(79.6, (9, 0), name="H100")
-L40S = make_card(45.0, name="L40S")
-RTX_4090 = make_card(24.0, name="RTX 4090")
-RTX_4000_ADA = make_card(19.6, name="RTX 4000 Ada")
-RTX_3090 = make_card(24.0, (8, 6), name="RTX 3090")
+H100 = make_card("H100", 79.6, (9, 0))
+L40S = make_card("L40S", 45.0)
+RTX_4090 = make_card("RTX 4090", 24.0)
+RTX_4000_ADA = make_card("RTX 4000 Ada", 19.6)
+RTX_3090 = make_card("RTX 3090", 24.0, (8, 6))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_dimensions_are_read_from_the_config_file() -> None:
         ),
     ],
 )
-def test_quantisation_is_read_from_the_config_file(quantisation: dict, method: str, bits: int) -> None:
+def test_quantisation_is_read_from_the_config_file(quantisation: Json, method: str, bits: int) -> None:
     """It decides the weights' size and is written into every row."""
     shape = read_shape({**QWEN_7B_CONFIG, "quantization_config": quantisation})
     assert (shape.quantisation, shape.weight_bits) == (method, bits)
@@ -142,7 +143,7 @@ def test_ada_without_a_compiler_gets_a_backend_that_needs_none() -> None:
     settings = resolve_settings(VllmConfig(), L40S, AWQ_7B)
     assert settings.attention_backend == "TRITON_ATTN"
     assert settings.environment == {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
-    with_compiler = make_card(45.0, can_compile=True)
+    with_compiler = replace(L40S, can_compile=True)
     assert resolve_settings(VllmConfig(), with_compiler, AWQ_7B).attention_backend is None
     assert resolve_settings(VllmConfig(), H100, AWQ_7B).attention_backend is None
 
@@ -182,7 +183,7 @@ def test_a_model_too_large_is_refused_with_by_how_much_and_what_would_fit() -> N
 
 def test_memory_that_others_hold_is_counted_and_named() -> None:
     """A second process on the card is the commonest cause on a workstation."""
-    busy = make_card(24.0, free_bytes=6 * GIB)
+    busy = replace(RTX_4090, free_bytes=6 * GIB)
     with pytest.raises(EngineStartError, match=r"other processes hold 18\.0 GiB"):
         resolve_settings(VllmConfig(), busy, AWQ_7B)
 
@@ -190,7 +191,7 @@ def test_memory_that_others_hold_is_counted_and_named() -> None:
 def test_two_cards_share_what_one_cannot_hold() -> None:
     """72B at 4 bits needs two cards of 48 GB; the message offers the second one."""
     shape = PROFILES["qwen2.5-vl-72b-awq"].shape
-    two = make_card(45.0, count=2)
+    two = replace(L40S, count=2)
     with pytest.raises(EngineStartError, match="tensor_parallel_size 2"):
         resolve_settings(VllmConfig(model="qwen2.5-vl-72b-awq"), two, shape)
     settings = resolve_settings(VllmConfig(model="qwen2.5-vl-72b-awq", tensor_parallel_size=2), two, shape)

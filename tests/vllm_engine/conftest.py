@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_model import build_tiny_model
+from vllm_engine.tiny_model import build_tiny_model
 
 from pipeline.config import VllmConfig
 

@@ -33,7 +33,7 @@ def make_request(
         request_id=f"request-{number}",
         image_key=like.image_key if like else f"image-{number}",
         image=image,
-        settings=TrySettings(1, max_tokens, temperature, constrained, spec, seed),
+        settings=TrySettings(1, max_tokens, temperature, constrained, spec, seed=seed),
     )
 
 

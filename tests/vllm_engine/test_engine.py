@@ -13,7 +13,8 @@ from contextlib import closing
 import numpy as np
 import psutil
 import pytest
-from page_requests import PageList, make_request
+from pydantic import BaseModel
+from vllm_engine.page_requests import PageList, make_request
 
 from pipeline.config import VllmConfig
 from pipeline.data import FinishReason
@@ -44,7 +45,7 @@ TASK = EngineTask(
     name="receipt",
     prompt="Read the page and answer what is asked, field by field.\n" * 12,
     json_schema=SCHEMA,
-    schema_path="",
+    load_model=lambda: BaseModel,
     plain_text=False,
     date_order=DateOrder.DAY_FIRST,
 )

@@ -62,7 +62,8 @@ def _write_tokenizer(folder: Path) -> dict[str, int]:
             "model_max_length": 32768,
         },
     )
-    return {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+    first = tokenizer.get_vocab_size() - len(SPECIAL_TOKENS)
+    return {token: first + index for index, token in enumerate(SPECIAL_TOKENS)}
 
 
 def _model_config(tokens: dict[str, int]) -> dict[str, object]:

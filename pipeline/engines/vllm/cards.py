@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class Card:
 def detect_gpu() -> Card | None:
     """Return the first GPU that CUDA_VISIBLE_DEVICES leaves visible; None without driver, GPU or pynvml."""
     try:
-        import pynvml
+        pynvml: Any = import_module("pynvml")
     except ImportError:
         return None
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -91,7 +91,7 @@ class VllmEngine:
         """Of the process that runs the model."""
         return self._core.process_id
 
-    def generate(self, requests: Requests) -> Iterator[Generation]:
+    def generate(self, requests: Requests) -> Generator[Generation, None, None]:
         """Yield one generation for each request taken, in the order in which they finish.
 
         Raises:

@@ -6,7 +6,7 @@ Knows nothing about models or prompts; it is handed what prepares a page and wha
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from typing import Any
 
@@ -46,7 +46,7 @@ class Stream:
         self._preparing: dict[Future[Any], PageRequest] = {}
         self._running: set[str] = set()
 
-    def run(self, requests: Requests) -> Iterator[Generation]:
+    def run(self, requests: Requests) -> Generator[Generation, None, None]:
         """Yield generations until `requests` is exhausted and nothing is in flight.
 
         Raises:

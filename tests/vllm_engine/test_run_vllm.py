@@ -1,0 +1,95 @@
+"""A whole run on real vLLM: tries, prefix cache, and an engine killed while it reads."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pyarrow.dataset as ds
+from PIL import Image
+import pytest
+
+from pipeline.config import RunConfig, TriesConfig, VllmConfig
+from pipeline.run import run
+from pipeline.tally import Progress
+
+pytestmark = [
+    pytest.mark.vllm,
+    # What vLLM's own dependencies warn about while they are imported is not ours to mend.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
+]
+
+SCHEMA = '''
+from typing import Literal
+
+from pydantic import BaseModel
+
+
+class Kind(BaseModel):
+    """What a page is."""
+
+    kind: Literal["invoice", "receipt"]
+'''
+ANSWER_TOKENS = len('{"kind":"invoice"}')
+"""The tiny model's tokens are bytes."""
+FIRST_LIMIT = 16
+"""The shortest the configuration allows: an answer needs a second try with twice as many."""
+DOCUMENTS = {"a.pdf": 7, "b.pdf": 12, "c.pdf": 5}
+
+
+class EngineKiller:
+    """Kills vLLM's process once, as soon as a page is done."""
+
+    def __init__(self) -> None:
+        self.killed: psutil.Process | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Take note of progress."""
+        if self.killed or not progress.pages_ok:
+            return
+        [self.killed] = [child for child in psutil.Process().children() if "VLLM" in child.name()]
+        self.killed.kill()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Documents, and an extraction whose answers are a little longer than the first try allows."""
+    (tmp_path / "in").mkdir()
+    for name, num_pages in DOCUMENTS.items():
+        shades = [Image.new("RGB", (280, 196), (10 * number, len(name), num_pages)) for number in range(num_pages)]
+        shades[0].save(tmp_path / "in" / name, save_all=True, append_images=shades[1:])
+    extraction = tmp_path / "prompts" / "kind"
+    extraction.mkdir(parents=True)
+    (extraction / "prompt.md").write_text("Say what kind of page this is. " * 8)
+    (extraction / "schema.py").write_text(SCHEMA)
+    return tmp_path
+
+
+def test_a_run_survives_its_engine_and_every_page_completes_once(
+    folder: Path, tiny_config: VllmConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cut-off answers get more room, pages of a dead engine are read again, and nothing is doubled."""
+    config = RunConfig(
+        input=str(folder / "in"),
+        output=str(folder / "out"),
+        extraction="kind",
+        prompts=(folder / "prompts",),
+        engine="vllm",
+        vllm=tiny_config,
+        tries=TriesConfig(max_tokens=FIRST_LIMIT),
+    )
+    killer = EngineKiller()
+    with caplog.at_level(logging.WARNING):
+        report = run(config, on_progress=killer)
+
+    assert killer.killed
+    assert "engine died" in caplog.text
+    assert (report.pages_ok, report.pages_failed) == (sum(DOCUMENTS.values()), 0)
+    rows = ds.dataset(folder / "out" / "kind" / "pages", format="parquet").to_table().to_pylist()
+    pages = Counter((Path(row["source_uri"]).name, row["page_number"]) for row in rows)
+    assert pages == {(name, number + 1): 1 for name, count in DOCUMENTS.items() for number in range(count)}
+    for row in rows:
+        assert row["record"]["kind"] in {"invoice", "receipt"}
+        assert FIRST_LIMIT < ANSWER_TOKENS < row["output_tokens"]
+        assert [each["finish_reason"] for each in row["tries"]] == ["length", "stop"]
+        assert row["cached_tokens"] >= 128, "the instructions were computed again"
