@@ -31,6 +31,10 @@ class LineKind(Enum):
     """A key with its value, a date, an amount, a greeting."""
 
 
+MAX_NAME_WORDS = 9
+"""Names of companies and lines of addresses have fewer words than this, unless a legal form ends them."""
+
+
 def _words(text: str) -> str:
     return "|".join(text.split())
 
@@ -217,15 +221,24 @@ def _prose_kind(text: str, street_or_city: int) -> LineKind:
     if _OTHER.search(text):
         return LineKind.OTHER
     legal = has_legal_form(text)
+    placed = bool(street_or_city) or _UNIT.search(text) is not None
+    if not legal and not placed and _is_sentence(text):
+        return LineKind.OTHER
     key = _KEY_VALUE.match(text)
     if key and not _UNIT.search(text) and not _STREET.search(key[1]):
         return LineKind.OTHER
     numbered = re.match(r"\W*\d+\w?\b", text) or re.search(r"\D\s?\d{1,4}\s?[a-zA-Z]?\W*$", text)
-    if not legal and (street_or_city or _UNIT.search(text)):
+    if not legal and placed:
         return LineKind.ADDRESS
     if not legal and (numbered or text.rstrip().endswith(",") or label_key(text) in _PLACES):
         return LineKind.WEAK_ADDRESS
     return LineKind.NAME
+
+
+def _is_sentence(text: str) -> bool:
+    """Whether a line is running text: too many words for a name, or a full stop after several."""
+    words = len(text.split())
+    return words > MAX_NAME_WORDS or (words > 5 and re.search(r"[;!?]|[^\W\d_]{2}\.$", text) is not None)
 
 
 def is_place(text: str) -> bool:
