@@ -22,7 +22,8 @@ from pipeline.values import Found
 T = TypeVar("T")
 
 INLINE, RIGHT, BELOW = 1.0, 0.95, 0.8
-"""How much a place speaks for a value; measured on receipts and invoices, the order is what matters."""
+"""How much a place speaks for a value. Only the order matters: weights here and in amounts.py and totals.py that are
+drawn at random within 20 % of theirs change less than 0.5 % of the values read from 60 receipts and 60 invoices."""
 
 MISREAD = 0.9
 """What the quality of a label with forgiven letters is multiplied with."""

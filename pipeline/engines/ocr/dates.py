@@ -19,8 +19,14 @@ BESIDE_NUMBER = 0.9
 UNLABELLED = 0.3
 """A date that no label explains; the first on the page is the likeliest."""
 
+SENTENCE_WORDS = 7
+"""A line with so many words is a sentence, and a date in it is what the sentence is about."""
+
 PRINTED = 0.1
 """The date of printing, where there is no other: tills print at once."""
+
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 def page_date_order(page: PageLayout, preferred: DateOrder) -> DateOrder:
@@ -59,7 +65,7 @@ def _unlabelled(page: PageLayout, claims: Claims, order: DateOrder) -> Iterator[
     numbered = {claim.run.row: claim.quality for claim in claims.of(Role.DOCUMENT_NUMBER)}
     for run in page.runs:
         for found in find_dates(run.text, order):
-            if (run, found.value) not in explained:
+            if (run, found.value) not in explained and len(_WORD.findall(run.text)) < SENTENCE_WORDS:
                 yield Candidate(found.value, max(UNLABELLED, BESIDE_NUMBER * numbered.get(run.row, 0)), run)
     yield from (replace(candidate, score=PRINTED) for candidate in printed)
 

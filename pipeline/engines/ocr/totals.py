@@ -37,7 +37,7 @@ AFTER_ROUNDING = 0.6
 PAID, PAID_AND_CHANGE = 0.4, 1.0
 NOTHING_OPEN = 0.5
 
-LARGEST = 0.2
+LARGEST = 0.4
 """Where rates or parts have totals of their own that add up as well, the largest is that of the document."""
 
 SIDE_BY_SIDE = 0.6
