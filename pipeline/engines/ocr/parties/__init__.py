@@ -12,7 +12,7 @@ from dataclasses import replace
 from pipeline.engines.ocr.labels import label_key
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.parties.headings import Heading, party_heading
-from pipeline.engines.ocr.parties.lines import has_legal_form, is_business
+from pipeline.engines.ocr.parties.lines import has_legal_form, is_business, is_city
 from pipeline.engines.ocr.parties.party import Mentions, Party
 from pipeline.engines.ocr.parties.sections import headed_parties
 from pipeline.engines.ocr.parties.stacks import stacked_parties
@@ -103,10 +103,10 @@ def _issuer_score(party: Party, page: PageLayout, mentions: Mentions) -> float:
 
 
 def _recipient_score(party: Party, page: PageLayout) -> float:
-    """How much speaks for a party as the recipient: its heading, a salutation, an address without numbers."""
+    """How much speaks for a party as the recipient: its heading, a salutation, a postal address without numbers."""
     if party.heading in {Heading.ISSUER, Heading.OTHER} or not party.name:
         return UNFIT
     if party.heading is Heading.RECIPIENT:
         return 8.0 + (1 - party.box.y0 / page.height_px)
-    in_window = bool(party.address) and party.box.y0 < 0.45 * page.height_px
+    in_window = is_city(party.address) and party.box.y0 < 0.45 * page.height_px
     return (1.5 if in_window else -1.0) + 3.0 * party.addressed - 0.75 * min(party.numbers, 2)

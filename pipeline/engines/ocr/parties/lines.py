@@ -39,11 +39,12 @@ def _words(text: str) -> str:
     return "|".join(text.split())
 
 
-# Two-letter forms are words of running text as well ("as", "se"), so they count only in capitals.
+# Two-letter forms are words of running text as well ("as", "se"), so they count only in capitals, and not
+# where they end a Dutch postcode ("5611 AB Eindhoven").
 _LEGAL_FORM = re.compile(
     r"(?<!\w)(?:(?i:gmbh|mbh|kgaa|ohg|gbr|ltd|limited|llc|inc|incorporated|corp|corporation|plc|llp|pte|pty|"
     r"sdn ?bhd|bhd|berhad|sarl|sasu|eurl|srl|slu|spa|lda|ltda|vof|aps|kft|s/b|a/s)"
-    r"|AG|KG|UG|eK|eV|aG|SA|SAS|SE|AB|OY|BV|NV|SL|SB|SNC|SCI)(?!\w)"
+    r"|(?<!\d{4} )(?:AG|KG|UG|eK|eV|aG|SA|SAS|SE|AB|OY|BV|NV|SL|SB|SNC|SCI))(?!\w)"
 )
 _MISREADABLE_FORMS = ("sdnbhd", "sendirianberhad", "limited", "corporation", "gesellschaft")
 
@@ -151,9 +152,13 @@ def is_business(text: str) -> bool:
 
 
 def is_salutation(text: str) -> bool:
-    """Whether the line only says how the addressee is to be spoken to."""
-    bare = text.strip(" :")
-    return (_PERSON.fullmatch(bare) or _ADDRESSED.fullmatch(bare)) is not None
+    """Whether the line is only a person's form of address, which the name follows: "Herrn"."""
+    return _PERSON.fullmatch(text.strip(" :")) is not None
+
+
+def addresses_somebody(text: str) -> bool:
+    """Whether the line says that the next one is to receive the letter, and is no part of the name: "An die"."""
+    return _ADDRESSED.fullmatch(text.strip(" :")) is not None
 
 
 def speaks_to_person(text: str) -> bool:
@@ -212,6 +217,8 @@ def line_kind(text: str) -> LineKind:
         return LineKind.NUMBER
     if _is_title(text):
         return LineKind.TITLE
+    if addresses_somebody(text):
+        return LineKind.OTHER
     if letters < 3 or (digits > letters and not street_or_city and not _UNIT.search(text)):
         return LineKind.NUMBER if digits >= 4 else LineKind.OTHER
     return _prose_kind(text, street_or_city)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pipeline.engines.ocr.page import PageLayout, Run, column_overlap, union
 from pipeline.engines.ocr.parties.lines import (
     LineKind,
+    addresses_somebody,
     has_legal_form,
     has_registration,
     is_business,
@@ -171,7 +172,7 @@ def _named(page: PageLayout, mentions: Mentions, above: Sequence[Line], below: S
         address="",
         box=union([line.box for line in above or below]) if around else page.rows[0][0].box,
         numbers=sum(line.kind in {LineKind.NUMBER, LineKind.CONTACT} or has_registration(line.text) for line in around),
-        addressed=any(speaks_to_person(line.text) for line in names),
+        addressed=any(speaks_to_person(name.text) for name in names) or any(addresses_somebody(a.text) for a in above),
     )
 
 
