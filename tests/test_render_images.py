@@ -237,6 +237,12 @@ def test_truncated_image_is_read_as_far_as_it_goes_and_flagged(
     assert seen(render(renderer, path))[0][0] > 100
 
 
+def test_photo_with_a_video_behind_it_is_whole(renderer: Renderer, tmp_path: Path) -> None:
+    """Phones append the moving picture to the still one; calling that truncated would be wrong."""
+    (tmp_path / "motion.jpg").write_bytes(save(quadrants(COLOURS), "JPEG") + bytes(3_000_000))
+    assert open_file(renderer, tmp_path / "motion.jpg").flags == ()
+
+
 def test_damaged_pixels_fail_the_page_and_not_the_document(renderer: Renderer, tmp_path: Path) -> None:
     """The other frames of a scan are still there."""
     path = tmp_path / "scan.tif"

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pipeline.data import Document, DocumentRef, PageImage, RenderSpec
-from pipeline.errors import DocumentError, ErrorType, PageError, RenderError
+from pipeline.errors import DocumentError, ErrorType, RenderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,23 +116,25 @@ class _Worker:
     def _render(self, job: RenderPage) -> PageImage:
         started = time.perf_counter()
         try:
-            with _regular_file(job.path) as file:
-                identity = _identify(job.path, file)
-                ref = job.document.ref
-                if (identity.size_bytes, _modified_at(ref, identity)) != (ref.size_bytes, ref.modified_at):
-                    raise RenderError(ErrorType.UNREADABLE, "The file changed after it was opened; run again.")
-                source = self._source(identity, file)
+            drawing = self._draw(job)
         except DocumentError as error:
             raise RenderError(error.error_type, str(error)) from error
-        try:
-            drawing = source.draw(job.page_number - 1, job.spec.max_pixels)
-        except (PageError, MemoryError):
+        except (RenderError, MemoryError):
             raise
         except Exception as error:  # parsers raise anything on damaged content; it is this page that fails
             raise RenderError(ErrorType.DAMAGED, f"The page is damaged: {described(error)}") from error
         pixels, text_layer = drawing.placed(job.spec.rotation_deg)
         seconds = time.perf_counter() - started
         return PageImage(job.page_number, pixels, job.spec, drawing.dpi, text_layer, seconds)
+
+    def _draw(self, job: RenderPage) -> Drawing:
+        with _regular_file(job.path) as file:
+            identity = _identify(job.path, file)
+            ref = job.document.ref
+            if (identity.size_bytes, _modified_at(ref, identity)) != (ref.size_bytes, ref.modified_at):
+                raise RenderError(ErrorType.UNREADABLE, "The file changed after it was opened; run again.")
+            source = self._source(identity, file)
+        return source.draw(job.page_number - 1, job.spec.max_pixels)
 
     def _source(self, identity: _Identity, file: BufferedReader) -> PageSource:
         if identity in self._sources:

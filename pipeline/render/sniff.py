@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HEAD_BYTES = 1024
 """A PDF header may stand anywhere in the first 1024 bytes (ISO 32000-1, Annex H, note 13)."""
 TAIL_BYTES = 2048
+SEARCH_BYTES = 1 << 20
 
 # Signature at offset 0 -> Pillow's formats. Few and well-kept decoders: each one is attack surface.
 IMAGE_SIGNATURES = {
@@ -48,7 +49,6 @@ OTHER_SIGNATURES = {
     b"\x7fELF": "a program",
     b"MZ": "a program",
 }
-END_MARKS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9", b"%PDF": b"%%EOF"}
 
 
 def open_source(file: BufferedReader, config: RenderConfig) -> PageSource:
@@ -91,9 +91,29 @@ def _has_pdf_structure(head: bytes, file: BufferedReader) -> bool:
 
 
 def _is_truncated(head: bytes, file: BufferedReader) -> bool:
-    for signature, mark in END_MARKS.items():
-        if head.startswith(signature):
-            return mark not in _tail(file)
+    """Return whether the mark that ends a PNG, JPEG or PDF is missing; other types have none."""
+    if head.startswith(b"\x89PNG"):
+        return not _has(b"IEND", file.fileno(), len(b"\x89PNG"))
+    if head.startswith(b"\xff\xd8\xff"):
+        # Searched from the pixels on: thumbnails before them have ends of their own, and
+        # phones append whole videos behind them.
+        return not _has(b"\xff\xd9", file.fileno(), _jpeg_pixels(file.fileno()))
+    return head.startswith(b"%PDF") and b"%%EOF" not in _tail(file)
+
+
+def _jpeg_pixels(fd: int) -> int:
+    """Return the offset of the first scan, by walking the segments before it (ITU-T T.81, annex B)."""
+    offset = 2
+    while len(start := os.pread(fd, 4, offset)) == 4 and start[0] == 0xFF and start[1] != 0xDA:
+        offset += 1 if start[1] == 0xFF else 2 + int.from_bytes(start[2:])
+    return offset
+
+
+def _has(mark: bytes, fd: int, offset: int) -> bool:
+    while len(chunk := os.pread(fd, SEARCH_BYTES, offset)) >= len(mark):
+        if mark in chunk:
+            return True
+        offset += len(chunk) - len(mark) + 1
     return False
 
 
