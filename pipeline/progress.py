@@ -58,13 +58,15 @@ def json_line(progress: Progress) -> str:
 
 def plain_line(progress: Progress) -> str:
     """Return one line of plain text."""
+    failed = progress.phase == "reading" and progress.last_failure
+    return status_line(progress) + (f"; last failure: {printable(progress.last_failure or '')}" if failed else "")
+
+
+def status_line(progress: Progress) -> str:
+    """Return how far the run is, without the last failure."""
     head = f"{_clock(progress.elapsed_s)} {progress.phase}"
-    if not progress.pages_found:
-        return head
-    reading = progress.phase == "reading"
-    left = f", {_clock(progress.eta_s)} left" if reading and progress.eta_s is not None else ""
-    failure = f"; last failure: {printable(progress.last_failure)}" if reading and progress.last_failure else ""
-    return f"{head}: {_counts(progress)}{left}{failure}"
+    left = f", {_clock(progress.eta_s)} left" if progress.phase == "reading" and progress.eta_s is not None else ""
+    return f"{head}: {_counts(progress)}{left}" if progress.pages_found else head
 
 
 def _counts(progress: Progress) -> str:
@@ -93,13 +95,14 @@ def _bar() -> Bar:
 
 
 def _bar_updater(bar: Bar, task: TaskID) -> Report:
+    told: str | None = None
+
     def report(progress: Progress) -> None:
+        nonlocal told
+        if progress.last_failure and progress.last_failure != told:
+            told = progress.last_failure
+            bar.console.print(f"failed: {printable(told)}", markup=False, highlight=False, emoji=False)
         total = progress.documents_total - progress.documents_skipped
-        bar.update(
-            task,
-            description=plain_line(progress),
-            total=total or None,
-            completed=progress.documents_done,
-        )
+        bar.update(task, description=status_line(progress), total=total or None, completed=progress.documents_done)
 
     return report

@@ -84,7 +84,7 @@ def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_terminal_shows_one_live_line_and_log_lines_above_it() -> None:
+def test_a_terminal_shows_one_live_line_and_failures_and_log_lines_above_it() -> None:
     """A bar that log lines tear apart cannot be read."""
     code = (
         "import logging; from test_progress import READING; from pipeline.progress import show_progress\n"
