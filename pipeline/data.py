@@ -227,7 +227,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """A page image without its pixels, which nobody keeps once the engine has them; all None when it was never rendered."""
+    """A page image without its pixels, which nobody keeps once the engine has them; None: never rendered."""
 
     width_px: int | None = None
     height_px: int | None = None
@@ -238,7 +238,7 @@ class ImageFacts:
 
 @dataclass(slots=True)
 class PageTask:
-    """One page on its way: the only record here that changes, held by the feed and the judge of its tries."""
+    """One page on its way: the only record here that changes, by the feed and the judge of its tries."""
 
     document: Document
     path: Path

@@ -29,7 +29,7 @@ from pipeline.schema import Merge, Printed
 from pipeline.values import DateOrder
 
 MAX_ITEMS = 200
-"""Longest array a constrained output may hold where the schema sets no bound: an open array lets a model loop for ever."""
+"""Longest array of a constrained output where the schema sets no bound: an open one lets a model loop for ever."""
 
 PAGE_BREAK = "\f"
 """Between the pages of a merged plain-text field, as pdftotext writes it."""
@@ -109,7 +109,9 @@ class Extraction:
             return self.model.model_validate(data, context={"date_order": date_order}).model_dump()
         except ValidationError as error:
             problems = "; ".join(f"{_where(item['loc'])}: {item['msg']}" for item in error.errors()[:5])
-            raise GenerationInvalid(ErrorType.OUTPUT_INVALID, f"The output does not fit the schema: {problems}") from None
+            raise GenerationInvalid(
+                ErrorType.OUTPUT_INVALID, f"The output does not fit the schema: {problems}"
+            ) from None
 
     def _merge_rule(self, name: str) -> Merge:
         field = self.model.model_fields[name]

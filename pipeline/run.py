@@ -6,13 +6,10 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from functools import partial
-from pathlib import Path
 
 from pipeline.config import RunConfig
 from pipeline.data import (
@@ -20,16 +17,13 @@ from pipeline.data import (
     DocumentRecord,
     DocumentRef,
     Generation,
-    PageImage,
     PageRecord,
     PageTask,
-    RenderSpec,
     RunIdentity,
-    TrySettings,
 )
+from pipeline.documents import OpenDocuments
 from pipeline.engines import EngineChoice, choose_engine
 from pipeline.engines.base import Engine, EngineTask
-from pipeline.engines.ocr.upright import UprightFinder
 from pipeline.errors import DocumentError, EngineError, EngineStartError, ErrorType, PageError
 from pipeline.extraction import Extraction, load_extraction, load_model
 from pipeline.feed import PageFeed
@@ -38,7 +32,7 @@ from pipeline.judge import Judge
 from pipeline.ledger import Ledger, RowWriter
 from pipeline.render import Renderer
 from pipeline.sink import CommittedDocument, ShardWriter, committed_documents, page_schema
-from pipeline.source import Fetcher, count_documents, list_documents
+from pipeline.source import count_documents, list_documents
 from pipeline.stats import HourRow, RunStats
 from pipeline.storage import Storage, open_storage
 from pipeline.tally import Progress, Tally
@@ -98,9 +92,7 @@ def run(
 class _Run:
     """The state of one run; what the feed and the ledger report to."""
 
-    def __init__(
-        self, config: RunConfig, on_progress: Callable[[Progress], None], engine: EngineChoice | None
-    ) -> None:
+    def __init__(self, config: RunConfig, on_progress: Callable[[Progress], None], engine: EngineChoice | None) -> None:
         self._config = config
         self._extraction = load_extraction(config.extraction, config.prompts)
         self._choice = engine or choose_engine(config, _engine_task(self._extraction, config))
@@ -169,7 +161,7 @@ class _Run:
         try:
             with (
                 closing(Renderer(self._config.render, num_workers=workers)) as renderer,
-                closing(_Documents(renderer)) as self._documents,
+                closing(OpenDocuments(renderer)) as self._documents,
                 closing(PageFeed(refs, self._documents, self, self._first_try)) as feed,
             ):
                 self._drive(feed)
@@ -256,50 +248,6 @@ class _CommittedShard:
         self._put_stats()
 
 
-class _Documents:
-    """Documents whose content lies on this machine from opening to release, and the renderer of their pages."""
-
-    def __init__(self, renderer: Renderer) -> None:
-        self._renderer = renderer
-        self._fetcher = Fetcher()
-        self._held: dict[str, ExitStack] = {}
-        self._upright = UprightFinder()
-        self._turning = ThreadPoolExecutor(1, thread_name_prefix="upright")
-
-    def open(self, ref: DocumentRef) -> tuple[Document, Path]:
-        """Return the document and where its content lies; called on several threads."""
-        with ExitStack() as stack:
-            try:
-                path = stack.enter_context(self._fetcher.fetch(ref))
-            except FileNotFoundError:
-                raise DocumentError(ErrorType.UNREADABLE, "The file vanished after it was listed.") from None
-            document = self._renderer.open(ref, path).result()
-            self._held[ref.uri] = stack.pop_all()
-            return document, path
-
-    def render(self, document: Document, path: Path, page_number: int, settings: TrySettings) -> Future[PageImage]:
-        """Start rasterising a page, upright if that is asked for."""
-        render = partial(self._renderer.render, document, path, page_number)
-        return self._turning.submit(self._turned, render, settings.render) if settings.find_upright else render(settings.render)
-
-    def _turned(self, render: Callable[[RenderSpec], Future[PageImage]], spec: RenderSpec) -> PageImage:
-        image = render(spec).result()
-        turn = self._upright.find(image)
-        return render(replace(spec, rotation_deg=(spec.rotation_deg + turn) % 360)).result() if turn else image
-
-    def release(self, uri: str) -> None:
-        """Delete the copy of a document, if one was made; unknown ones (never opened) are passed over."""
-        if held := self._held.pop(uri, None):
-            held.close()
-
-    def close(self) -> None:
-        """Release what is still held."""
-        self._upright.close()
-        self._turning.shutdown(wait=True, cancel_futures=True)
-        for uri in list(self._held):
-            self.release(uri)
-
-
 def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
     return EngineTask(
         name=extraction.name,
@@ -312,7 +260,7 @@ def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
 
 
 def _done(storage: Storage, identity: RunIdentity) -> set[tuple[str, int, datetime | None]]:
-    """Return the documents that need not be read again: unchanged since their current row, which has this fingerprint."""
+    """Return the documents that need not be read again: their current row has this fingerprint."""
     current: dict[str, CommittedDocument] = {}
     for row in committed_documents(storage, identity.extraction):
         if row.uri not in current or current[row.uri].finished_at <= row.finished_at:

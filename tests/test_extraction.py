@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.data import Json
 from pipeline.errors import ConfigError, GenerationInvalid
 from pipeline.extraction import Extraction, list_extractions, load_extraction
 from pipeline.values import DateOrder
@@ -31,15 +32,17 @@ class DeliveryNote(BaseModel):
 """
 
 
-def write_extraction(folder: Path, schema: str = SCHEMA, prompt: str = "Read the delivery note.") -> Path:
+def write_extraction(folder: Path, schema: str = SCHEMA) -> Path:
+    """Write an extraction folder."""
     folder.mkdir(parents=True)
     (folder / "schema.py").write_text(schema)
-    (folder / "prompt.md").write_text(prompt)
+    (folder / "prompt.md").write_text("Read the delivery note.")
     return folder
 
 
 @pytest.fixture
 def note(tmp_path: Path) -> Extraction:
+    """Return the extraction above, loaded."""
     return load_extraction(str(write_extraction(tmp_path / "delivery_note")))
 
 
@@ -97,7 +100,7 @@ def test_printed_values_become_typed_ones(note: Extraction) -> None:
 
 def test_an_invalid_output_names_the_field_at_fault(note: Extraction) -> None:
     """The message ends up in error_message, where a person looks for the cause."""
-    with pytest.raises(GenerationInvalid, match="total.*many"):
+    with pytest.raises(GenerationInvalid, match=r"total.*many"):
         note.validate('{"number": "7", "total": "many"}')
     with pytest.raises(GenerationInvalid, match="not JSON"):
         note.validate("I cannot read this page.")
@@ -105,7 +108,9 @@ def test_an_invalid_output_names_the_field_at_fault(note: Extraction) -> None:
 
 def test_a_cut_off_output_keeps_the_fields_it_has(note: Extraction) -> None:
     """A page that never validates still yields what it did print, without what is wrong."""
-    cut = '{"total": "12.00", "day": "yesterday", "parcels": [{"weight": "1"}, {"weight": "heavy"}, {"weight": "3"}, {"we'
+    cut = (
+        '{"total": "12.00", "day": "yesterday", "parcels": [{"weight": "1"}, {"weight": "heavy"}, {"weight": "3"}, {"we'
+    )
     record = note.salvage(cut)
     assert record is not None
     assert (record["total"], record["day"], record["number"]) == (Decimal("12.00"), None, None)
@@ -115,7 +120,7 @@ def test_a_cut_off_output_keeps_the_fields_it_has(note: Extraction) -> None:
 
 def test_pages_merge_by_the_rule_of_each_field(note: Extraction) -> None:
     """Names stand on the first page, totals on the last, items on all of them."""
-    pages = [
+    pages: list[Json] = [
         {"number": "7", "total": Decimal(1), "carrier": "A", "parcels": [{"title": "x"}]},
         {"number": "8", "total": None, "carrier": "B", "parcels": []},
         {"number": None, "total": Decimal(3), "carrier": None, "parcels": [{"title": "y"}]},

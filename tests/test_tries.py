@@ -13,6 +13,7 @@ LADDER = Ladder(TriesConfig(max_tries=4, max_tokens=100), max_pixels=1_000_000, 
 
 
 def failed(settings: TrySettings, error_type: ErrorType) -> Attempt:
+    """Return an attempt that ended that way."""
     return Attempt(settings, FinishReason.STOP, "", PageError(error_type, "no"))
 
 

@@ -30,7 +30,9 @@ PAGES_PER_FILE = 50
 SIDES_PX = (896, 1120)
 ITEM = {"description": "Darjeeling first flush", "quantity": "2", "unit_price": "3,50", "line_total": "7,00"}
 ANSWER = json.dumps({"seller": "Corner Shop", "date": "12/03/2018", "total": "140,00", "line_items": [ITEM] * 20})
-LINES = tuple(TextLine("Darjeeling first flush 2 x 3,50 7,00", Box(10, y, 500, y + 20), 0.99) for y in range(0, 800, 20))
+LINES = tuple(
+    TextLine("Darjeeling first flush 2 x 3,50 7,00", Box(10, y, 500, y + 20), 0.99) for y in range(0, 800, 20)
+)
 
 
 def answer(request: PageRequest) -> Generation:

@@ -1,0 +1,66 @@
+"""Open documents of a run: their content on this machine, and their pages as images, upright if need be."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pipeline.engines.ocr.upright import UprightFinder
+from pipeline.errors import DocumentError, ErrorType
+from pipeline.source import Fetcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pipeline.data import Document, DocumentRef, PageImage, RenderSpec, TrySettings
+    from pipeline.render import Renderer
+
+
+class OpenDocuments:
+    """Documents whose content lies on this machine from opening to release, and the renderer of their pages."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+        self._fetcher = Fetcher()
+        self._held: dict[str, ExitStack] = {}
+        self._upright = UprightFinder()
+        self._turning = ThreadPoolExecutor(1, thread_name_prefix="upright")
+
+    def open(self, ref: DocumentRef) -> tuple[Document, Path]:
+        """Return the document and where its content lies; called on several threads."""
+        with ExitStack() as stack:
+            try:
+                path = stack.enter_context(self._fetcher.fetch(ref))
+            except FileNotFoundError:
+                raise DocumentError(ErrorType.UNREADABLE, "The file vanished after it was listed.") from None
+            document = self._renderer.open(ref, path).result()
+            self._held[ref.uri] = stack.pop_all()
+            return document, path
+
+    def render(self, document: Document, path: Path, page_number: int, settings: TrySettings) -> Future[PageImage]:
+        """Start rasterising a page, upright if that is asked for."""
+        render = partial(self._renderer.render, document, path, page_number)
+        if settings.find_upright:
+            return self._turning.submit(self._turned, render, settings.render)
+        return render(settings.render)
+
+    def _turned(self, render: Callable[[RenderSpec], Future[PageImage]], spec: RenderSpec) -> PageImage:
+        image = render(spec).result()
+        turn = self._upright.find(image)
+        return render(replace(spec, rotation_deg=(spec.rotation_deg + turn) % 360)).result() if turn else image
+
+    def release(self, uri: str) -> None:
+        """Delete the copy of a document, if one was made; unknown ones (never opened) are passed over."""
+        if held := self._held.pop(uri, None):
+            held.close()
+
+    def close(self) -> None:
+        """Release what is still held."""
+        self._upright.close()
+        self._turning.shutdown(wait=True, cancel_futures=True)
+        for uri in list(self._held):
+            self.release(uri)
