@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psutil
 import pyarrow.dataset as ds
-from PIL import Image
 import pytest
+from PIL import Image
 
 from pipeline.config import RunConfig, TriesConfig, VllmConfig
 from pipeline.run import run

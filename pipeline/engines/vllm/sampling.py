@@ -11,9 +11,9 @@ from pipeline.errors import ErrorType, PageError
 
 MAX_PATTERN_TOKENS = 48
 MIN_PATTERN_COUNT = 16
-"""A run of 16 equal pieces of up to 48 tokens counts as a loop. Fewer would cut honest pages (a row of
-zeros, leader dots; Qwen reads digits one by one); a loop of the longest piece costs 768 tokens until it
-is noticed."""
+"""A run of 16 equal pieces of up to 48 tokens counts as a loop. Honest pages repeat too, and Qwen reads
+digits one by one: of 240 labelled receipts and invoices six hold runs of 8 or 9, none more. A loop of the
+longest piece costs 768 tokens until it is noticed."""
 FINISH_REASONS = {
     "stop": FinishReason.STOP,
     "length": FinishReason.LENGTH,
