@@ -105,12 +105,12 @@ class PdfSource:
     def _count_pages(self) -> int:
         """Return the number of pages; MuPDF itself refuses counts beyond the number of objects."""
         num_pages = int(self._document.page_count)
-        if num_pages == 0:
-            cause = _last_message()
+        if num_pages == 0 and self._document.is_repaired:
             raise DocumentError(
-                ErrorType.NO_PAGES,
-                f"The PDF is damaged, no page was found{cause}." if cause else "The PDF has no pages.",
+                ErrorType.DAMAGED, "The PDF is damaged or cut off, no page can be recovered; fetch it again."
             )
+        if num_pages == 0:
+            raise DocumentError(ErrorType.NO_PAGES, "The PDF has no pages.")
         return num_pages
 
     def _catalog_entry(self, key: str) -> str:
