@@ -155,12 +155,18 @@ def test_truncated_file_is_repaired_and_flagged(renderer: Renderer, tmp_path: Pa
 
 
 def raw_pdf(*objects: str) -> bytes:
-    """Return a PDF of these objects, its cross-reference table left for MuPDF to rebuild."""
-    body = "".join(f"{number} 0 obj\n{text}\nendobj\n" for number, text in enumerate(objects, 1))
-    return f"%PDF-1.7\n{body}trailer\n<< /Root 1 0 R /Size {len(objects) + 1} >>\n%%EOF\n".encode()
+    """Return a well-formed PDF of these objects."""
+    body, offsets = "%PDF-1.7\n", []
+    for number, text in enumerate(objects, 1):
+        offsets.append(len(body))
+        body += f"{number} 0 obj\n{text}\nendobj\n"
+    size = len(objects) + 1
+    table = f"xref\n0 {size}\n0000000000 65535 f \n" + "".join(f"{offset:010} 00000 n \n" for offset in offsets)
+    return f"{body}{table}trailer\n<< /Root 1 0 R /Size {size} >>\nstartxref\n{len(body)}\n%%EOF\n".encode()
 
 
 CATALOG = "<< /Type /Catalog /Pages 2 0 R >>"
+NO_KIDS = "<< /Type /Pages /Kids [] /Count 0 >>"
 PAGE = "<< /Type /Page /Parent 2 0 R >>"
 
 
@@ -168,7 +174,8 @@ PAGE = "<< /Type /Page /Parent 2 0 R >>"
     ("content", "error_type", "message"),
     [
         (b"%PDF-1.7\nnothing here", ErrorType.DAMAGED, "damaged"),
-        (raw_pdf(CATALOG, "<< /Type /Pages /Kids [] /Count 0 >>"), ErrorType.NO_PAGES, "no page"),
+        (raw_pdf(CATALOG, NO_KIDS), ErrorType.NO_PAGES, "no page"),
+        (raw_pdf(CATALOG, NO_KIDS).split(b"xref")[0], ErrorType.DAMAGED, "no page can be recovered"),
         (
             raw_pdf(CATALOG, "<< /Type /Pages /Kids [3 0 R] /Count 99999999 >>", PAGE),
             ErrorType.DAMAGED,
