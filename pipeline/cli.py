@@ -11,11 +11,10 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from pipeline import __version__
+from pipeline.arguments import FLAGS, build_parser
 from pipeline.errors import ConfigError, EngineStartError, PipelineError
 
 if TYPE_CHECKING:
@@ -24,68 +23,10 @@ if TYPE_CHECKING:
 
 OK, SOME_FAILED, USAGE, STOPPED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
 
-ABOUT = "Turn a folder of documents into validated records in Parquet files, offline."
-EXAMPLES = """\
-examples:
-  pagemill run invoices/ out/ --extraction invoice     read a folder of invoices
-  pagemill run scan.pdf out/ --extraction transcript   read the text of one document
-  pagemill show out/                                   look at what was read
-  pagemill extractions                                 what can be read from documents
-
-Run the same command again to go on where a run stopped: what is done is not read again.
-"""
-CONFIG_EXAMPLES = """\
-examples:
-  pagemill config > pagemill.toml      a file to start from
-  PAGEMILL_LIMIT=3 pagemill config     limit = 3, from PAGEMILL_LIMIT
-"""
-EXIT_CODES = """\
-exit codes:
-  0  all pages ok
-  1  some pages failed; their rows say why
-  2  wrong usage or configuration; nothing was read
-  3  the run could not go on; what was committed stays, and the next run goes on from there
-"""
-RUN_EXAMPLES = """\
-examples:
-  pagemill run invoices/ out/ --extraction invoice
-  pagemill run 'mail/**/*.pdf' out/ --extraction receipt --limit 10
-  pagemill run scans/ out/ --extraction my-forms/delivery-note --engine ocr
-  pagemill run scans/ out/ --set render.passwords=secret --set cost.price_per_hour=0.62
-
-INPUT may hold PDF, PNG, JPEG, TIFF and WebP files, told apart by content; names that start
-with "." or "_" are passed over. Any setting of `pagemill config` can stand in pagemill.toml,
-in a PAGEMILL_* variable, or behind --set; the later of these wins.
-
-"""
-
-
-_Parser = argparse.ArgumentParser
-
-
-class Flag(NamedTuple):
-    """A flag that fills in one setting."""
-
-    name: str
-    key: str
-    metavar: str
-    help: str
-
-
-FLAGS = (
-    Flag("--extraction", "extraction", "NAME", "what to read: a name from `pagemill extractions`, or your own folder"),
-    Flag("--engine", "engine", "auto|vllm|ocr", "what reads: a vision-language model on a GPU, or OCR on CPU"),
-    Flag("--model", "vllm.model", "MODEL", "for vllm: a profile from `pagemill models`, a hub id or a local folder"),
-    Flag("--text-layer", "ocr.text_layer", "auto|never|only", "for ocr: when to use the text inside born-digital PDFs"),
-    Flag("--max-pixels", "render.max_pixels", "N", "pixels a page image may have"),
-    Flag("--workers", "ocr.workers", "N", "for ocr: processes that read pages (default: one a core)"),
-    Flag("--limit", "limit", "N", "documents to read at most"),
-)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = build_parser(_run, _show, _extractions, _models, _config).parse_args(argv)
     _make_streams_safe()
     try:
         code = _run_command(arguments)
@@ -244,64 +185,3 @@ def _print_report(report: RunReport) -> None:
         print_results(open_results(report.output), sys.stdout, extraction=extraction, run_id=run_id)
     elif not report.documents_skipped:
         print("There was no document to read.")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="pagemill",
-        description=ABOUT,
-        epilog=f"{EXAMPLES}\n{EXIT_CODES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"pagemill {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def add(name: str, command: Callable[[argparse.Namespace], int], about: str, *, epilog: str = "") -> _Parser:
-        made = commands.add_parser(
-            name,
-            help=about,
-            description=f"{about[0].upper()}{about[1:]}.",
-            epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        made.set_defaults(command=command)
-        made.add_argument("--json", action="store_true", help="print JSON, for machines")
-        made.add_argument("--verbose", "-v", action="count", default=0, help="say more; twice: say everything")
-        return made
-
-    _add_run_arguments(add("run", _run, "read documents and write their records", epilog=RUN_EXAMPLES + EXIT_CODES))
-    _add_show_arguments(add("show", _show, "print records, failures and statistics of finished runs"))
-    _add_settings(add("extractions", _extractions, "list what can be read from documents"))
-    add("models", _models, "list the vision-language models with known settings")
-    config = add("config", _config, "print all settings and where each value comes from", epilog=CONFIG_EXAMPLES)
-    _add_run_settings(config)
-    config.add_argument("--markdown", action="store_true", help="print the reference of all settings instead")
-    return parser
-
-
-def _add_run_arguments(parser: _Parser) -> None:
-    _add_run_settings(parser)
-    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
-
-
-def _add_run_settings(parser: _Parser) -> None:
-    parser.add_argument("input", nargs="?", metavar="INPUT", help="a document, a folder (with all below it) or a glob")
-    parser.add_argument("output", nargs="?", metavar="OUTPUT", help="a folder for the Parquet files; made if missing")
-    for flag in FLAGS:
-        parser.add_argument(flag.name, dest=flag.key, metavar=flag.metavar, help=flag.help)
-    _add_settings(parser)
-
-
-def _add_settings(parser: _Parser) -> None:
-    parser.add_argument("--prompts", action="append", metavar="DIR", help="a folder of your own extraction folders")
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings in TOML (default: ./pagemill.toml, if any)"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting; may be repeated")
-
-
-def _add_show_arguments(parser: _Parser) -> None:
-    parser.add_argument("output", metavar="OUTPUT", help="where a run wrote to")
-    parser.add_argument("--extraction", metavar="NAME", help="only this one")
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="records to print (default: 20)")

@@ -97,7 +97,10 @@ class RunConfig(_Part):
 
     input: str = Field(description="A document, a folder (with all below it), a glob, or a bucket URL.")
     output: str = Field(description="Folder or bucket URL for the Parquet files; made if missing.")
-    extraction: str = Field("transcript", description="What to read: a name, or the path of an extraction folder.")
+    extraction: str = Field(
+        "transcript",
+        description="What to read: a name from `pagemill extractions`, or the path of a folder of your own.",
+    )
     engine: Literal["auto", "vllm", "ocr"] = Field("auto", description="What reads; auto: vLLM with a GPU, else OCR.")
     prompts: tuple[Path, ...] = Field(
         (), description="Folders that hold extraction folders; the shipped ones come last."

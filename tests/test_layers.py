@@ -15,10 +15,11 @@ LAYERS = (
     {"__main__"},
     {"cli"},
     {"run"},
+    {"documents"},  # wires fetching, opening and rendering for run
     # Stages, and what stands beside a run: they know the data, not each other.
     {
         *("source", "render", "feed", "extraction", "tries", "judge", "ledger", "sink", "stats", "tally"),
-        *("identity", "results", "show", "settings", "progress"),
+        *("identity", "results", "show", "settings", "progress", "arguments"),
         *("engines", "engines.ocr", "engines.vllm", "engines.scripted"),
     },
     {"storage", "workers", "engines.base", "log"},
