@@ -255,3 +255,9 @@ def test_the_schema_stands_in_the_shared_part_of_the_prompt() -> None:
 def test_whole_blocks_before_the_image_are_shared(image_at: int, block: int, shared: int) -> None:
     """A block that the image touches carries the image's identity."""
     assert shared_prefix_tokens([1] * image_at + [9, 9, 2], 9, block) == shared
+
+
+def test_the_guide_names_every_model() -> None:
+    """A model that is not in the guide does not exist for its readers."""
+    guide = (Path(__file__).parent.parent / "docs" / "gpu.md").read_text(encoding="utf-8")
+    assert [name for name in PROFILES if f"| `{name}`" not in guide] == []

@@ -79,19 +79,19 @@ def _awq(shape: ModelShape) -> ModelShape:
 
 PROFILES: dict[str, ModelProfile] = {
     "qwen2.5-vl-7b-awq": ModelProfile("Qwen/Qwen2.5-VL-7B-Instruct-AWQ", _awq(_7B), "the default: fits 20 GB"),
-    "qwen2.5-vl-7b": ModelProfile("Qwen/Qwen2.5-VL-7B-Instruct", _7B, "what AWQ is measured against"),
+    "qwen2.5-vl-7b": ModelProfile("Qwen/Qwen2.5-VL-7B-Instruct", _7B, "16 bit: what AWQ is held against"),
     "qwen2.5-vl-7b-w8a8": ModelProfile(
         "RedHatAI/Qwen2.5-VL-7B-Instruct-quantized.w8a8",
         replace(_7B, quantisation="compressed-tensors", weight_bits=8),
-        "8-bit weights and activations: faster prefill than AWQ",
+        "8-bit weights and activations",
     ),
-    "qwen2.5-vl-3b": ModelProfile("Qwen/Qwen2.5-VL-3B-Instruct", _3B, "small"),
+    "qwen2.5-vl-3b": ModelProfile("Qwen/Qwen2.5-VL-3B-Instruct", _3B, "small, 16 bit"),
     "qwen2.5-vl-3b-awq": ModelProfile("Qwen/Qwen2.5-VL-3B-Instruct-AWQ", _awq(_3B), "smallest"),
-    "qwen2.5-vl-32b-awq": ModelProfile("Qwen/Qwen2.5-VL-32B-Instruct-AWQ", _awq(_32B), "best on one 48 GB card"),
+    "qwen2.5-vl-32b-awq": ModelProfile("Qwen/Qwen2.5-VL-32B-Instruct-AWQ", _awq(_32B), "the largest for one 48 GB card"),
     "qwen2.5-vl-72b-awq": ModelProfile(
-        "Qwen/Qwen2.5-VL-72B-Instruct-AWQ", _awq(_72B), "the ceiling of the family: one 80 GB card, or two of 48 GB"
+        "Qwen/Qwen2.5-VL-72B-Instruct-AWQ", _awq(_72B), "the largest there is: what a better model would give; 80 GB, or two of 48"
     ),
-    "rolmocr": ModelProfile("reducto/RolmOCR", _7B, "7B tuned on page transcripts"),
+    "rolmocr": ModelProfile("reducto/RolmOCR", _7B, "7B, 16 bit, tuned on page transcripts"),
 }
 
 
