@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.data import Box, Word
 from pipeline.engines.ocr.layout import Run
-from pipeline.engines.ocr.recognise import LineReader, Reading
+from pipeline.engines.ocr.recognise import LineReader, Reading, is_east_asian
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,12 @@ SURE_SCORE = 0.9
 TRIAL_LINES = 5
 """How many of the longest lines decide whether a page is upside down."""
 
+EAST_ASIAN_SHARE = 0.2
+"""Share of East Asian letters from which a page is taken to be in such a script."""
+
+MIN_EAST_ASIAN_NAME = 3
+"""East Asian characters that stand together on other pages; fewer are dashes, stops and stains."""
+
 TALL = 1.5
 """Height by width from which a run is a single character or a line that stands on its side."""
 
@@ -45,9 +51,11 @@ _UNLIMITED_PX = 100_000
 _DETECTOR_SETTINGS = {
     "Global.log_level": "critical",
     "Global.max_side_len": _UNLIMITED_PX,
+    "Det.thresh": 0.2,
     "Det.box_thresh": 0.4,
     "Det.limit_type": "max",
     "Det.limit_side_len": _UNLIMITED_PX,
+    "EngineConfig.onnxruntime.enable_cpu_mem_arena": True,
     "EngineConfig.onnxruntime.intra_op_num_threads": 1,
     "EngineConfig.onnxruntime.inter_op_num_threads": 1,
 }
@@ -78,16 +86,14 @@ class PageReader:
 
         image = np.ascontiguousarray(pixels[:, :, ::-1])
         image, quads, rotation_deg = self._upright(image)
-        runs = tuple(run for quad in quads if (run := self._read_run(image, quad)) is not None)
-        return PageReading(runs, image.shape[1], image.shape[0], rotation_deg)
+        return PageReading(self._read_runs(image, quads), image.shape[1], image.shape[0], rotation_deg)
 
     def read_beside(self, pixels: Pixels, known: Sequence[Box]) -> tuple[Run, ...]:
         """Read only what stands outside the boxes `known`, on a page that is upright."""
         import numpy as np
 
         image = np.ascontiguousarray(pixels[:, :, ::-1])
-        unknown = [quad for quad in self._find(image) if not _is_covered(quad, known)]
-        return tuple(run for quad in unknown if (run := self._read_run(image, quad)) is not None)
+        return self._read_runs(image, [quad for quad in self._find(image) if not _is_covered(quad, known)])
 
     def find_rotation(self, pixels: Pixels) -> int:
         """Return the clockwise turn in degrees that makes an RGB page upright, without reading it all."""
@@ -131,10 +137,19 @@ class PageReader:
             return False
         return sum(self._lines.read(_turned(_turned(crop))).score for crop in crops) > sum(upright)
 
-    def _read_run(self, image: Pixels, quad: Quad) -> Run | None:
+    def _read_runs(self, image: Pixels, quads: Sequence[Quad]) -> tuple[Run, ...]:
+        """Read runs; on a page in another script, what looks East Asian is read again as that script."""
+        runs = [self._read_run(image, quad) for quad in quads]
+        if not _is_east_asian_page([run.text for run in runs if run]):
+            for number, (quad, run) in enumerate(zip(quads, runs, strict=True)):
+                if run and _has_stray(run.text):
+                    runs[number] = self._read_run(image, quad, western=True)
+        return tuple(run for run in runs if run)
+
+    def _read_run(self, image: Pixels, quad: Quad, *, western: bool = False) -> Run | None:
         """Read one run the way it reads best, or None when it is no text."""
         crop = _crop(image, quad)
-        reading = self._lines.read(crop)
+        reading = self._lines.read(crop, western=western)
         if _is_tall(quad):
             sideways = [self._lines.read(_turned(crop)), self._lines.read(_turned(_turned(_turned(crop))))]
             best = max([reading, *sideways], key=lambda one: one.score)
@@ -143,6 +158,17 @@ class PageReader:
             turned = self._lines.read(_turned(_turned(crop)))
             return _run(quad, turned, whole=True)
         return _run(quad, reading)
+
+
+def _is_east_asian_page(texts: Sequence[str]) -> bool:
+    """Tell whether a page has more East Asian letters than misreadings and a letterhead explain."""
+    letters = [char for text in texts for char in text if char.isalpha()]
+    return sum(map(is_east_asian, letters)) > EAST_ASIAN_SHARE * len(letters)
+
+
+def _has_stray(text: str) -> bool:
+    """Tell whether a run has East Asian characters but too few for a name."""
+    return 0 < sum(map(is_east_asian, text)) < max(MIN_EAST_ASIAN_NAME, len(text) / 2)
 
 
 def _width(quad: Quad) -> float:

@@ -8,7 +8,9 @@ the place of each character tells how wide the gaps inside a line are.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
@@ -74,9 +76,23 @@ class LineReader:
         characters = self._session.get_modelmeta().custom_metadata_map["character"].splitlines()
         self._characters = ("", *characters, " ")
 
-    def read(self, line: Pixels) -> Reading:
-        """Read one upright line; `line` is BGR, shape (height_px, width_px, 3)."""
-        return _spelled(self._probabilities(line), self._characters)
+    @cached_property
+    def _east_asian(self) -> npt.NDArray[np.bool_]:
+        """Which classes are East Asian characters, full-width forms of Latin ones included."""
+        import numpy as np
+
+        return np.array([is_east_asian(character) for character in self._characters])
+
+    def read(self, line: Pixels, *, western: bool = False) -> Reading:
+        """Read one upright line; `line` is BGR, shape (height_px, width_px, 3).
+
+        Args:
+            western: take no East Asian character for what may as well be a dash, a stop or a stain.
+        """
+        probabilities = self._probabilities(line)
+        if western:
+            probabilities[:, self._east_asian] = 0
+        return _spelled(probabilities, self._characters)
 
     def _probabilities(self, line: Pixels) -> Probabilities:
         """Return class probabilities, shape (steps, classes); a step is 8 px of the scaled line."""
@@ -88,6 +104,11 @@ class LineReader:
         scaled = cv2.resize(line, (scaled_px, LINE_HEIGHT_PX)).astype(np.float32) / 127.5 - 1
         probabilities: Probabilities = self._session.run(None, {self._input: scaled.transpose(2, 0, 1)[None]})[0][0]
         return probabilities
+
+
+def is_east_asian(character: str) -> bool:
+    """Tell whether a character takes a full square in East Asian type (Unicode Standard Annex 11)."""
+    return len(character) == 1 and unicodedata.east_asian_width(character) in {"W", "F"}
 
 
 def _spelled(probabilities: Probabilities, characters: tuple[str, ...]) -> Reading:
