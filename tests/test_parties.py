@@ -166,6 +166,29 @@ def test_a_letter_without_headings_has_sender_and_addressee() -> None:
     assert (found["seller"], found["buyer"]) == ("Nordlicht Energie AG", "Herrn Max Muster")
 
 
+@pytest.mark.parametrize(
+    ("heading", "buyer"),
+    [
+        ("Bill to", ["Jane Doe", "5 Elm Avenue", "Leeds LS1 4AP"]),
+        ("Rechnungsempfänger", ["Beispiel AG", "Hauptstr. 10", "10115 Berlin"]),
+        ("Facturé à :", ["Jean Martin", "3 avenue Foch", "31200 Toulouse"]),
+        ("Klant", ["Bakkerij de Wit", "Dorpsstraat 4", "1234 AB Utrecht"]),
+        ("Cliente", ["Ana García López", "Plaza España 3", "46007 Valencia"]),
+        ("Spett.le", ["Bianchi S.p.A.", "Corso Italia 22", "10121 Torino (TO)"]),
+        ("Destinatário", ["João Silva", "Rua Augusta 5", "1100-053 Lisboa"]),
+    ],
+)
+def test_headings_are_known_in_several_languages(heading: str, buyer: list[str]) -> None:
+    """The schema need not list what every invoice of a country prints."""
+    found = parties(
+        Letter,
+        block(600, 60, "Jansen Installatie B.V.", "Kerkweg 9", "5611 AB Eindhoven"),
+        block(60, 260, heading, *buyer),
+    )
+    assert (found["seller"], found["buyer"]) == ("Jansen Installatie B.V.", buyer[0])
+    assert found["buyer_address"] == " ".join(buyer[1:])
+
+
 def test_a_letterhead_in_one_line_names_the_seller() -> None:
     """Name, street and town between dashes, as in the line above an address window."""
     found = parties(

@@ -192,6 +192,13 @@ def test_till_articles_are_read_without_a_header() -> None:
     ]
 
 
+def test_an_article_s_numbers_are_no_part_of_its_name() -> None:
+    """Shelf codes and bar codes stand between an article's name and its price."""
+    article = [["BOOSTER CABLE XH-500"], ["CE72 - 10"], ["9001620", "1 X 29.90", "", "", "29.90"]]
+    found = items(grid(*article, ["Total", "", "", "", "29.90"]))
+    assert [item["description"] for item in found] == ["BOOSTER CABLE XH-500"]
+
+
 def test_articles_with_nothing_but_an_amount_must_add_up() -> None:
     """A list of amounts is a table of items when their sum is printed below, and only then."""
     articles = [["Liability cover", "", "", "", "50.00"], ["Partner", "", "", "", "9.50"]]

@@ -124,7 +124,6 @@ _PERSON = re.compile(
 )
 _ADDRESSED = re.compile(r"(?i)(?:firma|fa\.|an(?: die| den| das)?|att(?:n|ention)?\.?|à l'attention de|t\.a\.v\.)")
 _REGISTRATION = re.compile(r"\s*\([^()]*\d{4}[^()]*\)?|[\s,]+[A-Z]{0,3}\d{5,}\S*$")
-_KEY_VALUE = re.compile(r"^\W*([^:\d]*[^\W\d_]{2}[^:\d]*?)\s*[:：]")
 
 
 def has_legal_form(text: str) -> bool:
@@ -231,8 +230,7 @@ def _prose_kind(text: str, street_or_city: int) -> LineKind:
     placed = bool(street_or_city) or _UNIT.search(text) is not None
     if not legal and not placed and _is_sentence(text):
         return LineKind.OTHER
-    key = _KEY_VALUE.match(text)
-    if key and not _UNIT.search(text) and not _STREET.search(key[1]):
+    if _has_key(text) and not _UNIT.search(text):
         return LineKind.OTHER
     numbered = re.match(r"\W*\d+\w?\b", text) or re.search(r"\D\s?\d{1,4}\s?[a-zA-Z]?\W*$", text)
     if not legal and placed:
@@ -240,6 +238,17 @@ def _prose_kind(text: str, street_or_city: int) -> LineKind:
     if not legal and (numbered or text.rstrip().endswith(",") or label_key(text) in _PLACES):
         return LineKind.WEAK_ADDRESS
     return LineKind.NAME
+
+
+def _has_key(text: str) -> bool:
+    """Whether a colon parts the line into a key, made of words, and its value."""
+    key, colon, _ = text.replace("：", ":").partition(":")
+    return (
+        bool(colon)
+        and re.search(r"[^\W\d_]{2}", key) is not None
+        and not re.search(r"\d", key)
+        and not _STREET.search(key)
+    )
 
 
 def _is_sentence(text: str) -> bool:

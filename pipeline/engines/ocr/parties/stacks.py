@@ -178,7 +178,7 @@ def _named(page: PageLayout, mentions: Mentions, above: Sequence[Line], below: S
 
 def _name_score(name: Line, names: Sequence[Line], page: PageLayout, mentions: Mentions) -> float:
     """How much speaks for a line as the name of its party; the first line of several as good ones wins."""
-    height = (name.box.y1 - name.box.y0) / page.line_height_px
+    height = (name.box.y1 - name.box.y0) / max(page.line_height_px, 1.0)
     return (
         3.0 * has_legal_form(name.text)
         + 1.0 * has_registration(name.text)

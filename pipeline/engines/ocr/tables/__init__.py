@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.specs import FieldSpec, Kind
 from pipeline.engines.ocr.tables.bare import CENTS, infer_header
-from pipeline.engines.ocr.tables.cells import Cell, cells_of, says_more
+from pipeline.engines.ocr.tables.cells import Cell, cells_of, is_code, says_more
 from pipeline.engines.ocr.tables.description import wrap_distance_px
 from pipeline.engines.ocr.tables.header import OTHER, Header, find_headers
 from pipeline.engines.ocr.tables.items import ItemForm, Names, groups, item_names
@@ -86,10 +86,12 @@ def _anchors(header: Header, cells: Sequence[Cell], names: Names) -> list[Cell]:
 
 
 def _described(cell: Cell, names: Names) -> Cell:
-    """A cell where no column is the description's: any text is part of it."""
-    if cell.value is not None or not names.description or not says_more(cell.text):
+    """A cell where no column is the description's: any text is part of it, but for the articles' numbers."""
+    if cell.value is not None or not names.description:
         return cell
-    return replace(cell, owner=names.description)
+    if is_code(cell.text):
+        return replace(cell, owner=OTHER)
+    return replace(cell, owner=names.description) if says_more(cell.text) else cell
 
 
 def _body(page: PageLayout, header: Header, end: int) -> Iterator[int]:

@@ -17,6 +17,7 @@ from pipeline.data import Box
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.parties.lines import LineKind, line_kind
 from pipeline.engines.ocr.tables.cells import Number, numbers_of
+from pipeline.engines.ocr.tables.description import is_wording
 from pipeline.engines.ocr.tables.header import OTHER, Column, Header
 from pipeline.engines.ocr.tables.items import is_product, item_names
 from pipeline.engines.ocr.tables.sums import sums_up
@@ -30,6 +31,8 @@ CASH_ROUNDING = Decimal("0.05")
 
 TOTAL_ROWS = 8
 """Rows from the first sum on among which the document's total is looked for."""
+
+_NO_ARTICLE = frozenset({LineKind.TITLE, LineKind.CONTACT, LineKind.OTHER})
 
 LEADING_ROWS = 3
 """Lines of an article above the line with its price: name, description, bar code."""
@@ -72,7 +75,7 @@ def _product(rows: Sequence[Sequence[Number]], row: int, unit: float) -> tuple[N
         return None
     prices = [n for n in near if re.search(r"\d[.,]\d{2}", n.text)]
     pairs = ((q, p) for p in prices for q in near if q is not p and is_product(q.value, p.value, total.value))
-    best = min(pairs, key=lambda pair: abs(pair[0].middle - total.middle), default=None)
+    best = min(pairs, key=lambda qp: (abs(qp[0].middle - total.middle), qp[0].box.x0 > qp[1].box.x0), default=None)
     return (*best, total) if best else None
 
 
@@ -96,11 +99,10 @@ def _with_leading_rows(page: PageLayout, rows: Sequence[Sequence[Number]], start
     while first > 0 and start - first < LEADING_ROWS:
         above, here = page.rows[first - 1], page.rows[first]
         gap = min(run.box.y0 for run in here) - max(run.box.y1 for run in above)
-        kinds = {line_kind(run.text) for run in above}
-        wordings = sum(re.search(r"[^\W\d_]{3}", run.text) is not None for run in above)
-        if gap > page.line_height_px or kinds & {LineKind.TITLE, LineKind.CONTACT} or wordings > 1:
+        wordings = [run.text for run in above if is_wording(run.text)]
+        if gap > page.line_height_px or len(wordings) > 1 or any(line_kind(text) in _NO_ARTICLE for text in wordings):
             break
-        if any(":" in run.text for run in above) or (rows[first - 1] and CENTS.search(rows[first - 1][-1].text)):
+        if rows[first - 1] and CENTS.search(rows[first - 1][-1].text):
             break
         first -= 1
     return first

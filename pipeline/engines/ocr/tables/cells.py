@@ -52,7 +52,7 @@ class Number:
 
 _TIMES = re.compile(r"(?<![^\W\d_])[x×*@](?![^\W\d_])", re.IGNORECASE)
 _COUNT = re.compile(r"(?<![\w.,])(\d{1,4})(?=[x×](?![^\W\d_]))", re.IGNORECASE)
-_RATE = re.compile(r"(\d+(?:[.,]\d+)?)\s?%")
+_RATE = re.compile(r"(?<![\d.,])(\d+(?:[.,]\d+)?)\s?%")
 
 
 def numbers_of(run: Run, *, many: bool = False) -> list[Number]:
@@ -90,8 +90,9 @@ def cells_of(run: Run, header: Header, rate: str | None) -> Iterator[Cell]:
         if number.text.endswith("%") and owner not in {rate, OTHER}:
             owner = OTHER if rate is None or any(column.owner == rate for column in columns) else rate
         yield Cell(owner, number.text, number.box, run.row, number.value)
-    column = _nearest(run.box, columns) if numbers else _beginning(run.box, columns)
-    yield Cell(column.owner, run.text, run.box, run.row)
+    if len(numbers) < 2 or not _TIMES.search(run.text):
+        column = _nearest(run.box, columns) if numbers else _beginning(run.box, columns)
+        yield Cell(column.owner, run.text, run.box, run.row)
 
 
 def _nearest(box: Box, columns: Sequence[Column]) -> Column:
@@ -113,4 +114,9 @@ def _beginning(box: Box, columns: Sequence[Column]) -> Column:
 
 def says_more(text: str) -> bool:
     """Whether a run holds more than a number with its currency or unit."""
-    return sum(char.isalpha() for char in text) > CURRENCY_LETTERS or not any(char.isdigit() for char in text)
+    return sum(map(str.isalpha, text)) > CURRENCY_LETTERS or not any(map(str.isdigit, text))
+
+
+def is_code(text: str) -> bool:
+    """Whether a line is an article's number or numbers: more digits than letters, and no word."""
+    return sum(map(str.isdigit, text)) > sum(map(str.isalpha, text)) and not re.search(r"[^\W\d_]{3}", text)

@@ -85,8 +85,9 @@ def groups(
     """Each anchor with the cells of its item: the page is cut at the widest white space between two anchors."""
     leading = bool(anchors) and _leads(cells, anchors, names)
     start = min(rows, default=0)
+    end = anchors[-1].row + 1 if leading else max(rows, default=0) + 1
     for i, anchor in enumerate(anchors):
-        stop = _cut(page, anchor.row, anchors[i + 1].row, leading=leading) if i + 1 < len(anchors) else rows[-1] + 1
+        stop = _cut(page, anchor.row, anchors[i + 1].row, leading=leading) if i + 1 < len(anchors) else end
         yield anchor, [cell for cell in cells if start <= cell.row < stop]
         start = stop
 
