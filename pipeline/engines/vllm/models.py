@@ -87,9 +87,13 @@ PROFILES: dict[str, ModelProfile] = {
     ),
     "qwen2.5-vl-3b": ModelProfile("Qwen/Qwen2.5-VL-3B-Instruct", _3B, "small, 16 bit"),
     "qwen2.5-vl-3b-awq": ModelProfile("Qwen/Qwen2.5-VL-3B-Instruct-AWQ", _awq(_3B), "smallest"),
-    "qwen2.5-vl-32b-awq": ModelProfile("Qwen/Qwen2.5-VL-32B-Instruct-AWQ", _awq(_32B), "the largest for one 48 GB card"),
+    "qwen2.5-vl-32b-awq": ModelProfile(
+        "Qwen/Qwen2.5-VL-32B-Instruct-AWQ", _awq(_32B), "the largest for one 48 GB card"
+    ),
     "qwen2.5-vl-72b-awq": ModelProfile(
-        "Qwen/Qwen2.5-VL-72B-Instruct-AWQ", _awq(_72B), "the largest there is: what a better model would give; 80 GB, or two of 48"
+        "Qwen/Qwen2.5-VL-72B-Instruct-AWQ",
+        _awq(_72B),
+        "the largest there is: what a better model would give; 80 GB, or two of 48",
     ),
     "rolmocr": ModelProfile("reducto/RolmOCR", _7B, "7B, 16 bit, tuned on page transcripts"),
 }
