@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.data import Box, Word
-from pipeline.engines.ocr.layout import Run
 from pipeline.engines.ocr.recognise import LineReader, Reading, is_east_asian
+from pipeline.engines.ocr.rows import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,9 @@ MIN_SCORE = 0.65
 
 SURE_SCORE = 0.9
 """Lines that read this well are upright; others are tried upside down as well."""
+
+TURN_GAIN = 0.1
+"""Turned lines must score this much better: print gains 0.3 and more, handwriting neither way."""
 
 TRIAL_LINES = 5
 """How many of the longest lines decide whether a page is upside down."""
@@ -135,7 +138,8 @@ class PageReader:
         upright = [self._lines.read(crop).score for crop in crops]
         if sum(upright) >= SURE_SCORE * len(crops):
             return False
-        return sum(self._lines.read(_turned(_turned(crop))).score for crop in crops) > sum(upright)
+        turned = [self._lines.read(_turned(_turned(crop))).score for crop in crops]
+        return sum(turned) > sum(upright) + TURN_GAIN * len(crops)
 
     def _read_runs(self, image: Pixels, quads: Sequence[Quad]) -> tuple[Run, ...]:
         """Read runs; on a page in another script, what looks East Asian is read again as that script."""

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.data import Box, PageImage, TextLayer, TextLine, Word
 from pipeline.engines.base import EngineTask
-from pipeline.engines.ocr.layout import Run, reading_order
+from pipeline.engines.ocr.layout import reading_order
 from pipeline.engines.ocr.read import PageReader, PageReading
+from pipeline.engines.ocr.rows import Run
 from pipeline.engines.ocr.text_layer import SCAN_IMAGE_SHARE, has_pictures, is_trustworthy, layer_runs
 from pipeline.errors import ErrorType, GenerationInvalid
 
