@@ -32,7 +32,7 @@ from pipeline.judge import Judge
 from pipeline.ledger import Ledger, RowWriter
 from pipeline.render import Renderer
 from pipeline.sink import CommittedDocument, ShardWriter, committed_documents, page_schema
-from pipeline.source import count_documents, list_documents
+from pipeline.source import list_input
 from pipeline.stats import HourRow, RunStats
 from pipeline.storage import Storage, open_storage
 from pipeline.tally import Progress, Tally
@@ -111,7 +111,7 @@ class _Run:
     def execute(self) -> RunReport:
         """Read what is pending, commit it, and report."""
         self._tally.report("listing")
-        self._tally.documents_total = count_documents(self._config.input)
+        self._tally.documents_total = sum(1 for _ in list_input(self._config.input, self._config.output))
         pending = self._pending()
         first = next(pending, None)
         if first is not None:  # else no engine is loaded for nothing
@@ -149,7 +149,7 @@ class _Run:
         """Yield the documents that no committed row of this fingerprint covers."""
         done = _done(self._storage, self._identity)
         taken = 0
-        for ref in list_documents(self._config.input):
+        for ref in list_input(self._config.input, self._config.output):
             if (ref.uri, ref.size_bytes, ref.modified_at) in done:
                 self._tally.documents_skipped += 1
             elif self._config.limit is None or taken < self._config.limit:

@@ -54,9 +54,11 @@ def list_documents(location: str) -> Iterator[DocumentRef]:
     return _matching(root, patterns, path_uri)
 
 
-def count_documents(location: str) -> int:
-    """Return how many documents `list_documents` yields; raises what it raises."""
-    return sum(1 for _ in list_documents(location))
+def list_input(location: str, output: str) -> Iterator[DocumentRef]:
+    """Return what `list_documents` does, less what lies in `output`: results are no documents."""
+    root = output if scheme_of(output) else path_uri(os.path.abspath(Path(output).expanduser()))  # noqa: PTH100 - as above
+    below = f"{root.rstrip('/')}/"
+    return (ref for ref in list_documents(location) if not ref.uri.startswith(below))
 
 
 class Fetcher:

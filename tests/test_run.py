@@ -116,6 +116,13 @@ def test_a_second_run_reads_only_what_is_new(folder: Path) -> None:
     assert page_keys(folder) == EVERY_PAGE_ONCE + Counter({("e.pdf", 1): 1})
 
 
+def test_results_inside_the_input_folder_are_not_read_as_documents(folder: Path) -> None:
+    """People start `pagemill run . out/`, and start it again."""
+    for _ in range(2):
+        run_scripted(folder, lambda _: RECEIPT, input=str(folder), output=str(folder / "out"))
+    assert page_keys(folder) == EVERY_PAGE_ONCE
+
+
 def test_an_invalid_output_is_tried_again_and_every_try_is_kept(folder: Path) -> None:
     """A page that comes right at its second try is ok, and its row says what happened."""
     seen: Counter[str] = Counter()
