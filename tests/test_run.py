@@ -41,9 +41,8 @@ def run_scripted(folder: Path, answer: Answer, **settings: object) -> RunReport:
     """Run `receipt` over folder/in into folder/out with an engine that answers as told."""
     engine = ScriptedEngine(answer)
     choice = EngineChoice(engine.info, lambda: engine, max_pixels=100_000)
-    config = RunConfig.model_validate(
-        {"input": str(folder / "in"), "output": str(folder / "out"), "extraction": "receipt", **settings}
-    )
+    defaults = {"input": str(folder / "in"), "output": str(folder / "out"), "extraction": "receipt"}
+    config = RunConfig.model_validate({**defaults, "render": {"workers": 1}, **settings})
     return run(config, engine=choice)
 
 
@@ -168,7 +167,7 @@ def test_a_page_that_fails_on_its_side_is_tried_upright(tmp_path: Path) -> None:
     def answer(request: PageRequest) -> str:
         return RECEIPT if request.image.height_px > request.image.width_px else "?"
 
-    assert run_scripted(tmp_path, answer, render={"max_pixels": 400_000}).pages_ok == 1
+    assert run_scripted(tmp_path, answer, render={"workers": 1, "max_pixels": 400_000}).pages_ok == 1
     assert [(row["num_tries"], row["rotation_deg"]) for row in rows(tmp_path, "pages")] == [(2, 270)]
 
 
@@ -193,7 +192,7 @@ def test_a_page_that_kills_every_engine_fails_alone(folder: Path) -> None:
             raise EngineError("killed")
         return RECEIPT
 
-    report = run_scripted(folder, answer, render={"ahead_pages": 1})
+    report = run_scripted(folder, answer, render={"workers": 1, "ahead_pages": 1})
     assert (report.pages_ok, report.pages_failed) == (5, 2)
     assert page_keys(folder) == EVERY_PAGE_ONCE
 
