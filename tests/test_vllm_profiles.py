@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.config import VllmConfig
 from pipeline.data import Json
-from pipeline.engines.vllm.cards import Card
+from pipeline.engines.vllm.cards import Card, detect_gpu
 from pipeline.engines.vllm.lora import find_adapter
 from pipeline.engines.vllm.memory import GIB, plan_memory, weight_bytes
 from pipeline.engines.vllm.models import PROFILES, ModelShape, find_model, read_shape
@@ -159,6 +159,7 @@ def test_ampere_falls_back_to_a_16_bit_cache_unless_fp8_is_asked_for() -> None:
     ("config", "message"),
     [
         (VllmConfig(dtype="float16"), "dtype to bfloat16"),
+        (VllmConfig(dtype="auto"), "dtype to bfloat16"),  # AWQ checkpoints say float16
         (VllmConfig(kv_cache_dtype="fp8_e5m2"), "e5m2 corrupts"),
         (VllmConfig(tensor_parallel_size=2), "only 1 GPU"),
     ],
@@ -255,6 +256,12 @@ def test_the_schema_stands_in_the_shared_part_of_the_prompt() -> None:
 def test_whole_blocks_before_the_image_are_shared(image_at: int, block: int, shared: int) -> None:
     """A block that the image touches carries the image's identity."""
     assert shared_prefix_tokens([1] * image_at + [9, 9, 2], 9, block) == shared
+
+
+def test_looking_for_a_gpu_fails_nowhere() -> None:
+    """`--engine auto` asks on every machine, with or without a driver."""
+    card = detect_gpu()
+    assert card is None or card.total_bytes > GIB
 
 
 def test_the_guide_names_every_model() -> None:

@@ -5,8 +5,6 @@ all tests; the last one ends it.
 """
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -50,11 +48,15 @@ TASK = EngineTask(
     date_order=DateOrder.DAY_FIRST,
 )
 
+PATIENCE_S = 25.0
+"""Longer than any step takes on a busy machine; the test of a hanging engine waits it out."""
+
 
 @pytest.fixture(scope="module")
 def engine(tiny_config: VllmConfig) -> Iterator[VllmEngine]:
     """One loaded engine."""
-    with closing(VllmEngine(tiny_config, TASK)) as engine:
+    patient = tiny_config.model_copy(update={"no_progress_s": PATIENCE_S})
+    with closing(VllmEngine(patient, TASK)) as engine:
         yield engine
 
 
@@ -161,24 +163,17 @@ def test_metrics_count_what_was_read(engine: VllmEngine) -> None:
 def test_the_description_matches_the_engine(engine: VllmEngine, tiny_config: VllmConfig) -> None:
     """The fingerprint of a run is made before the engine is loaded."""
     assert describe(tiny_config, "receipt") == engine.info
+    assert engine.info.revision.endswith("+random"), "what random weights write must never count as done"
 
 
-def test_a_killed_engine_is_noticed_and_another_can_be_opened(engine: VllmEngine, tiny_config: VllmConfig) -> None:
-    """Left to itself vLLM would wait for ever; an engine that hangs instead of dying is found by its silence."""
-    stream = engine.generate(PageList(make_request(constrained=False, max_tokens=2000) for _ in range(8)))
-    next_pages = PageList([make_request(max_tokens=5)])
-    os.kill(engine.process_id, signal.SIGKILL)
-    with pytest.raises(EngineError, match="died"):
-        list(stream)
+def test_an_engine_that_hangs_is_ended_and_leaves_nothing_behind(engine: VllmEngine) -> None:
+    """Nobody else notices one. That a killed engine is noticed, and replaced, is tested on a whole run."""
+    model = psutil.Process(engine.process_id)
+    processes = [model, *model.children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    with pytest.raises(EngineError, match="no progress"):
+        list(engine.generate(PageList([make_request()])))
     engine.close()
-    assert not [child for child in psutil.Process().children(recursive=True) if "VLLM" in child.name()]
-
-    config = tiny_config.model_copy(update={"no_progress_s": 20.0})
-    with closing(VllmEngine(config, TASK)) as second:
-        assert len(list(second.generate(next_pages))) == 1
-        stopped = psutil.Process(second.process_id)
-        for process in (stopped, *stopped.children(recursive=True)):
-            process.suspend()
-        with pytest.raises(EngineError, match="no progress"):
-            list(second.generate(PageList([make_request()])))
-    assert not stopped.is_running()
+    assert not any(process.is_running() for process in processes)
+    engine.close()  # a second time does nothing

@@ -160,14 +160,17 @@ class _Plan:
     settings: EngineSettings
     adapter: Adapter | None
     version: str
+    has_random_weights: bool
 
     @property
     def info(self) -> EngineInfo:
-        weights = self.source.identity
+        adapter = f"+lora:{self.adapter.identity}" if self.adapter else ""
+        # Else what random weights wrote would count as done.
+        random = "+random" if self.has_random_weights else ""
         return EngineInfo(
             engine="vllm",
             model=self.source.location,
-            revision=f"{weights}+lora:{self.adapter.identity}" if self.adapter else weights,
+            revision=f"{self.source.identity}{adapter}{random}",
             version=self.version,
             quantisation=self.source.shape.quantisation,
             kv_cache_dtype=self.settings.kv_cache_dtype,
@@ -180,7 +183,7 @@ def _plan(config: VllmConfig, extraction: str | None) -> _Plan:
     source = find_model(config.model, config.revision)
     settings = resolve_settings(config, card, source.shape)
     adapter = find_adapter(config, extraction) if extraction else None
-    return _Plan(source, settings, adapter, installed.version)
+    return _Plan(source, settings, adapter, installed.version, config.load_format == "dummy")
 
 
 def _find_card() -> Card:

@@ -126,7 +126,7 @@ def _on_cpu(config: VllmConfig, kv_cache_dtype: str) -> EngineSettings:
 
 
 def _choose_kv_cache_dtype(config: VllmConfig, card: Card | None) -> str:
-    """FP8 needs bfloat16 (FlashAttention 3 refuses float16 beside it) and hardware that knows FP8.
+    """FP8 needs hardware that knows it, and bfloat16: FlashAttention 3 refuses float16 beside it.
 
     e5m2 silently corrupts Qwen2.5-VL (vllm#41343), so only e4m3 is let through.
     """
@@ -135,18 +135,25 @@ def _choose_kv_cache_dtype(config: VllmConfig, card: Card | None) -> str:
         return wanted
     if "e5m2" in wanted:
         raise EngineStartError("kv_cache_dtype fp8_e5m2 corrupts Qwen2.5-VL's output; use fp8, which is e4m3.")
-    if config.dtype not in ("bfloat16", "auto"):
+    if card is None:
+        return "auto"
+    if card.capability < ADA:
+        return _without_fp8(config, card)
+    if config.dtype != "bfloat16":
         raise EngineStartError(
             f"An FP8 KV cache does not work with dtype {config.dtype}: set dtype to bfloat16 or kv_cache_dtype to auto."
         )
-    if card is not None and card.capability >= ADA:
-        return wanted
-    if card is not None and "kv_cache_dtype" in config.model_fields_set:
-        raise EngineStartError(
-            f"{card.name} has no FP8 (compute capability {card.capability[0]}.{card.capability[1]}, "
-            "8.9 is needed): set kv_cache_dtype to auto."
-        )
-    return "auto"
+    return wanted
+
+
+def _without_fp8(config: VllmConfig, card: Card) -> str:
+    """The default gives way; an explicit wish is not dropped silently."""
+    if "kv_cache_dtype" not in config.model_fields_set:
+        return "auto"
+    raise EngineStartError(
+        f"{card.name} has no FP8 (compute capability {card.capability[0]}.{card.capability[1]}, "
+        "8.9 is needed): set kv_cache_dtype to auto."
+    )
 
 
 def _choose_attention(config: VllmConfig, card: Card, kv_cache_dtype: str) -> tuple[str | None, Mapping[str, str]]:
