@@ -86,14 +86,11 @@ def test_a_page_takes_the_place_of_a_finished_one_while_others_run(engine: VllmE
     """The stream never drains: a fixed batch would ask for more only when all of it has finished."""
     lengths = [200, 10, 10, 200, 10, 10, 10, 10, 200, 10, 10, 10]
     pages = PageList(make_request(constrained=False, max_tokens=length) for length in lengths)
-    still_in_flight = []
     for _ in engine.generate(pages):
         pages.num_finished += 1
-        still_in_flight.append(pages.num_taken - pages.num_finished)
-    assert len(still_in_flight) == len(lengths)
+    assert pages.num_finished == len(lengths)
     assert max(pages.in_flight_at_take) < engine.capacity
-    late_takes = pages.in_flight_at_take[engine.capacity :]
-    assert min(late_takes) >= engine.capacity - 2, "pages were fetched only after the engine had emptied"
+    assert min(pages.in_flight_at_take[engine.capacity :]) > 0, "pages were fetched only after the engine had drained"
 
 
 def test_short_pages_do_not_wait_for_long_ones(engine: VllmEngine) -> None:
