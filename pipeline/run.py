@@ -111,11 +111,11 @@ class _Run:
     def execute(self) -> RunReport:
         """Read what is pending, commit it, and report."""
         self._tally.report("listing")
-        self._tally.documents_total = sum(1 for _ in list_input(self._config.input, self._config.output))
-        pending = self._pending()
-        first = next(pending, None)
-        if first is not None:  # else no engine is loaded for nothing
-            self._read(itertools.chain((first,), pending))
+        done = _done(self._storage, self._identity)
+        self._tally.listed((_state(ref) in done for ref in self._listed()), self._config.limit)
+        if self._tally.documents_total:  # else no engine is loaded for nothing
+            pending = (ref for ref in self._listed() if _state(ref) not in done)
+            self._read(itertools.islice(pending, self._config.limit))
         self._stats.close()
         self._tally.report("done")
         return self._report()
@@ -145,16 +145,8 @@ class _Run:
         self._tally.documents_done += 1
         self._documents.release(record.document.ref.uri)
 
-    def _pending(self) -> Iterator[DocumentRef]:
-        """Yield the documents that no committed row of this fingerprint covers."""
-        done = _done(self._storage, self._identity)
-        taken = 0
-        for ref in list_input(self._config.input, self._config.output):
-            if (ref.uri, ref.size_bytes, ref.modified_at) in done:
-                self._tally.documents_skipped += 1
-            elif self._config.limit is None or taken < self._config.limit:
-                taken += 1
-                yield ref
+    def _listed(self) -> Iterator[DocumentRef]:
+        return list_input(self._config.input, self._config.output)
 
     def _read(self, refs: Iterator[DocumentRef]) -> None:
         workers = self._config.render.workers or default_render_workers()
@@ -175,6 +167,7 @@ class _Run:
             self._tally.report("loading the engine")
             try:
                 with closing(self._choice.open()) as engine:
+                    self._tally.report("reading")
                     feed.ahead = self._config.render.ahead_pages or int(AHEAD_FACTOR * engine.capacity) + 1
                     for generation in engine.generate(feed):
                         self._settle(feed, generation)
@@ -259,17 +252,21 @@ def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
     )
 
 
-def _done(storage: Storage, identity: RunIdentity) -> set[tuple[str, int, datetime | None]]:
+_State = tuple[str, int, datetime | None]
+"""What of a file tells that it is still the same, without reading it."""
+
+
+def _state(file: DocumentRef | CommittedDocument) -> _State:
+    return file.uri, file.size_bytes, file.modified_at
+
+
+def _done(storage: Storage, identity: RunIdentity) -> set[_State]:
     """Return the documents that need not be read again: their current row has this fingerprint."""
     current: dict[str, CommittedDocument] = {}
     for row in committed_documents(storage, identity.extraction):
         if row.uri not in current or current[row.uri].finished_at <= row.finished_at:
             current[row.uri] = row
-    return {
-        (row.uri, row.size_bytes, row.modified_at)
-        for row in current.values()
-        if row.fingerprint == identity.fingerprint
-    }
+    return {_state(row) for row in current.values() if row.fingerprint == identity.fingerprint}
 
 
 def default_render_workers() -> int:

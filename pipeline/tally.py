@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pipeline.data import PageRecord, Status
@@ -21,6 +21,7 @@ class Progress:
     phase: str
     """"listing", "loading the engine", "reading" or "done"."""
     documents_total: int
+    """To be read: those done earlier are not among them."""
     documents_done: int
     documents_skipped: int
     """Unchanged since an earlier run with the same settings."""
@@ -49,6 +50,13 @@ class Tally:
         self._reading_since: float | None = None
         self._phase = ""
         self._due = 0.0
+
+    def listed(self, is_done: Iterable[bool], limit: int | None) -> None:
+        """Count the documents of the input by whether they were done earlier."""
+        for done in is_done:
+            self.documents_skipped += done
+            self.documents_total += not done
+        self.documents_total = min(self.documents_total, limit or self.documents_total)
 
     @property
     def elapsed_s(self) -> float:
@@ -102,6 +110,6 @@ class Tally:
 
     def _pages_left(self) -> float:
         """Documents not opened yet are taken to be as long as those that were."""
-        unopened = max(0, self.documents_total - self.documents_skipped - self.documents_opened)
+        unopened = max(0, self.documents_total - self.documents_opened)
         mean_pages = self.pages_found / self.documents_opened if self.documents_opened else 1.0
         return self.pages_found - self.pages_ok - self.pages_failed + unopened * mean_pages
