@@ -1,6 +1,6 @@
 """How fast the `ocr` engine reads real pages, whole run, against RapidOCR itself on the same page images.
 
-    python -m tests.benchmarks.bench_ocr FOLDER --extraction receipt --workers 4
+    python -m tests.benchmarks.bench_ocr [FOLDER] --extraction receipt --workers 4
 
 RapidOCR runs as it comes, on one thread, in as many processes; its start is not counted, that
 of the run is. The text layer is not used unless asked for with --text-layer auto. On a machine that
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,7 @@ def rendered(folder: str, max_pixels: int) -> list[PageImage]:
 
 def time_rapidocr(pages: list[PageImage], num_workers: int) -> float:
     """Return the seconds that RapidOCR alone takes."""
-    from tests.benchmarks.bench_ocr import start_rapidocr as start  # under a name that workers can import
-
+    start = import_module("tests.benchmarks.bench_ocr").start_rapidocr  # not __main__'s, which no worker can import
     with closing(WorkerPool(start, num_workers=num_workers, timeout_s=300, name="rapidocr")) as pool:
         for future in [pool.submit(_blank()) for _ in range(4 * num_workers)]:
             future.result()
@@ -121,7 +121,7 @@ def peak_child_mb() -> Iterator[list[float]]:
 def main() -> None:
     """Print pages/s of both and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", help="documents to read")
+    parser.add_argument("folder", nargs="?", default="sample_docs", help="documents to read")
     parser.add_argument("--extraction", default="transcript")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--text-layer", choices=["auto", "never"], default="never")
