@@ -65,7 +65,7 @@ class VllmConfig(_Part):
     lora: dict[str, str] = Field(default_factory=dict, description="Extraction name -> LoRA adapter folder.")
     prepare_threads: int | None = Field(None, ge=1, description="Threads that turn page images into model inputs.")
     logprobs: bool = Field(True, description="Keep the log-probability of each output token.")
-    no_progress_s: float = Field(300, gt=0, description="An engine that yields nothing for this long counts as dead.")
+    no_progress_s: float = Field(300, gt=0, description="An engine that makes no token for this long counts as dead.")
     engine_args: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Passed to vLLM's LLM as they are."
     )
