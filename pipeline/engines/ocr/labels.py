@@ -14,6 +14,10 @@ from rapidfuzz.distance import OSA
 SHORTEST_FORGIVING, LETTERS_PER_ERROR = 8, 7
 """One misread letter is forgiven from eight on and for each seven of a label; short words have too many neighbours."""
 
+LONGEST_PREFIX = 4
+"""Letters before the dash or slash of an identifier."""
+
+_IDENTIFIER_TAIL = re.compile(r"[-/]\d")
 _WORD = re.compile(r"\d+|[^\W\d_]+")
 _GLUED = re.compile(r"(?<=[a-zß-ÿ])(?=[A-Z])")
 """Where OCR lost the space before a capital: "InvoiceNo", "TotalRM"."""
@@ -38,7 +42,7 @@ class LabelIndex:
     """The labels of many owners, looked up in one pass over a text.
 
     A label matches as whole words; spaces and punctuation between its words do not matter, but
-    an underscore beside it makes it part of an identifier.
+    an underscore beside it, or a dash and a digit behind a short one, makes it part of an identifier.
     Where matches overlap, the longest wins, so "Total tax" is never taken for "Total".
     """
 
@@ -75,7 +79,7 @@ class LabelIndex:
                 key += word
                 if len(key) > self._longest:
                     break
-                if key in self._owners and "_" not in {text[start - 1 : start], text[end : end + 1]}:
+                if key in self._owners and not _part_of_identifier(text, start, end):
                     yield LabelMatch(self._owners[key], start, end, len(key), exact=True)
 
     def _misread(self, head: str) -> list[LabelMatch]:
@@ -107,6 +111,12 @@ def is_label(text: str, labels: Sequence[str]) -> bool:
 @cache
 def _index(labels: tuple[str, ...]) -> LabelIndex:
     return LabelIndex({"": labels})
+
+
+def _part_of_identifier(text: str, start: int, end: int) -> bool:
+    """Whether the words are the head of "PO-1234" or stand in "KA02_R1"."""
+    joined = end - start <= LONGEST_PREFIX and _IDENTIFIER_TAIL.match(text, end) is not None
+    return joined or "_" in {text[start - 1 : start], text[end : end + 1]}
 
 
 def _words(text: str) -> Iterator[tuple[str, int, int]]:

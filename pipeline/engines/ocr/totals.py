@@ -15,7 +15,7 @@ by the sums that they satisfy:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import combinations, groupby, product
 
@@ -23,6 +23,7 @@ from pipeline.engines.ocr.amounts import amounts_with_cents, best_of_each, propo
 from pipeline.engines.ocr.candidates import Candidate, Claims
 from pipeline.engines.ocr.lexicon import Clue
 from pipeline.engines.ocr.page import Run
+from pipeline.engines.ocr.taxes import HIGHEST_RATE, LOWEST_RATE, Taxed, rates_in, split_total, tax_tables
 from pipeline.schema import Role
 
 ROLES = (Role.NET, Role.TAX, Role.TOTAL, Role.DUE)
@@ -37,14 +38,17 @@ AFTER_ROUNDING = 0.6
 PAID, PAID_AND_CHANGE = 0.4, 1.0
 NOTHING_OPEN = 0.5
 
+ADDS_UP_WITH_MORE = 0.6
+"""The same where what is withheld, or a labelled charge or discount, makes up the difference."""
+
+DUE_AS_TOTAL = 0.8
+"""What the score of an amount due is multiplied with for a total: bills may print nothing else."""
+
 LARGEST = 0.4
 """Where rates or parts have totals of their own that add up as well, the largest is that of the document."""
 
 SIDE_BY_SIDE = 0.6
 """Score of two amounts on one row that make the total."""
-
-LOWEST_RATE, HIGHEST_RATE = Decimal("0.01"), Decimal("0.35")
-"""Taxes on sales lie between 2 and 27 per cent the world over; 1 and 35 leave room for other levies."""
 
 Proposals = dict[Role, list[Candidate[Decimal]]]
 Values = dict[Role, Decimal]
@@ -60,6 +64,8 @@ class _Evidence:
     """Cash less change, and how much that says: less where no change is printed."""
     changes: frozenset[Decimal]
     prepaid: frozenset[Decimal]
+    more: frozenset[Decimal]
+    """Charges and discounts beside net and tax, and what the payer withholds, without sign."""
     printed: Sequence[tuple[Decimal, Run]]
     """All amounts with cents."""
 
@@ -68,9 +74,15 @@ def find_totals(claims: Claims) -> Values:
     """The page's amounts by role; a role without a convincing value is left out."""
     evidence = _evidence(claims)
     found: Proposals = {role: proposals(claims, role) for role in ROLES}
+    known = {c.value for c in found[Role.TOTAL]}
+    found[Role.TOTAL] += [
+        replace(c, score=c.score * DUE_AS_TOTAL) for c in found[Role.DUE] if c.value and c.value not in known
+    ]
     found[Role.TOTAL] += best_of_each(_misread_totals(claims, evidence, {c.value for c in found[Role.TOTAL]}))
-    for role, candidate in list(_side_by_side(claims, evidence, {c.value for c in found[Role.TOTAL]})):
-        found[role].append(candidate)
+    totals = {c.value for c in found[Role.TOTAL]}
+    for role, candidate in [*_side_by_side(claims, evidence, totals), *_by_rate(claims, evidence, totals)]:
+        if candidate.value not in {c.value for c in found[role] if c.score >= candidate.score}:
+            found[role].append(candidate)
     chosen = _completed(_most_convincing(found, evidence), evidence)
     if set(chosen) == {Role.TAX} and len(found[Role.TAX]) > 1:
         chosen = {}  # taxes of single positions, on a page that states no total
@@ -90,6 +102,7 @@ def _evidence(claims: Claims) -> _Evidence:
         paid=less_change if change else dict.fromkeys(cash, PAID),
         changes=change,
         prepaid=convincing(Clue.PREPAID),
+        more=convincing(Clue.OTHER_AMOUNT) | convincing(Clue.WITHHELD),
         printed=amounts_with_cents(claims.page),
     )
 
@@ -115,6 +128,19 @@ def _side_by_side(
                 yield Role.NET, Candidate(net, SIDE_BY_SIDE, run)
                 yield Role.TAX, Candidate(tax, SIDE_BY_SIDE, run)
                 yield from ((Role.TOTAL, Candidate(total, SIDE_BY_SIDE, run)) for total in sums - totals)
+
+
+def _by_rate(claims: Claims, evidence: _Evidence, totals: set[Decimal]) -> Iterator[tuple[Role, Candidate[Decimal]]]:
+    """Net and tax that a printed rate ties to a proposed total."""
+    by_row = {row: tuple(amounts) for row, amounts in groupby(evidence.printed, key=lambda pair: pair[1].row)}
+    rates = [rates_in(claims.page.row_text(row)) for row in range(len(claims.page.rows))]
+    tables = tax_tables([(rates[row], amounts) for row, amounts in by_row.items() if rates[row]])
+    every = {rate for of_row in rates for rate in of_row}
+    found: list[Taxed] = [t for t in tables if t.net + t.tax in totals]
+    found += [t for total in totals for t in split_total(total, every, evidence.printed)]
+    for taxed in found:
+        yield Role.NET, Candidate(taxed.net, SIDE_BY_SIDE, taxed.run)
+        yield Role.TAX, Candidate(taxed.tax, SIDE_BY_SIDE, taxed.run)
 
 
 def _most_convincing(found: Proposals, evidence: _Evidence) -> Values:
@@ -154,8 +180,9 @@ def _sum_score(values: Values, rows: Mapping[Decimal, int], evidence: _Evidence)
         return 2 * CONTRADICTS
     if net is None:
         return 0.0
-    if total - net - tax not in evidence.roundings:
-        return CONTRADICTS
+    rest = total - net - tax
+    if rest not in evidence.roundings:
+        return ADDS_UP_WITH_MORE if abs(rest) in evidence.more else CONTRADICTS
     return (ADDS_UP if tax else ADDS_UP_WITHOUT_TAX) + LARGEST * (abs(total) == max(map(abs, rows)))
 
 
