@@ -15,10 +15,10 @@ _AMOUNT_IN_TEXT = re.compile(
     (?<![\d.,:/])(?<![\d][-−])                # not the tail of a date, a time, a longer number
     (?P<sign>[-−(]\s?(?:[^\W\d_]{1,3}\.?|[€$£])?\s?)?
     (?P<digits>
-        \d{1,3}(?:[\s\u00a0\u202f'’]\d{3})+,\d{1,6}    # 2 076,76: a space groups only before a decimal comma
-      | \d{1,3}(?:['’]\d{3})+(?:\.\d{1,6})?
-      | \d{1,3}(?:\.\d{3})+(?:,\s?\d{1,6})?
-      | \d{1,3}(?:,\d{3})+(?:\.\s?\d{1,6})?
+        \d{1,3}(?:[\s\u00a0\u202f'’]\d{3}){1,5},\d{1,6}    # 2 076,76: a space groups only before a decimal comma
+      | \d{1,3}(?:['’]\d{3}){1,5}(?:\.\d{1,6})?
+      | \d{1,3}(?:\.\d{3}){1,5}(?:,\s?\d{1,6})?
+      | \d{1,3}(?:,\d{3}){1,5}(?:\.\s?\d{1,6})?
       | \d{1,12}(?:\s?[.,]\s?\d{1,6}|[.,]-{1,2})?           # OCR puts spaces beside the mark; "5,-" is five
     )
     (?P<after>-(?![\w])|\))?

@@ -14,20 +14,20 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pipeline.data import TextLine
-from pipeline.engines.ocr.candidates import Claims, labelled
+from pipeline.engines.ocr.candidates import BELOW, Claims, Zone, labelled
 from pipeline.engines.ocr.currency import find_currency
 from pipeline.engines.ocr.dates import document_date, due_date, page_date_order
 from pipeline.engines.ocr.labels import LabelIndex, label_key
 from pipeline.engines.ocr.lexicon import LABELS
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.parties import find_parties
-from pipeline.engines.ocr.readers import reader_of
+from pipeline.engines.ocr.readers import is_number_cell, reader_of
 from pipeline.engines.ocr.specs import FieldSpec, Kind, field_specs
 from pipeline.engines.ocr.tables import find_rows
 from pipeline.engines.ocr.totals import ROLES as TOTALS
 from pipeline.engines.ocr.totals import find_totals
 from pipeline.schema import Role
-from pipeline.values import DateOrder, find_ibans
+from pipeline.values import DateOrder, Found, find_ibans
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -85,10 +85,17 @@ def _value(page: PageLayout, claims: Claims, spec: FieldSpec, by_role: dict[Role
         return by_role.get(spec.role)
     if spec.kind is Kind.IBAN:
         return _iban(page, claims, owner_of(spec))
-    read = reader_of(spec, order)
+    best = next(iter(labelled(claims, owner_of(spec), zone_reader(spec, order))), None)
     least = LEAST_NUMBER_SCORE if spec.role is Role.DOCUMENT_NUMBER else LEAST_SCORE
-    best = next(iter(labelled(claims, owner_of(spec), lambda zone: read(zone.text))), None)
     return best.value if best and best.score >= least else None
+
+
+def zone_reader(spec: FieldSpec, order: DateOrder) -> Callable[[Zone], list[Found[Any]]]:
+    """How a field's values are read beside and below its labels."""
+    read = reader_of(spec, order)
+    if spec.role is Role.DOCUMENT_NUMBER:
+        return lambda zone: read(zone.text) if zone.weight != BELOW or is_number_cell(zone.text) else []
+    return lambda zone: read(zone.text)
 
 
 def _role_values(page: PageLayout, claims: Claims, specs: Sequence[FieldSpec], order: DateOrder) -> dict[Role, Any]:

@@ -14,26 +14,50 @@ from pipeline.values import DateOrder, Found, find_amounts, find_currencies, fin
 _NUMBER_WORD = re.compile(
     r"(?:\b(?:nr|no|nos|num|number|nummer|numero|numéro|número|id)\b|\bn[°º]?|[№#])[\W_]*$", re.IGNORECASE
 )
-_TOKEN = re.compile(r"[^\W_][\w./\\\-–]*(?:(?<=[-/])\s[\w./\-]+)?")
-_DIGIT_GROUPS = re.compile(r"\W*(\d+(?: \d+)+)\W*")
+_TOKEN = re.compile(r"(?:(?<!\w)(?P<prefix>[A-Z]{1,4})\s(?=\d))?[^\W_][\w./\\\-–]*(?:(?<=[-/])\s[\w./\-]+)?")
+_DIGIT_GROUPS = re.compile(r"\W*((?:[A-Z]{1,4} )?\d+(?: \d+)+)\W*")
+_BEFORE = 12
+"""Characters in which the "No." before a number stands."""
+
+_NO_PREFIX = frozenset(
+    "n no nr nos num numero id du de le au del el il dal al di da do em en of on to vom am von bis der tel fax van op"
+    " page seite pagina eur usd gbp chf".split()
+)
+"""Words in capitals before a number that are no part of it."""
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
 _YES = frozenset("yes y ja j oui o si sí sì s sim true x ✓ ☑ ☒ ✔ 1".split())
 _NO = frozenset("no n nein nee non não false - ☐ 0".split())
 
 
 def read_number(text: str) -> list[Found[str]]:
-    """Document numbers: words with a digit that are no date, first those after "No."; digits in groups are one."""
-    if groups := _DIGIT_GROUPS.fullmatch(text):
+    """Document numbers: words with a digit that are no date, first those after "No."; digits in groups are one.
+
+    A short word in capitals before the digits belongs to them: "SR 2023-09-04" is no date.
+    """
+    groups = _DIGIT_GROUPS.fullmatch(text)
+    if groups and groups[1].split()[0].casefold() not in _NO_PREFIX:
         return [Found(groups[1], groups.start(1), groups.end(1))]
     dates = find_dates(text)
     ranked = []
     for match in _TOKEN.finditer(text):
-        number = match[0].rstrip(".-/–")
-        if any(d.start < match.end() and match.start() < d.end for d in dates) or not re.search(r"\d", number):
+        prefixed = match["prefix"] is not None and match["prefix"].casefold() not in _NO_PREFIX
+        start = match.start() if prefixed or match["prefix"] is None else match.end("prefix") + 1
+        number = text[start : match.end()].rstrip(".-/–")
+        is_date = not prefixed and any(d.start < match.end() and start < d.end for d in dates)
+        if is_date or not re.search(r"\d", number) or re.match(r"\s?%", text[match.end() :]):
             continue
-        before = text[: match.start()]
+        before = text[max(0, start - _BEFORE) : start]
         rank = 0 if _NUMBER_WORD.search(before) else 2 if before.endswith("(") else 1
-        ranked.append((rank, Found(number, match.start(), match.start() + len(number))))
+        ranked.append((rank, Found(number, start, start + len(number))))
     return [found for _, found in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def is_number_cell(text: str) -> bool:
+    """Whether a text holds numbers and dates only, as a cell below a label does, and a line of an address does not."""
+    for found in [*find_dates(text), *read_number(text)]:
+        text = text[: found.start] + " " * (found.end - found.start) + text[found.end :]
+    return all(word.casefold() in _NO_PREFIX for word in _WORD.findall(text))
 
 
 def read_text(text: str) -> list[Found[str]]:
