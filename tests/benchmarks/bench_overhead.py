@@ -4,8 +4,9 @@
     taskset -c 0,1 python -m tests.benchmarks.bench_overhead
 
 The input is one multi-frame TIFF for each 50 pages, of page images at the size at which they
-are sent, so that nothing but the pipeline is measured: open, decode, stream, validate, write,
-commit. Each answer is a receipt of 20 line items and 40 lines of text with boxes.
+are sent. Each answer is a receipt of 20 line items and 40 lines of text with boxes. Pages of
+one megapixel measure everything: open, decode, stream, validate, write, commit. Tiny ones
+(`--sides 56 56`) leave out what decoding and moving pixels costs, which is the renderer's.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from pipeline.engines.scripted import ScriptedEngine
 from pipeline.run import run
 
 PAGES_PER_FILE = 50
-SIDES_PX = (896, 1120)
 ITEM = {"description": "Darjeeling first flush", "quantity": "2", "unit_price": "3,50", "line_total": "7,00"}
 ANSWER = json.dumps({"seller": "Corner Shop", "date": "12/03/2018", "total": "140,00", "line_items": [ITEM] * 20})
 LINES = tuple(
@@ -40,11 +40,11 @@ def answer(request: PageRequest) -> Generation:
     return Generation(request.request_id, ANSWER, FinishReason.STOP, output_tokens=400, lines=LINES)
 
 
-def write_input(folder: Path, num_pages: int) -> None:
-    """Write `num_pages` page images of about one megapixel."""
+def write_input(folder: Path, num_pages: int, sides_px: tuple[int, int]) -> None:
+    """Write `num_pages` page images."""
     folder.mkdir()
-    page = Image.new("RGB", SIDES_PX, "white")
-    for y in range(40, SIDES_PX[1], 28):
+    page = Image.new("RGB", sides_px, "white")
+    for y in range(40, sides_px[1], 28):
         ImageDraw.Draw(page).text((40, y), "Darjeeling first flush   2 x 3,50   7,00", fill="black")
     first = folder / "0000.tiff"
     page.save(first, save_all=True, append_images=[page] * (PAGES_PER_FILE - 1), compression="packbits")
@@ -52,14 +52,14 @@ def write_input(folder: Path, num_pages: int) -> None:
         (folder / f"{number:04}.tiff").hardlink_to(first)
 
 
-def measure(num_pages: int) -> dict[str, float]:
+def measure(num_pages: int, sides_px: tuple[int, int]) -> dict[str, float]:
     """Run once; return pages/s of the whole run and peak memory of the main process in MB."""
     with tempfile.TemporaryDirectory() as scratch:
-        write_input(Path(scratch, "in"), num_pages)
+        write_input(Path(scratch, "in"), num_pages, sides_px)
         engine = ScriptedEngine(answer, capacity=16)
         config = RunConfig(input=f"{scratch}/in", output=f"{scratch}/out", extraction="receipt")
         started = time.perf_counter()
-        report = run(config, engine=EngineChoice(engine.info, lambda: engine, max_pixels=SIDES_PX[0] * SIDES_PX[1]))
+        report = run(config, engine=EngineChoice(engine.info, lambda: engine, max_pixels=sides_px[0] * sides_px[1]))
         seconds = time.perf_counter() - started
         if report.pages_ok != num_pages:
             raise SystemExit(f"only {report.pages_ok} of {num_pages} pages are ok")
@@ -71,10 +71,12 @@ def main() -> None:
     """Print one line a length, and how memory grew."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, nargs="+", default=[500, 5000])
+    parser.add_argument("--sides", type=int, nargs=2, default=[896, 1120], help="width and height in pixels")
+    arguments = parser.parse_args()
     results = []
-    for num_pages in parser.parse_args().pages:
+    for num_pages in arguments.pages:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            results.append(pool.apply(measure, (num_pages,)))
+            results.append(pool.apply(measure, (num_pages, tuple(arguments.sides))))
         print("{pages:6} pages  {pages_per_s:7.1f} pages/s  peak {peak_mb:6.1f} MB".format(**results[-1]), flush=True)
     print(f"peak memory, longest against shortest: {results[-1]['peak_mb'] / results[0]['peak_mb']:.3f}")
 
