@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pipeline.engines.ocr.candidates import Candidate, Claims, labelled
+from pipeline.engines.ocr.candidates import INLINE, Candidate, Claim, Claims, Zone, labelled
 from pipeline.engines.ocr.lexicon import Clue
-from pipeline.engines.ocr.page import PageLayout
+from pipeline.engines.ocr.page import PageLayout, Run
+from pipeline.engines.ocr.readers import read_number
 from pipeline.schema import Role
-from pipeline.values import DateOrder, find_dates
+from pipeline.values import DateOrder, Found, find_dates
 
 BESIDE_NUMBER = 0.9
 """A date in the run or row of the document's number dates the document: "Invoice no. 17 of 3 May 2018"."""
@@ -29,15 +30,45 @@ PRINTED = 0.1
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
+_ZIP = re.compile(r"[A-Za-z.],? (?P<state>[A-Z]{2}) (?P<first>\d)\d{4}(?:-\d{4})?(?!\d)")
+_STATES = (
+    "CT MA ME NH NJ RI VT", "NY PA", "DC MD NC SC VA WV", "AL FL GA MS TN", "IN KY MI OH",
+    "IA MN MT ND SD WI", "IL KS MO NE", "AR LA OK TX", "AZ CO NM NV UT WY", "AK CA HI OR WA",
+)  # fmt: skip
+"""States of the USA by the first digit of their ZIP codes (USPS); without DE and ID, which stand for other things."""
+
+_PAYING = re.compile(
+    r"\b(?:pay|paid|due|settle|remit|transfer|zahl|bezahl|überweis|begleich|ausgleich|fällig|abgebucht|abbuch|eingezogen"
+    r"|paye|paie|régl|règl|vir(?:ement|er)|prélev|échéance|betal|betaa|vold|over te maken|overma|incass|geïncass"
+    r"|afgeschr|pag|abon[ao]|venc|vto|cargo|domicili|scad|versa|bonific|addebit|saldo|liquid|débito)",
+    re.IGNORECASE,
+)
+_UNTIL = re.compile(
+    r"\b(?:by|before|until|till|no later than|latest|on"
+    r"|bis(?: zum| spätestens(?: zum| am)?)?|spätestens(?: am| zum)?|zum|am|fällig|vor(?: dem)?"
+    r"|avant(?: le)?|au plus tard(?: le)?|jusqu'au|le|v[oó]+r|uiterlijk(?: op)?|tot|op|per"
+    r"|antes del?(?: día)?|hasta(?: el)?|el(?: día)?|entro(?: e non oltre)?(?: il)?|il|até(?: ao)?(?: dia)?|em|dia)"
+    r"\W{0,3}$",
+    re.IGNORECASE,
+)
+"""How words about paying begin, and the words right before the day by which to pay, in seven languages."""
+
+
 def page_date_order(page: PageLayout, preferred: DateOrder) -> DateOrder:
     """The order in which the page prints dates.
 
     A page prints all its dates alike: when some can only be read in the other order (12/28/2017)
-    and none only in the preferred one, the other order holds for all.
+    and none only in the preferred one, the other order holds for all. Where no date decides, an
+    American address does.
     """
-    other = DateOrder.MONTH_FIRST if preferred is DateOrder.DAY_FIRST else DateOrder.DAY_FIRST
-    decided = [order for run in page.runs for order in _decided_orders(run.text)]
-    return other if other in decided and preferred not in decided else preferred
+    decided = {order for run in page.runs for order in _decided_orders(run.text)}
+    if not decided and any(_is_american(run.text) for run in page.runs):
+        return DateOrder.MONTH_FIRST
+    return decided.pop() if len(decided) == 1 else preferred
+
+
+def _is_american(text: str) -> bool:
+    return any(match["state"] in _STATES[int(match["first"])].split() for match in _ZIP.finditer(text))
 
 
 def _decided_orders(text: str) -> list[DateOrder]:
@@ -61,16 +92,45 @@ def _unlabelled(page: PageLayout, claims: Claims, order: DateOrder) -> Iterator[
         return labelled(claims, owner, lambda zone: find_dates(zone.text, order), per_label=2)
 
     printed = named(Clue.PRINT_DATE)
-    explained = {(c.run, c.value) for c in [*named(Clue.OTHER_DATE), *named(Role.DUE_DATE), *printed]}
-    numbered = {claim.run.row: claim.quality for claim in claims.of(Role.DOCUMENT_NUMBER)}
+    numbers = labelled(claims, Clue.OTHER_NUMBER, lambda zone: _inline_dates(zone, order), per_label=2)
+    explained = {(c.run, c.value) for c in [*named(Clue.OTHER_DATE), *named(Role.DUE_DATE), *printed, *numbers]}
+    numbered = {claim.run.row: claim for claim in claims.of(Role.DOCUMENT_NUMBER)}
     for run in page.runs:
+        if len(_WORD.findall(run.text)) >= SENTENCE_WORDS:
+            continue
+        claim = numbered.get(run.row)
         for found in find_dates(run.text, order):
-            if (run, found.value) not in explained and len(_WORD.findall(run.text)) < SENTENCE_WORDS:
-                yield Candidate(found.value, max(UNLABELLED, BESIDE_NUMBER * numbered.get(run.row, 0)), run)
+            if (run, found.value) not in explained and not _is_number(claim, run, found):
+                yield Candidate(found.value, max(UNLABELLED, BESIDE_NUMBER * claim.quality if claim else 0), run)
     yield from (replace(candidate, score=PRINTED) for candidate in printed)
 
 
-def due_date(claims: Claims, order: DateOrder) -> dt.date | None:
-    """The day by which to pay, as printed; terms such as "30 days" are not turned into a day."""
+def _inline_dates(zone: Zone, order: DateOrder) -> list[Found[dt.date]]:
+    """What looks like a date in the run of a number's label: a sort code, an account."""
+    return find_dates(zone.text, order) if zone.weight == INLINE else []
+
+
+def _is_number(claim: Claim | None, run: Run, found: Found[dt.date]) -> bool:
+    """Whether a date is part of the document's number: "No. SR 2023-09-04"."""
+    if claim is None or claim.run != run:
+        return False
+    number = next(iter(read_number(run.text[claim.end :])), None)
+    return number is not None and claim.end + number.start < found.end and found.start < claim.end + number.end
+
+
+def due_date(page: PageLayout, claims: Claims, order: DateOrder) -> dt.date | None:
+    """The day by which to pay, as printed; terms such as "30 days" are not turned into a day.
+
+    In a sentence the last day counts: earlier ones are those of discounts.
+    """
     found = labelled(claims, Role.DUE_DATE, lambda zone: find_dates(zone.text, order))
-    return found[0].value if found else None
+    if found:
+        return found[0].value
+    sentences = (run.text for run in page.runs if _PAYING.search(run.text))
+    return max((day for text in sentences for day in _days_until(text, order)), default=None)
+
+
+def _days_until(text: str, order: DateOrder) -> Iterator[dt.date]:
+    for found in find_dates(text, order):
+        if _UNTIL.search(text[: found.start]):
+            yield found.value

@@ -106,7 +106,7 @@ def _role_values(page: PageLayout, claims: Claims, specs: Sequence[FieldSpec], o
         found |= find_totals(claims)
     finders: dict[Role, Callable[[], Any]] = {
         Role.DOCUMENT_DATE: lambda: document_date(page, claims, order),
-        Role.DUE_DATE: lambda: due_date(claims, order),
+        Role.DUE_DATE: lambda: due_date(page, claims, order),
         Role.CURRENCY: lambda: find_currency(page, claims),
     }
     return found | {role: find() for role, find in finders.items() if role in asked}

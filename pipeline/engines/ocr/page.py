@@ -14,9 +14,9 @@ from statistics import median
 
 from pipeline.data import Box, TextLine, Word
 
-WIDE_GAP = 0.7
-"""Gap between two words, in heights of the line, that makes two runs. A space is 0.2 to 0.3 of the
-height, 0.5 in monospaced type; the gaps of justified prose stay below 0.7."""
+WIDE_GAP, WIDE_GAP_LETTERS = 0.7, 1.3
+"""Gap between two words, in heights of the line and in letters of theirs, that makes two runs. A space is 0.2 to 0.3 of
+the height, and the gaps of justified prose stay below 0.7; in wide monospaced type it is one letter and its margins."""
 
 SAME_ROW_OVERLAP = 0.5
 """Share of the lower height by which two neighbours must overlap vertically to share a baseline."""
@@ -121,16 +121,17 @@ def split_at_wide_gaps(line: TextLine) -> list[Word]:
         return [Word(" ".join(line.text.split()), line.box)]
     groups: list[list[Word]] = []
     for word in line.words:
-        if groups and word.box.x0 - groups[-1][-1].box.x1 <= WIDE_GAP * _lower_height(word, groups[-1][-1]):
+        if groups and word.box.x0 - groups[-1][-1].box.x1 <= _wide_gap(word, groups[-1][-1]):
             groups[-1].append(word)
         else:
             groups.append([word])
     return [Word(" ".join(w.text.strip() for w in group).strip(), union(w.box for w in group)) for group in groups]
 
 
-def _lower_height(a: Word, b: Word) -> float:
-    """Not the line's height: words of a tilted line, or text up its margin, make that too large."""
-    return min(a.box.y1 - a.box.y0, b.box.y1 - b.box.y0)
+def _wide_gap(a: Word, b: Word) -> float:
+    """Of the lower word, not the line: words of a tilted line, or text up its margin, make that too high."""
+    letter = (a.box.x1 - a.box.x0 + b.box.x1 - b.box.x0) / (len(a.text) + len(b.text))
+    return max(WIDE_GAP * min(a.box.y1 - a.box.y0, b.box.y1 - b.box.y0), WIDE_GAP_LETTERS * letter)
 
 
 def part_of(run: Run, start: int, end: int) -> Box:

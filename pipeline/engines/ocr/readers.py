@@ -55,8 +55,9 @@ def read_number(text: str) -> list[Found[str]]:
 
 def is_number_cell(text: str) -> bool:
     """Whether a text holds numbers and dates only, as a cell below a label does, and a line of an address does not."""
-    for found in [*find_dates(text), *read_number(text)]:
-        text = text[: found.start] + " " * (found.end - found.start) + text[found.end :]
+    places = [(f.start, f.end) for f in find_dates(text)] + [(f.start, f.end) for f in read_number(text)]
+    for start, end in places:
+        text = text[:start] + " " * (end - start) + text[end:]
     return all(word.casefold() in _NO_PREFIX for word in _WORD.findall(text))
 
 
