@@ -72,12 +72,18 @@ def choose(parties: Sequence[Party], page: PageLayout, *, two_sided: bool) -> tu
         if a >= 0 and b >= 0 and not _same(issuer, recipient)
     ]
     _, issuer, recipient = max(pairs, key=lambda pair: pair[0])
-    if issuer is not None and not issuer.address:
-        below = issuer.box.y1
-        others = [party for score, party in issuers if score >= 0 and party.address and party is not recipient]
-        nearest = min(others, key=lambda party: abs(party.box.y0 - below), default=None)
-        issuer = replace(issuer, address=nearest.address) if nearest else issuer
-    return issuer, recipient
+    others = [party for score, party in issuers if score >= 0 and party is not recipient]
+    return issuer and _completed(issuer, others), recipient
+
+
+def _completed(issuer: Party, others: Sequence[Party]) -> Party:
+    """The issuer with what other places of the page say of it: the name that its logo shortens, and its address."""
+    key = label_key(issuer.name)
+    longer = (p.name for p in others if key and label_key(p.name).startswith(key))
+    fuller = next((name for name in longer if 0 < len(name.split()) - len(issuer.name.split()) <= 2), "")
+    addressed = [other for other in others if other.address]
+    nearest = min(addressed, key=lambda other: abs(other.box.y0 - issuer.box.y1), default=issuer)
+    return replace(issuer, name=max(issuer.name, fuller, key=len), address=issuer.address or nearest.address)
 
 
 def _same(a: Party | None, b: Party | None) -> bool:
@@ -94,6 +100,7 @@ def _issuer_score(party: Party, page: PageLayout, mentions: Mentions) -> float:
         8.0 * (party.heading is Heading.ISSUER)
         + 3.5 * mentions.in_domain(party.name)
         + 3.0 * has_legal_form(party.name)
+        + 1.0 * min(party.size / page.line_height_px - 1, 1.0)
         + 0.5 * is_business(party.name)
         + 1.0 * bool(party.address)
         + 0.75 * min(party.numbers, 2)
@@ -109,4 +116,8 @@ def _recipient_score(party: Party, page: PageLayout) -> float:
     if party.heading is Heading.RECIPIENT:
         return 8.0 + (1 - party.box.y0 / page.height_px)
     in_window = is_city(party.address) and party.box.y0 < 0.45 * page.height_px
-    return (1.5 if in_window else -1.0) + 3.0 * party.addressed - 0.75 * min(party.numbers, 2)
+    return (
+        (1.5 + 2.0 * has_legal_form(party.name) if in_window else -1.0)
+        + 3.0 * party.addressed
+        - 0.75 * min(party.numbers, 2)
+    )

@@ -35,7 +35,9 @@ _HEADINGS: dict[Heading, tuple[str, ...]] = {
         "Facturé à", "Adresse de facturation", "Destinataire", "Koper", "Klant", "Factuuradres", "Factuur aan",
         "Afnemer", "Cliente", "Comprador", "Facturar a", "Dirección de facturación", "Acquirente", "Cessionario",
         "Committente", "Fatturare a", "Spettabile", "Spett.le", "Destinatario", "Faturar a", "Destinatário",
-        "Adquirente",
+        "Adquirente", "Guest", "Ordered by", "Besteller", "Gast", "Patient", "Mandant", "Mieter",
+        "Datos del cliente", "Cessionario/committente", "Facturation", "Adressé à", "Rechnung für", "Invoice for",
+        "Gefactureerd aan", "Debiteur", "Huésped", "Billing", "Faktura till",
     ),
     Heading.OTHER: (
         "Ship to", "Shipped to", "Shipping address", "Deliver to", "Delivery address", "Delivery", "Remit to",
@@ -45,11 +47,20 @@ _HEADINGS: dict[Heading, tuple[str, ...]] = {
         "Abweichender Warenempfänger", "Abweichender Zahlungsempfänger", "Bankverbindung", "Adresse de livraison",
         "Livraison", "Livré à", "Bénéficiaire", "Contact commercial", "Représentant fiscal", "Afleveradres",
         "Leveradres", "Verzendadres", "Dirección de envío", "Dirección de entrega", "Indirizzo di spedizione",
-        "Indirizzo di consegna", "Endereço de entrega",
+        "Indirizzo di consegna", "Endereço de entrega", "Luogo di consegna", "Destinazione", "Destinazione merce",
+        "Livrer à", "Envío", "Entregar en", "Enviar a", "Bezorgadres", "Morada de entrega", "Baustelle", "Lieferort",
+        "Job site", "Chantier",
     ),
 }  # fmt: skip
+_BEFORE_COLON = {
+    **dict.fromkeys(("from", "von", "de", "da", "van"), Heading.ISSUER),
+    **dict.fromkeys(("to", "an", "a", "aan", "para", "per"), Heading.RECIPIENT),
+}
+"""Words too short to be headings but before a colon."""
+
 _FILLERS = frozenset(
-    "address adresse anschrift details data references reference information informationen the a".split()
+    "address adresse anschrift details data dati datos donnees references reference information informationen name "
+    "nom naam the a del de la le il".split()
 )
 
 
@@ -60,11 +71,14 @@ def party_heading(
 
     A heading stands alone ("Bill to", "Käufer/Leistungsempfänger") or before a colon ("Client : ACME").
     """
-    head, _, rest = text.replace("：", ":").partition(":")
+    head, colon, rest = text.replace("：", ":").partition(":")
     if len(head) > MAX_HEADING_LETTERS or not head[:1].isalpha() or any(char.isdigit() for char in head):
         return None
+    if colon and label_key(head) in _BEFORE_COLON:
+        return _BEFORE_COLON[label_key(head)], rest.strip()
     matches = _heading_index(issuer_labels, recipient_labels).find(head)
-    if not matches or matches[0].start:
+    # A letter forgiven would make "Invoice to" of "Invoice no", "Facturé à" of "Facture".
+    if not matches or matches[0].start or not matches[0].exact:
         return None
     left = "".join(" " if any(m.start <= i < m.end for m in matches) else char for i, char in enumerate(head))
     if any(label_key(word) not in _FILLERS for word in re.findall(r"\w+", left)):

@@ -35,6 +35,10 @@ MAX_NAME_WORDS = 9
 """Names of companies and lines of addresses have fewer words than this, unless a legal form ends them."""
 
 
+PROSE_WORDS = 5
+"""Words in small letters that no name or address has as many of."""
+
+
 def _words(text: str) -> str:
     return "|".join(text.split())
 
@@ -43,8 +47,9 @@ def _words(text: str) -> str:
 # where they end a Dutch postcode ("5611 AB Eindhoven").
 _LEGAL_FORM = re.compile(
     r"(?<!\w)(?:(?i:gmbh|mbh|kgaa|ohg|gbr|ltd|limited|llc|inc|incorporated|corp|corporation|plc|llp|pte|pty|"
-    r"sdn ?bhd|bhd|berhad|sarl|sasu|eurl|srl|slu|spa|lda|ltda|vof|aps|kft|s/b|a/s)"
-    r"|(?<!\d{4} )(?:AG|KG|UG|eK|eV|aG|SA|SAS|SE|AB|OY|BV|NV|SL|SB|SNC|SCI))(?!\w)"
+    r"sdn ?bhd|bhd|berhad|sarl|sasu|eurl|srl|slu|lda|ltda|vof|aps|kft|s/b|a/s)"
+    r"|(?<!\d{4} )(?:AG|KG|UG|eK|eV|aG|SA|SAS|SE|AB|OY|BV|NV|SL|SB|SNC|SCI|SpA|SPA|"
+    r"OG|PartG|PartGmbB|eG|ASBL|VZW|SCOP|SLNE))(?!\w)"
 )
 _MISREADABLE_FORMS = ("sdnbhd", "sendirianberhad", "limited", "corporation", "gesellschaft")
 
@@ -111,7 +116,7 @@ _OTHER = re.compile(
     r"(?i)\b\d{1,2}[:.]\d{2}\s*(?:[ap]m\b|:\d{2}|uhr|$)|\b\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4}\b"
     r"|[.,]\d{2}\s*(?:[€$£]|\w{0,3})?$"
     r"|\b(?:welcome|willkommen|bienvenue|thank|thanks|tq ?(?:for)?|danke|merci|gracias|grazie|terima kasih|please|"
-    r"bitte|page|seite|customer copy|sehr geehrte|dear|betrifft)\b"
+    r"bitte|page|seite|customer copy|sehr geehrter?|dear|betrifft)\b"
 )
 _TITLE_WORDS = frozenset(
     "tax invoice invoices simplified cash sale sales bill receipt official copy original duplicate pos credit debit "
@@ -228,11 +233,11 @@ def _prose_kind(text: str, street_or_city: int) -> LineKind:
         return LineKind.OTHER
     legal = has_legal_form(text)
     placed = bool(street_or_city) or _UNIT.search(text) is not None
-    if not legal and not placed and _is_sentence(text):
+    if not legal and (_is_prose(text) or (not placed and _is_sentence(text))):
         return LineKind.OTHER
     if _has_key(text) and not _UNIT.search(text):
         return LineKind.OTHER
-    numbered = re.match(r"\W*\d+\w?\b", text) or re.search(r"\D\s?\d{1,4}\s?[a-zA-Z]?\W*$", text)
+    numbered = re.match(r"\W*\d+\w?\b", text) or re.search(r"[^\d#]\s?(?<!#)\d{1,4}\s?[a-zA-Z]?\W*$", text)
     if not legal and placed:
         return LineKind.ADDRESS
     if not legal and (numbered or text.rstrip().endswith(",") or label_key(text) in _PLACES):
@@ -255,6 +260,11 @@ def _is_sentence(text: str) -> bool:
     """Whether a line is running text: too many words for a name, or a full stop after several."""
     words = len(text.split())
     return words > MAX_NAME_WORDS or (words > 5 and re.search(r"[;!?]|[^\W\d_]{2}\.$", text) is not None)
+
+
+def _is_prose(text: str) -> bool:
+    """Whether a line has more small words than any name or address."""
+    return len(re.findall(r"(?<!\S)[^\W\d_A-Z][^\W\d_A-Z]+(?!\S)", text)) >= PROSE_WORDS
 
 
 def is_place(text: str) -> bool:

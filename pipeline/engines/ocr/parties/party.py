@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,12 @@ from pipeline.engines.ocr.parties.lines import (
     is_street_or_city,
     line_kind,
 )
+
+SEPARATORS = re.compile(r"\s+[-–—•·|]+\s+|\s*[•·|]\s*")
+"""What stands between name, street and town where they are on one line."""
+
+PHRASE_GAP = 1.5
+"""Widest gap between words of one line of a block, in heights of the words."""
 
 _TO_SOMEBODY = re.compile(r"(?i)^\s*(?:att(?:n|ention)?|c/o|z\.?\s?hd)\b\.?\s*:\s*")
 
@@ -48,7 +55,9 @@ class Party:
     numbers: int = 0
     """Lines with registration or tax numbers, phone or web addresses that stand with it."""
     addressed: bool = False
-    """Whether a salutation stands before the name."""
+    """Whether a salutation stands before the name, or a sender's line above the address."""
+    size: float = 0.0
+    """Height of the name's line in pixels."""
 
 
 class Mentions:
@@ -56,6 +65,7 @@ class Mentions:
 
     def __init__(self, page: PageLayout) -> None:
         self._keys = "\n".join(label_key(run.text) for run in page.runs)
+        self._parts = Counter(label_key(part) for run in page.runs for part in SEPARATORS.split(run.text))
         text = "\n".join(run.text for run in page.runs)
         domains = re.findall(r"(?i)(?:@|www\.|https?://)([\w-]+(?:\.[\w-]+)*)\.\w{2,}", text)
         self._domains = [key for domain in domains for part in domain.split(".") if len(key := label_key(part)) > 3]
@@ -64,10 +74,18 @@ class Mentions:
         """How often the name stands on the page besides its own line."""
         return max(0, self._keys.count(label_key(name)) - 1) if name else 0
 
+    def lines(self, name: str) -> int:
+        """How many lines, or parts of lines that dots or bars separate, say the name and nothing else."""
+        return self._parts[label_key(name)]
+
     def in_domain(self, name: str) -> bool:
         """Whether a web or mail address on the page is made of the name's words."""
         key = label_key(name)
-        return any(key.startswith(part) or (len(part) > 6 and part in key) for part in self._domains)
+        words = [label_key(word) for word in re.findall(r"[^\W\d_]{6,}", name)]
+        return any(
+            key.startswith(part) or (len(part) > 6 and part in key) or any(word in part for word in words)
+            for part in self._domains
+        )
 
 
 def line_of(text: str, box: Box, kind: LineKind | None = None) -> Line:

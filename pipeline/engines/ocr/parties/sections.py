@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from pipeline.engines.ocr.page import PageLayout, Run, column_overlap, union
 from pipeline.engines.ocr.parties.headings import Heading
 from pipeline.engines.ocr.parties.lines import LineKind, has_legal_form, name_without_number, speaks_to_person
 from pipeline.engines.ocr.parties.party import (
+    PHRASE_GAP,
     Line,
     Party,
     address_groups,
@@ -23,6 +25,9 @@ SECTION_GAP = 3.5
 """White space, in line heights, that ends a section; keys with empty values are up to 3 apart."""
 
 SECTION_ROWS = 30
+
+LEAST_WITH_NAME = 2
+"""An address of more lines than this below a heading has the name as its first one."""
 
 _NAME_KEYS = frozenset(
     "name nom naam nome nombre firma company bedrijf societe raisonsociale ragionesociale razonsocial "
@@ -48,12 +53,31 @@ def headed_parties(
         headings: the page's headings with their kind and the text after their colon.
     """
     for heading, (kind, inline) in headings.items():
+        if _is_key(page, heading, inline):
+            continue
+        begun = " ".join([inline, *near_text(page, heading)]) if inline else ""
         entries = list(_entries(page, heading, inline, headings))
-        lines = [line_of(inline, heading.box)] if inline else []
+        lines = [line_of(begun, heading.box)] if begun else []
         keyed = _keyed_lines(entries, page.line_height_px)
         party = _first_party([*lines, *keyed.values()], kind)
         if party is not None:
             yield party, [run for run in keyed if run.box.y0 < party.box.y1 + page.line_height_px]
+
+
+def near_text(page: PageLayout, run: Run) -> Iterator[str]:
+    """What stands right of a run no farther than words of one line do in wide type."""
+    edge = run.box.x1
+    for other in page.right_of(run):
+        if other.box.x0 - edge > PHRASE_GAP * run.height_px:
+            return
+        edge = other.box.x1
+        yield other.text
+
+
+def _is_key(page: PageLayout, heading: Run, inline: str) -> bool:
+    """Whether a number beside a heading shows it to be the key of that number: "Kunde   20881"."""
+    beside = inline or next((run.text for run in page.right_of(heading)), "")
+    return any(map(str.isdigit, beside)) and not re.search(r"[^\W\d_]{3}", beside)
 
 
 def _first_party(lines: Sequence[Line], heading: Heading) -> Party | None:
@@ -62,6 +86,9 @@ def _first_party(lines: Sequence[Line], heading: Heading) -> Party | None:
     groups = address_groups(lines)
     start, end = groups[0] if groups else (len(lines), len(lines))
     names = [name.text for name in names_in(lines[:start]) if name.kind is LineKind.NAME]
+    if not names and end - start > LEAST_WITH_NAME:
+        # "Condominio Via Saragozza 88": what stands first below a heading is the name, whatever it looks like.
+        names, start = [lines[start].text], start + 1
     if not names:
         return None
     name, *others = names

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
-from pipeline.engines.ocr.page import PageLayout, Run, column_overlap, union
+from pipeline.engines.ocr.labels import label_key
+from pipeline.engines.ocr.page import PageLayout, Run, column_overlap, part_of, union
 from pipeline.engines.ocr.parties.lines import (
     LineKind,
     addresses_somebody,
@@ -22,6 +24,8 @@ from pipeline.engines.ocr.parties.lines import (
     speaks_to_person,
 )
 from pipeline.engines.ocr.parties.party import (
+    PHRASE_GAP,
+    SEPARATORS,
     Line,
     Mentions,
     Party,
@@ -35,16 +39,23 @@ from pipeline.engines.ocr.parties.party import (
 SPACING_CHANGE = 0.6
 """A gap wider than the one above by this, in line heights, ends a stack; a blank line adds 1.0."""
 
-PHRASE_GAP = 1.5
-"""Widest gap between words of one line of a stack, in heights of the words."""
-
 MAX_GAP = 2.0
 """No gap in a stack is wider than this, in line heights."""
 
+WINDOW_BOTTOM = 0.4
+"""Share of the page's height above which an address window stands."""
+
+WINDOW_GAP = 5.0
+"""White space between the sender's line and the recipient below it, in line heights: three blank lines."""
+
+LARGER = 1.3
+"""How much larger the type of a letterhead is than that of the same name in the sender's line."""
+
+_PROOFS = frozenset({LineKind.ADDRESS, LineKind.NUMBER, LineKind.CONTACT})
+"""Kinds of which one proves that a line's parts say different things."""
+
 NAME_REACH = 6
 """Lines above an address among which its name is looked for: name, trade name, two numbers, a slogan."""
-
-_SEPARATORS = re.compile(r"\s+[-–—•·|]+\s+|\s*[•·|]\s*")
 
 
 def stacked_parties(page: PageLayout, runs: Sequence[Run]) -> Iterator[Party]:
@@ -55,13 +66,45 @@ def stacked_parties(page: PageLayout, runs: Sequence[Run]) -> Iterator[Party]:
     """
     mentions = Mentions(page)
     higher: list[Line] = []
-    for stack in stacks(_phrases(runs), page.line_height_px):
-        lines = [line_of(run.text, run.box) for run in stack]
-        letterheads = [party for line in lines for party in _letterhead_line(line)]
-        parties = list(_addressed(page, mentions, lines, higher)) or letterheads or _nameplate(page, mentions, lines)
-        yield from letterheads if parties is not letterheads else ()
-        yield from parties
+    senders: list[Run] = []
+    for stack in _cut_below_senders(page, stacks(_phrases(runs), page.line_height_px)):
+        lines = [part for run in stack for part in _parts(run)]
+        in_window = any(_is_below(stack[0], sender, page.line_height_px) for sender in senders)
+        for party in list(_addressed(page, mentions, lines, higher)) or _nameplate(page, mentions, lines):
+            yield replace(party, addressed=party.addressed or (in_window and is_city(party.address)))
         higher += lines
+        senders += [stack[-1]] if _is_sender_line(page, stack[-1]) else []
+
+
+def _cut_below_senders(page: PageLayout, found: Sequence[list[Run]]) -> Iterator[list[Run]]:
+    """The stacks with each that goes on below a sender's line with another name and town cut there."""
+    for stack in found:
+        cut = next((i for i, run in enumerate(stack[:-1], 1) if _is_sender_line(page, run)), 0)
+        below = [line_kind(run.text) for run in stack[cut:]]
+        if cut and below[0] is LineKind.NAME and any(is_city(run.text) for run in stack[cut:]):
+            yield stack[:cut]
+            yield stack[cut:]
+        else:
+            yield stack
+
+
+def _is_sender_line(page: PageLayout, run: Run) -> bool:
+    """Whether a line is the one above an address window: all of an address, or the name of the letterhead again.
+
+    Source: DIN 5008, Rücksendeangabe; other countries' envelopes have the same window.
+    """
+    if run.box.y0 > WINDOW_BOTTOM * page.height_px:
+        return False
+    if is_city(run.text) and len(re.findall(r"[•·|,–—-]", run.text)) and not re.match(r"\W*\w{0,2}-?\d{4,}", run.text):
+        return True
+    key = label_key(run.text)
+    larger = (other for other in page.runs if other.height_px > LARGER * run.height_px)
+    return line_kind(run.text) is LineKind.NAME and any(key in label_key(other.text) for other in larger)
+
+
+def _is_below(first: Run, sender: Run, unit: float) -> bool:
+    """Whether a stack begins in the window below a sender's line: close, and at its margin."""
+    return -unit <= first.box.y0 - sender.box.y1 <= WINDOW_GAP * unit and abs(first.box.x0 - sender.box.x0) <= 2 * unit
 
 
 def _phrases(runs: Sequence[Run]) -> list[Run]:
@@ -133,46 +176,60 @@ def _in_reach(page: PageLayout, higher: Sequence[Line], first: Line) -> list[Lin
 def _nameplate(page: PageLayout, mentions: Mentions, lines: Sequence[Line]) -> list[Party]:
     """The party of a stack without an address: a company's name, or any name over its phone number at the top."""
     title = next((i for i, line in enumerate(lines) if i and line.kind is LineKind.TITLE), len(lines))
-    head = _one_name(lines[: min(title, NAME_REACH)])
+    head = lines[: min(title, NAME_REACH)]
     party = _named(page, mentions, head, [])
     at_top = lines[0].box.y0 < page.height_px / 3
     reachable = any(line.kind is LineKind.CONTACT for line in head) or (party.numbers and is_business(party.name))
-    return [party] if party.name and (has_legal_form(party.name) or (at_top and reachable)) else []
+    shown = has_legal_form(party.name) or (at_top and (reachable or mentions.lines(party.name) > 1))
+    return [party] if party.name and shown else []
 
 
-def _one_name(lines: Sequence[Line]) -> Sequence[Line]:
-    """The lines with the first two joined where they are one name set flush left in one type."""
-    if len(lines) < 2 or not has_legal_form(lines[1].text) or has_legal_form(lines[0].text):
+def _one_name(page: PageLayout, lines: Sequence[Line]) -> Sequence[Line]:
+    """The lines with the first two joined where they are one name over two lines.
+
+    They are set in one type: larger than the page's, or flush left with a legal form in the second.
+    """
+    if len(lines) < 2 or any(line.kind is not LineKind.NAME for line in lines[:2]) or has_legal_form(lines[0].text):
         return lines
-    a, b = lines[0].box, lines[1].box
+    (first, a), (second, b) = ((line.text, line.box) for line in lines[:2])
     height = b.y1 - b.y0
-    if abs(a.x0 - b.x0) > height / 2 or abs(a.y1 - a.y0 - height) > height / 4:
+    ended = has_legal_form(second) and abs(a.x0 - b.x0) <= height / 2
+    large = min(height, a.y1 - a.y0) > LARGER * page.line_height_px
+    apart = abs(a.y1 - a.y0 - height) > height / 4 or b.y0 - a.y1 > height or label_key(first) in label_key(second)
+    if apart or not (ended or large):
         return lines
-    return [replace(lines[0], text=f"{lines[0].text} {lines[1].text}"), *lines[2:]]
+    return [replace(lines[0], text=f"{first} {second}"), *lines[2:]]
 
 
-def _letterhead_line(line: Line) -> Iterator[Party]:
-    """The party that one line holds: name, street and town between dashes, bars or commas."""
-    parts = [part.strip() for part in _SEPARATORS.split(line.text)]
-    if len(parts) < 3 and has_legal_form(line.text.split(",")[0]):
-        parts = [part.strip() for part in line.text.split(",")]
-    if len(parts) >= 3 and any(map(is_city, parts[1:])) and line_kind(parts[0]) is LineKind.NAME:
-        yield Party(name_without_number(parts[0]), ", ".join(parts[1:]), line.box, numbers=1)
+def _parts(run: Run) -> list[Line]:
+    """A run as lines: name, street and town may stand on one, between dots, bars, dashes or commas."""
+    separators = list(SEPARATORS.finditer(run.text))
+    if len(separators) < 2 and has_legal_form(run.text.split(",")[0]):
+        separators = list(re.finditer(r",", run.text))
+    ends = [(0, 0), *(match.span() for match in separators), (len(run.text), 0)]
+    parts = [(run.text[start:end].strip(), part_of(run, start, end)) for (_, start), (end, _) in pairwise(ends)]
+    lines = [line_of(text, box) for text, box in parts if text]
+    told = any(line.kind in _PROOFS for line in lines)
+    return lines if told and len(lines) > 1 else [line_of(run.text, run.box)]
 
 
 def _named(page: PageLayout, mentions: Mentions, above: Sequence[Line], below: Sequence[Line]) -> Party:
     """A party without its address: the best name of the lines above, and its numbers above and below."""
+    above = _one_name(page, above)
     names = names_in(above)
     if not any(has_legal_form(name.text) or is_business(name.text) for name in names):
         names += [line for line in below if has_legal_form(line.text) and has_registration(line.text)]
     best = max(names, key=lambda name: _name_score(name, names, page, mentions), default=None)
     around = [*above, *below]
+    size = best.box.y1 - best.box.y0 if best else 0.0
+    spoken_to = size <= LARGER * page.line_height_px and any(speaks_to_person(name.text) for name in names)
     return Party(
         name=name_without_number(best.text) if best else "",
         address="",
+        size=size,
         box=union([line.box for line in above or below]) if around else page.rows[0][0].box,
         numbers=sum(line.kind in {LineKind.NUMBER, LineKind.CONTACT} or has_registration(line.text) for line in around),
-        addressed=any(speaks_to_person(name.text) for name in names) or any(addresses_somebody(a.text) for a in above),
+        addressed=spoken_to or any(addresses_somebody(a.text) for a in above),
     )
 
 
