@@ -73,7 +73,7 @@ INVOICE_NUMBER = Printed(
     "Nr fattura", "Num fattura", "Fattura di cortesia", "Numero documento", "N. documento", "Nr documento",
     "Documento n", "Parcella", "Parcella n", "Nota di credito n", "Ricevuta n", "Fattura differita",
     "Fattura immediata", "Fatura nº", "Fatura número", "Fatura-recibo", "Fatura recibo nº", "Fatura simplificada",
-    "Nº fatura", "Nº da fatura", "Documento nº", "Nº do documento", "Nota de crédito nº", "Número",
+    "Nº fatura", "Nº da fatura", "Documento nº", "Nº do documento", "Nota de crédito nº",
     role=Role.DOCUMENT_NUMBER,
 )  # fmt: skip
 DATE = Printed(

@@ -79,9 +79,10 @@ class Candidate(Generic[T]):
     claim: Claim | None = None
 
 
+_AMOUNTS = frozenset({Role.NET, Role.TAX, Role.TOTAL, Role.DUE, *AMOUNT_CLUES})
 _VALUE_KINDS: tuple[frozenset[str], ...] = (
     frozenset({Role.DOCUMENT_DATE, Role.DUE_DATE, Clue.OTHER_DATE, Clue.PRINT_DATE}),
-    frozenset({Role.NET, Role.TAX, Role.TOTAL, Role.DUE, *AMOUNT_CLUES}),
+    _AMOUNTS,
 )
 
 
@@ -161,8 +162,13 @@ def _claims_in(run: Run, index: LabelIndex) -> list[Claim]:
 
 
 def _adds_to(before: LabelMatch, match: LabelMatch, gap: str) -> bool:
-    """Whether a label only qualifies the one before it: no value between them, and not a label of the same owner."""
-    return not re.search(r"[\d:]", gap) and not set(before.owners) & set(match.owners)
+    """Whether a label only qualifies the one before it: no value between them, and not a label of the same owner.
+
+    A number's label stands for itself: "Application for payment / invoice no. 7".
+    """
+    if Role.DOCUMENT_NUMBER in match.owners or re.search(r"[\d:]", gap):
+        return False
+    return not set(before.owners) & set(match.owners)
 
 
 def labelled(

@@ -14,9 +14,10 @@ IN_TOTAL = 3.0
 """The votes of a row that is labelled as a total."""
 
 UNSURE = 0.1
-"""The vote of what stands beside a number without cents: of symbols anywhere, of letters only in a total. "DOP 5" may
-be a cheese."""
+"""The vote of a symbol or a well-known code anywhere else, and of any code beside a number in a total's row. Elsewhere
+letters are no evidence: "DOP 5" may be a cheese."""
 
+_WELL_KNOWN = frozenset({"EUR", "USD", "GBP", "CHF"})
 _CENTS_BEFORE = re.compile(r"\d[.,](?:\d\d|[-–—]{1,2})[-−)]?\s?$")
 _CENTS_AFTER = re.compile(r"[.:]?\s?[-−(]?\s?\d[\d.,'’]*(?:[.,](?:\d\d|[-–—]{1,2})|['’.,]\d{3})(?!\d)")
 _DIGIT_BEFORE, _DIGIT_AFTER = re.compile(r"\d\s?$"), re.compile(r"[.:]?\s?[-−(]?\s?\d")
@@ -38,9 +39,9 @@ def find_currency(page: PageLayout, claims: Claims) -> str | None:
         for found in find_currencies(text):
             if found.value in apart or _is_beside_cents(text, found):
                 votes[found.value] += IN_TOTAL if row in totals else 1
-            elif row in totals or not text[found.start].isalpha():
-                votes[found.value] += UNSURE * _is_beside_digit(text, found)
-    return max((code for code in votes if votes[code]), key=lambda code: votes[code], default=None)
+            elif _is_unmistakable(text, found) or (row in totals and _is_beside_digit(text, found)):
+                votes[found.value] += UNSURE
+    return max(votes, key=lambda code: votes[code], default=None)
 
 
 def _is_beside_cents(text: str, found: Found[str]) -> bool:
@@ -49,6 +50,10 @@ def _is_beside_cents(text: str, found: Found[str]) -> bool:
     if _CENTS_BEFORE.search(before):
         return True
     return _CENTS_AFTER.match(after) is not None and not (text[found.start].isalpha() and before[-1:].isdigit())
+
+
+def _is_unmistakable(text: str, found: Found[str]) -> bool:
+    return not text[found.start].isalpha() or text[found.start : found.end] in _WELL_KNOWN
 
 
 def _is_beside_digit(text: str, found: Found[str]) -> bool:

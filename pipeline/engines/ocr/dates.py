@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from pipeline.engines.ocr.candidates import INLINE, Candidate, Claim, Claims, Zone, labelled
 from pipeline.engines.ocr.lexicon import Clue
-from pipeline.engines.ocr.page import PageLayout, Run
+from pipeline.engines.ocr.page import SAME_COLUMN_OVERLAP, PageLayout, Run, column_overlap
 from pipeline.engines.ocr.readers import read_number
 from pipeline.schema import Role
 from pipeline.values import DateOrder, Found, find_dates
@@ -38,20 +38,27 @@ _STATES = (
 """States of the USA by the first digit of their ZIP codes (USPS); without DE and ID, which stand for other things."""
 
 _PAYING = re.compile(
-    r"\b(?:pay|paid|due|settle|remit|transfer|zahl|bezahl|überweis|begleich|ausgleich|fällig|abgebucht|abbuch|eingezogen"
-    r"|paye|paie|régl|règl|vir(?:ement|er)|prélev|échéance|betal|betaa|vold|over te maken|overma|incass|geïncass"
-    r"|afgeschr|pag|abon[ao]|venc|vto|cargo|domicili|scad|versa|bonific|addebit|saldo|liquid|débito)",
+    r"\b(?:pay|paid|due|settle|remit|transfer|collect|direct debit|zahl|bezahl|überweis|begleich|ausgleich|fällig"
+    r"|abgebucht|abbuch|buch|eingezogen|einzieh|einzug|paye|paie|régl|règl|virement|virer|prélev|échéance|betal|betaa|vold"
+    r"|over te maken|overma|incass|geïncass|afgeschr|pag|abon[ao]|venc|vto|cargo|domicili|scad|versa|bonific|addebit"
+    r"|saldo|liquid|débito)",
+    re.IGNORECASE,
+)
+_DONE = re.compile(
+    r"\b(?:paid|received|bezahlt|beglichen|erhalten|pay[ée]e?|réglée?|acquittée?|betaald|voldaan|pagad[oa]|cobrad[oa]"
+    r"|pagat[oa]|saldat[oa]|recebid[oa]|pag[oa])\b",
     re.IGNORECASE,
 )
 _UNTIL = re.compile(
-    r"\b(?:by|before|until|till|no later than|latest|on"
-    r"|bis(?: zum| spätestens(?: zum| am)?)?|spätestens(?: am| zum)?|zum|am|fällig|vor(?: dem)?"
-    r"|avant(?: le)?|au plus tard(?: le)?|jusqu'au|le|v[oó]+r|uiterlijk(?: op)?|tot|op|per"
-    r"|antes del?(?: día)?|hasta(?: el)?|el(?: día)?|entro(?: e non oltre)?(?: il)?|il|até(?: ao)?(?: dia)?|em|dia)"
-    r"\W{0,3}$",
+    r"\b(?:by|before|until|till|no later than|latest|bis(?: zum| spätestens(?: zum| am)?)?"
+    r"|spätestens(?: am| zum)?|fällig|vor(?: dem)?|avant(?: le)?"
+    r"|au plus tard(?: le)?|jusqu'au|v[oó]+r|uiterlijk(?: op)?|tot|antes del?(?: día)?"
+    r"|hasta(?: el)?(?: día)?|entro(?: e non oltre)?(?: il)?|até(?: ao)?(?: dia)?)\W{0,3}$",
     re.IGNORECASE,
 )
-"""How words about paying begin, and the words right before the day by which to pay, in seven languages."""
+_ON = re.compile(r"\b(?:on|on or after|am|zum|le|op|per|el|día|il|em|dia)\W{0,3}$", re.IGNORECASE)
+"""How words about paying begin, the words that say it is done, and those right before the day by which or on which
+to pay, in seven languages."""
 
 
 def page_date_order(page: PageLayout, preferred: DateOrder) -> DateOrder:
@@ -126,11 +133,21 @@ def due_date(page: PageLayout, claims: Claims, order: DateOrder) -> dt.date | No
     found = labelled(claims, Role.DUE_DATE, lambda zone: find_dates(zone.text, order))
     if found:
         return found[0].value
-    sentences = (run.text for run in page.runs if _PAYING.search(run.text))
-    return max((day for text in sentences for day in _days_until(text, order)), default=None)
+    days = (day for run in page.runs for day in _days_to_pay(_above(page, run), run.text, order))
+    return max(days, default=None)
 
 
-def _days_until(text: str, order: DateOrder) -> Iterator[dt.date]:
+def _above(page: PageLayout, run: Run) -> str:
+    """The line above a run, whose sentence may go on in it."""
+    above = page.rows[run.row - 1] if run.row else ()
+    return next((other.text for other in above if column_overlap(run.box, other.box) > SAME_COLUMN_OVERLAP), "")
+
+
+def _days_to_pay(above: str, text: str, order: DateOrder) -> Iterator[dt.date]:
+    """The days in a line by which to pay; on which, unless the sentence says that it was done."""
     for found in find_dates(text, order):
-        if _UNTIL.search(text[: found.start]):
+        before = f"{above} {text[: found.start]}"
+        if not _PAYING.search(f"{before} {text[found.end :]}"):
+            continue
+        if _UNTIL.search(before) or (_ON.search(before) and not _DONE.search(before)):
             yield found.value

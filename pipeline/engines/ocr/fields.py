@@ -18,7 +18,7 @@ from pipeline.engines.ocr.candidates import BELOW, Claims, Zone, labelled
 from pipeline.engines.ocr.currency import find_currency
 from pipeline.engines.ocr.dates import document_date, due_date, page_date_order
 from pipeline.engines.ocr.labels import LabelIndex, label_key
-from pipeline.engines.ocr.lexicon import LABELS
+from pipeline.engines.ocr.lexicon import LABELS, Clue
 from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.parties import find_parties
 from pipeline.engines.ocr.readers import is_number_cell, reader_of
@@ -74,28 +74,42 @@ def _fill(page: PageLayout, model: type[BaseModel], order: DateOrder) -> dict[st
 
 
 def _value(page: PageLayout, claims: Claims, spec: FieldSpec, by_role: dict[Role, Any], order: DateOrder) -> Any:
-    if spec.kind is Kind.RECORD and spec.model:
-        nested = _fill(page, spec.model, order)
-        return nested if any(value is not None for value in nested.values()) else None
-    if spec.kind is Kind.ROWS:
-        return find_rows(page, spec)
-    if spec.kind is Kind.UNSUPPORTED:
-        return None
     if spec.role in _RELATED:
         return by_role.get(spec.role)
-    if spec.kind is Kind.IBAN:
-        return _iban(page, claims, owner_of(spec))
-    best = next(iter(labelled(claims, owner_of(spec), zone_reader(spec, order))), None)
-    least = LEAST_NUMBER_SCORE if spec.role is Role.DOCUMENT_NUMBER else LEAST_SCORE
-    return best.value if best and best.score >= least else None
-
-
-def zone_reader(spec: FieldSpec, order: DateOrder) -> Callable[[Zone], list[Found[Any]]]:
-    """How a field's values are read beside and below its labels."""
-    read = reader_of(spec, order)
     if spec.role is Role.DOCUMENT_NUMBER:
-        return lambda zone: read(zone.text) if zone.weight != BELOW or is_number_cell(zone.text) else []
-    return lambda zone: read(zone.text)
+        return _document_number(claims, spec, order)
+    match spec.kind:
+        case Kind.RECORD:
+            return _nested(page, spec, order)
+        case Kind.ROWS:
+            return find_rows(page, spec)
+        case Kind.IBAN:
+            return _iban(page, claims, owner_of(spec))
+    read = reader_of(spec, order)
+    best = next(iter(labelled(claims, owner_of(spec), lambda zone: read(zone.text))), None)
+    return best.value if best and best.score >= LEAST_SCORE else None
+
+
+def _nested(page: PageLayout, spec: FieldSpec, order: DateOrder) -> dict[str, Any] | None:
+    nested = _fill(page, spec.model, order) if spec.model else {}
+    return nested if any(value is not None for value in nested.values()) else None
+
+
+def _document_number(claims: Claims, spec: FieldSpec, order: DateOrder) -> Any:
+    """The number beside or below its labels, else of a run or column that says no more than "Number"."""
+    read = reader_of(spec, order)
+
+    def beside(zone: Zone) -> list[Found[Any]]:
+        return read(zone.text) if zone.weight != BELOW else in_cell(zone)
+
+    def in_cell(zone: Zone) -> list[Found[Any]]:
+        return read(zone.text) if is_number_cell(zone.text) else []
+
+    best = next(iter(labelled(claims, Role.DOCUMENT_NUMBER, beside)), None)
+    if best is None or best.score < LEAST_NUMBER_SCORE:
+        others = labelled(claims, Clue.ANY_NUMBER, in_cell)
+        best = next((other for other in others if other.claim and other.claim.start == 0), None)
+    return best.value if best else None
 
 
 def _role_values(page: PageLayout, claims: Claims, specs: Sequence[FieldSpec], order: DateOrder) -> dict[Role, Any]:

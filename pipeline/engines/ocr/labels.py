@@ -14,6 +14,10 @@ from rapidfuzz.distance import OSA
 SHORTEST_FORGIVING, LETTERS_PER_ERROR = 8, 7
 """One misread letter is forgiven from eight on and for each seven of a label; short words have too many neighbours."""
 
+SHORTEST_HEAD, SHORTEST_MODIFIER = 8, 4
+"""Letters of a label that may end a compound, and of what stands before it: a "Mietrechnung" is a bill, a "Berechnung"
+is not."""
+
 LONGEST_PREFIX = 4
 """Letters before the dash or slash of an identifier."""
 
@@ -43,6 +47,7 @@ class LabelIndex:
 
     A label matches as whole words; spaces and punctuation between its words do not matter, but
     an underscore beside it, or a dash and a digit behind a short one, makes it part of an identifier.
+    So does a German or Dutch compound that ends in a label, "Rechnungsgesamtbetrag".
     Where matches overlap, the longest wins, so "Total tax" is never taken for "Total".
     """
 
@@ -73,7 +78,9 @@ class LabelIndex:
 
     def _whole_words(self, text: str) -> Iterator[LabelMatch]:
         words = list(_words(text))
-        for first, (_, start, _) in enumerate(words):
+        for first, (head, start, last) in enumerate(words):
+            if len(head) >= SHORTEST_MODIFIER + SHORTEST_HEAD and head not in self._owners:
+                yield from self._compound(head, start, last)
             key = ""
             for word, _, end in words[first:]:
                 key += word
@@ -81,6 +88,12 @@ class LabelIndex:
                     break
                 if key in self._owners and not _part_of_identifier(text, start, end):
                     yield LabelMatch(self._owners[key], start, end, len(key), exact=True)
+
+    def _compound(self, word: str, start: int, end: int) -> Iterator[LabelMatch]:
+        for cut in range(SHORTEST_MODIFIER, len(word) - SHORTEST_HEAD + 1):
+            if owners := self._owners.get(word[cut:]):
+                yield LabelMatch(owners, max(start, end - len(word) + cut), end, len(word) - cut, exact=False)
+                return
 
     def _misread(self, head: str) -> list[LabelMatch]:
         """The label that `head` is with letters forgiven, if any."""

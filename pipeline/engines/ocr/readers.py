@@ -16,6 +16,9 @@ _NUMBER_WORD = re.compile(
 )
 _TOKEN = re.compile(r"(?:(?<!\w)(?P<prefix>[A-Z]{1,4})\s(?=\d))?[^\W_][\w./\\\-–]*(?:(?<=[-/])\s[\w./\-]+)?")
 _DIGIT_GROUPS = re.compile(r"\W*((?:[A-Z]{1,4} )?\d+(?: \d+)+)\W*")
+_AMOUNT_HEAD, _AMOUNT_TAIL = re.compile(r"\d,$"), re.compile(r"\s?%|,\d\d(?!\d)")
+"""What makes a number a percentage or part of an amount."""
+
 _BEFORE = 12
 """Characters in which the "No." before a number stands."""
 
@@ -44,10 +47,11 @@ def read_number(text: str) -> list[Found[str]]:
         prefixed = match["prefix"] is not None and match["prefix"].casefold() not in _NO_PREFIX
         start = match.start() if prefixed or match["prefix"] is None else match.end("prefix") + 1
         number = text[start : match.end()].rstrip(".-/–")
-        is_date = not prefixed and any(d.start < match.end() and start < d.end for d in dates)
-        if is_date or not re.search(r"\d", number) or re.match(r"\s?%", text[match.end() :]):
-            continue
         before = text[max(0, start - _BEFORE) : start]
+        is_date = not prefixed and any(d.start < match.end() and start < d.end for d in dates)
+        is_amount = _AMOUNT_TAIL.match(text, match.end()) or _AMOUNT_HEAD.search(before)
+        if is_date or is_amount or not re.search(r"\d", number):
+            continue
         rank = 0 if _NUMBER_WORD.search(before) else 2 if before.endswith("(") else 1
         ranked.append((rank, Found(number, start, start + len(number))))
     return [found for _, found in sorted(ranked, key=lambda pair: pair[0])]
@@ -97,6 +101,7 @@ def reader_of(spec: FieldSpec, order: DateOrder) -> Callable[[str], list[Found[A
         Kind.IBAN: find_ibans,
         Kind.BOOLEAN: read_boolean,
         Kind.CHOICE: lambda text: read_choice(text, spec.choices),
+        Kind.UNSUPPORTED: lambda _: [],
     }
     read = readers[spec.kind] if spec.role is not Role.DOCUMENT_NUMBER else read_number
     return lambda text: [found for found in read(text) if spec.accepts(found.value)]
