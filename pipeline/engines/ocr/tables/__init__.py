@@ -19,6 +19,7 @@ from pipeline.engines.ocr.tables.cells import Cell, cells_of, is_code, says_more
 from pipeline.engines.ocr.tables.description import wrap_distance_px
 from pipeline.engines.ocr.tables.header import OTHER, Header, find_headers
 from pipeline.engines.ocr.tables.items import ItemForm, Names, groups, item_names
+from pipeline.engines.ocr.tables.rates import Rates
 from pipeline.engines.ocr.tables.sums import sums_up
 
 if TYPE_CHECKING:
@@ -61,10 +62,13 @@ def _table_items(page: PageLayout, header: Header, end: int, model: type[BaseMod
     if header.inferred or names.description not in owned:
         cells = [_described(cell, names) for cell in cells]
     form = ItemForm(model, names, names.quantity in owned, wrap_distance_px(page))
+    rates = Rates(page) if names.rate and names.rate not in owned else None
     factors = {names.quantity, names.price} & owned
     summed = min(sums, default=len(page.rows))
     for anchor, group in groups(page, rows, cells, _anchors(header, cells, names), names):
         item = form.read(anchor, group)
+        if rates and names.rate not in item and (rate := rates.of(anchor, group)) is not None:
+            item[str(names.rate)] = format(rate, "f")
         found = factors & item.keys()
         complete = found == factors or (bool(found) and anchor.row < summed)
         if complete and (names.description in item or names.description is None):
@@ -74,12 +78,16 @@ def _table_items(page: PageLayout, header: Header, end: int, model: type[BaseMod
 def _anchors(header: Header, cells: Sequence[Cell], names: Names) -> list[Cell]:
     """The amounts that make items: those of the total's column, else of the rightmost with amounts; one a row.
 
+    A column that was read in less than half the rows with a price leaves it to the prices.
     Where any has cents, the others are misread or something else.
     """
     amounts = [cell for cell in cells if cell.value is not None]
     with_amounts = {cell.owner for cell in amounts} - {OTHER}
     by_rank = [names.total, names.price, names.quantity, *(c.owner for c in reversed(header.columns))]
     owner = next((name for name in by_rank if name in with_amounts), None)
+    rows = {name: {cell.row for cell in amounts if cell.owner == name} for name in (owner, names.price)}
+    if 2 * len(rows[owner]) < len(rows[names.price]):
+        owner = names.price
     amounts = [cell for cell in amounts if cell.owner == owner]
     in_cents = [cell for cell in amounts if CENTS.search(cell.text)]
     return list({cell.row: cell for cell in in_cents or amounts}.values())

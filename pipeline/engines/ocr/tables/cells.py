@@ -85,8 +85,13 @@ def cells_of(run: Run, header: Header, rate: str | None) -> Iterator[Cell]:
     columns = header.columns
     spanned = [c for c in columns if c.owner != OTHER and run.box.x0 <= (c.box.x0 + c.box.x1) / 2 <= run.box.x1]
     numbers = numbers_of(run, many=header.inferred or len(spanned) > 1)
+    crowded = sum(column_overlap(run.box, c.box) > 0 for c in columns) > 1
     for number in numbers:
-        owner = _nearest(number.box, columns).owner
+        box = number.box
+        if crowded and len(numbers) == 1:  # a unit beside it reaches into the next column
+            start = run.text.index(number.text)
+            box = part_of(run, start, start + len(number.text))
+        owner = _nearest(box, columns).owner
         if number.text.endswith("%") and owner not in {rate, OTHER}:
             owner = OTHER if rate is None or any(column.owner == rate for column in columns) else rate
         yield Cell(owner, number.text, number.box, run.row, number.value)

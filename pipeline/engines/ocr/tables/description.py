@@ -12,7 +12,7 @@ from pipeline.engines.ocr.tables.cells import Cell
 WRAP_PITCH = 1.3
 """Distance of two lines of one wrapped text in units of the page's tight line spacing; notes stand farther."""
 
-_NOTE = re.compile(r"^[^:]{2,40}\w\s*:\s*\S|^\W*(?:incl|inkl|dont|davon)\b|\d[.,]\d{2}\b", re.IGNORECASE)
+_NOTE = re.compile(r"^[^:]{2,40}[\w.]\s*:\s*\S|^\W*(?:incl|inkl|dont|davon)\b|\d[.,]\d{2}\b", re.IGNORECASE)
 _CODE = re.compile(r"\W*(?=[A-Z-]*\d[\w-]*\d)[\w-]+\W*")
 
 
@@ -41,7 +41,8 @@ def description_of(anchor: Cell, cells: Sequence[Cell], wrap_px: float) -> str:
     lines = _joined_rows(sorted(cells, key=lambda c: (c.row, c.box.x0)))
     named = [line for line in lines if is_wording(line.text) and not _NOTE.search(line.text)]
     beside = [line for line in lines if abs(line.middle - anchor.middle) <= 0.4 * wrap_px and is_wording(line.text)]
-    first = min(beside or named or lines, key=lambda line: abs(line.middle - anchor.middle), default=None)
+    near = min(beside or named or lines, key=lambda line: abs(line.middle - anchor.middle), default=None)
+    first = max(beside, key=lambda line: sum(map(str.isalpha, line.text)), default=near)
     if first is None:
         return ""
     at = lines.index(first)

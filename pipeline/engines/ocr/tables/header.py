@@ -32,9 +32,41 @@ OTHER_COLUMNS = (
     "Art-Nr-Lieferant", "Artikelnummer", "Artikel-Nr", "Item no", "Item code", "Product code", "Code", "SKU", "Ref",
     "Reference", "Référence", "Referenzen", "GTIN", "EAN", "Unit", "UoM", "Einheit", "Mengeneinheit", "Meng.-einheit",
     "Unité", "Eenheid", "Unidad", "Disc", "Disc %", "Discount", "Rabatt", "Remise", "Rem", "Korting", "Descuento",
-    "Sconto", "Date", "Datum", "Shipment date", "VKE/Geb", "Tax amount", "Steuerbetrag",
+    "Sconto", "Dto", "Sc", "Date", "Datum", "Shipment date", "VKE/Geb", "Tax amount", "Steuerbetrag", "Item #",
+    "Código", "Cód", "Codice", "Cod", "UM", "U.M.", "Einh", "ME", "VAT amount", "Montant TVA", "Btw bedrag", "Gross",
+    "Brutto",
 )  # fmt: skip
 """Labels of columns that items often have and no field asks for."""
+
+COLUMN_LABELS: dict[str, tuple[str, ...]] = {
+    Role.DESCRIPTION: (
+        "Text", "Produkt", "Tätigkeit", "Leistungsbeschreibung", "Gegenstand", "Ware", "Titel", "Details",
+        "Particulars", "Services", "Service description", "Item description", "Activity", "Prestation", "Prestations",
+        "Nature", "Détail", "Détails", "Servicio", "Producto", "Detalle", "Prodotto", "Servizio", "Prestazione",
+        "Causale", "Dienst", "Werkzaamheden", "Specificatie", "Produto", "Serviço", "Nazwa", "Benämning", "Beskrivelse",
+    ),
+    Role.QUANTITY: (
+        "Umfang", "Auflage", "Stück", "Stk", "Std", "Stunden", "Tage", "Anz", "Hrs", "Hours", "Days", "Pcs", "Pieces",
+        "Qty/Hrs", "No of units", "Uds", "Ud", "Unidades", "Unid", "Horas", "Pezzi", "Pz", "Ore", "Q.ta", "Nb", "Nbre",
+        "Quant", "Jours", "Heures", "Aant", "Stuks", "Uren", "Ilość", "Antal", "Antall", "Verbrauch",
+    ),
+    Role.UNIT_PRICE: (
+        "Satz", "Stundensatz", "Tagessatz", "Einzel", "EP", "Einheitspreis", "Preis je Einheit", "Preis/Einheit",
+        "Each", "Unit cost", "Cost", "Price each", "Price per unit", "Hourly rate", "Day rate", "Daily rate", "PU",
+        "PU HT", "PU brut", "PU net", "Prix unit", "Prix U", "Px unit", "P. unitario", "Prezzo unit", "Prezzo un",
+        "Costo", "Tarifa", "Precio ud", "Precio unit", "Tarief", "Stuksprijs", "Preço unit", "P. Unit", "Cena",
+    ),
+    Role.TAX_RATE: (
+        "USt-Satz", "MwSt-Satz", "St-Satz", "Steuerschlüssel", "Tax code", "VAT code", "VAT rate", "Taux", "Tx TVA",
+        "Code TVA", "% TVA", "% IVA", "Tipo IVA", "Aliq", "Aliq IVA", "Cod IVA", "Btw-tarief", "% btw", "Moms", "HST",
+    ),
+    Role.LINE_TOTAL: (
+        "Wert", "Warenwert", "GP", "Netto", "Extended", "Extended price", "Ext price", "Extension", "Net", "Net value",
+        "Value", "Charges", "Fees", "Subtotal", "Mt HT", "Prix total", "Total net", "Importe neto", "Precio total",
+        "Prezzo totale", "Totaalprijs", "Totaal excl", "Valor total", "Belopp", "Beløb", "Kwota", "Wartość",
+    ),
+}  # fmt: skip
+"""Labels that mean this in the header of a table and nowhere else, beyond those that the schema gives."""
 
 HEADER_WORDS = frozenset(
     "eur usd gbp rm ohne netto brutto net gross ht ttc excl incl inkl exkl per pro pour par unsere ihre kunde lief art "
@@ -98,15 +130,21 @@ def _is_item_table(columns: Sequence[Column], specs: Sequence[FieldSpec]) -> boo
 @cache
 def _index(model: type[BaseModel]) -> LabelIndex:
     specs = field_specs(model)
-    labels = {spec.name: spec.labels + LABELS.get(spec.role or "", ()) for spec in specs}
+    labels = {spec.name: labels_of(spec) for spec in specs}
     taken = {label_key(label) for texts in labels.values() for label in texts}
     return LabelIndex({**labels, OTHER: tuple(text for text in OTHER_COLUMNS if label_key(text) not in taken)})
 
 
 @cache
 def _words(model: type[BaseModel]) -> frozenset[str]:
-    labels = [label for spec in field_specs(model) for label in spec.labels + LABELS.get(spec.role or "", ())]
+    labels = [label for spec in field_specs(model) for label in labels_of(spec)]
     return HEADER_WORDS | {label_key(word) for label in (*labels, *OTHER_COLUMNS) for word in re.findall(r"\w+", label)}
+
+
+def labels_of(spec: FieldSpec) -> tuple[str, ...]:
+    """What a column may be called: by the schema, on papers in general, in headers."""
+    role = spec.role or ""
+    return spec.labels + LABELS.get(role, ()) + COLUMN_LABELS.get(role, ())
 
 
 def _owners(text: str, model: type[BaseModel]) -> list[str]:
@@ -120,7 +158,7 @@ def _without_tax(text: str) -> str:
 
 def _has_value(page: PageLayout, row: int) -> bool:
     """Whether a row holds more than labels: a number, a key with its value."""
-    return any(re.search(r"^\W*\d|\d[.,]\d|\d{4}|:\s*\S", run.text) for run in page.rows[row])
+    return any(re.search(r"^\W*\d|\d[.,]\d|\d{4}|\s\d+\s|:\s*\S", run.text) for run in page.rows[row])
 
 
 def _extent(page: PageLayout, row: int, model: type[BaseModel], floor: int) -> tuple[int, int]:
@@ -190,6 +228,9 @@ def _one_each(columns: list[Column], cells: Sequence[tuple[str, Box]], model: ty
     prices = [i for i, column in enumerate(columns) if role_of.get(column.owner) is Role.UNIT_PRICE]
     if total and len(prices) > 1 and not any(column.owner == total for column in columns):
         columns[prices[-1]] = replace(columns[prices[-1]], owner=total)
+    priced = any(role_of.get(column.owner) is Role.UNIT_PRICE for column in columns[:-1])
+    if total and priced and columns[-1].owner == OTHER and not _index(model).find(cells[-1][0]):
+        columns[-1] = replace(columns[-1], owner=columns[-1].owner if total in {c.owner for c in columns} else total)
     owned = {column.owner for column in columns}
     for i, (text, _) in enumerate(cells):
         hidden = [owner for owner in _owners(text, model) if owner not in owned]

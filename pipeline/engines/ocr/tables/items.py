@@ -5,6 +5,7 @@ An item is grouped around its anchor, the amount that makes it one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -75,6 +76,8 @@ class ItemForm:
         cell = known.get(spec.name) or _near(anchor, mine)
         if cell is None or cell.value is None:
             return ""
+        if spec.name == self.names.quantity and _in_thousands(cell.text, anchor.text):
+            return format(cell.value.scaleb(3).normalize(), "f")
         whole = spec.kind is Kind.INTEGER and cell.value == cell.value.to_integral_value()
         return str(int(cell.value)) if whole else format(cell.value, "f")
 
@@ -135,6 +138,11 @@ def _counted(total: Cell, price: Cell) -> Cell | None:
     if not total.value or not price.value or total.value % price.value:
         return None
     return Cell(price.owner, "", price.box, price.row, total.value // price.value)
+
+
+def _in_thousands(number: str, total: str) -> bool:
+    """Whether the dot in "5.000" parts thousands, as the total beside it has a decimal comma."""
+    return re.fullmatch(r"\d{1,3}\.\d{3}", number) is not None and re.search(r",\d{2}(?!\d)", total) is not None
 
 
 def is_product(quantity: Decimal | None, price: Decimal | None, total: Decimal | None) -> bool:

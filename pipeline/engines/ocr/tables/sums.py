@@ -18,6 +18,12 @@ MIN_SHARE = 0.4
 
 _END, _SUM, _OTHER = "end", "sum", "other"
 _COUNTS = ("tot", "gesamt", "summe", "item count", "number", "no of")
+_CARRIED = (
+    "Übertrag", "Zwischensumme Seite", "Seitensumme", "Carried forward", "Brought forward", "Carried over", "Report",
+    "À reporter", "Suma y sigue", "Suma anterior", "A riportare", "Riporto", "Transport", "Transporteren",
+)  # fmt: skip
+"""What stands with the sum that goes over to the next page or came from the last."""
+
 _LABELS = LabelIndex(
     {
         _END: (
@@ -27,7 +33,7 @@ _LABELS = LabelIndex(
             "Total taxes", "Total TVA",
         ),
         _SUM: (*LABELS[Role.NET], "Net total", "Total net"),
-        _OTHER: tuple(label for label in LABELS[Clue.OTHER_AMOUNT] if label.casefold().startswith(_COUNTS)),
+        _OTHER: (*(label for label in LABELS[Clue.OTHER_AMOUNT] if label.casefold().startswith(_COUNTS)), *_CARRIED),
     }
 )  # fmt: skip
 
