@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 from pipeline.values.found import Found
 
@@ -73,6 +74,12 @@ def find_amounts(text: str) -> list[Found[Decimal]]:
     A sign counts when it stands before the number or its currency, or right after it. A letter
     O in the place of a digit is a zero.
     """
+    return list(_amounts_in(text))
+
+
+@lru_cache(maxsize=4096)
+def _amounts_in(text: str) -> tuple[Found[Decimal], ...]:
+    """A page's texts are asked for again and again, by totals and by tables."""
     text = _O_FOR_ZERO.sub("0", text)
     found = []
     for match in _AMOUNT_IN_TEXT.finditer(text):
@@ -84,7 +91,7 @@ def find_amounts(text: str) -> list[Found[Decimal]]:
         value = parse_amount(digits)
         start = match.start() if negative else place
         found.append(Found(-value if negative else value, start, match.end()))
-    return found
+    return tuple(found)
 
 
 def _inside_word(text: str, start: int, digits: str) -> bool:

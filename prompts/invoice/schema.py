@@ -66,7 +66,7 @@ INVOICE_NUMBER = Printed(
     "Monatsrechnung", "Abschlagsrechnung", "Honorarrechnung", "Anzahlungsrechnung", "Beleg", "Gutschriftnummer",
     "Storno-Nr", "Dokument-Nr", "Rechnung / Beleg", "Facture num", "Facture numéro", "Réf facture",
     "Note d'honoraires", "Note d'honoraires n°", "Facture d'acompte n°", "N° de pièce", "N° pièce", "N° document",
-    "N° d'avoir", "Note de crédit", "Note de crédit n°", "Facture de vente", "Fact nr", "Faktuurnummer", 
+    "N° d'avoir", "Note de crédit", "Note de crédit n°", "Facture de vente", "Fact nr", "Faktuurnummer",
     "Notanummer", "Creditnota nr", "Creditnummer", "Documentnummer", "Factura núm", "Factura número", "Núm factura",
     "Núm de factura", "Nº factura", "Factura simplificada", "Factura rectificativa", "Factura rectificativa nº",
     "Nº documento", "Número de documento", "Abono nº", "Serie y número", "Factura proforma", "Fattura nr",
@@ -141,6 +141,7 @@ SUBTOTAL = Printed(
     "B. imponible", "Importe bruto", "Total bases", "Totale merce", "Netto merce", "Tot imponibile", "Imponibile IVA",
     "Totale netto merce", "Totale senza IVA", "Totale competenze", "Tot merce", "Total s/ IVA", "Valor líquido",
     "Total ilíquido", "Incidência", "Total tributável", "Base de incidência", "Total mercadoria", "Subtotal sem IVA",
+    "Total nett",
     role=Role.NET,
 )  # fmt: skip
 TAX = Printed(
@@ -216,6 +217,8 @@ AMOUNT_DUE = Printed(
     "Pendiente", "Pendiente de pago", "Total pendiente", "Total a abonar", "Resta por pagar", "Importe pendiente",
     "Totale a pagare", "Totale dovuto", "Saldo a pagare", "Importo da pagare", "Netto da pagare", "Totale da versare",
     "Residuo", "Total a liquidar", "Valor em dívida", "Total por pagar", "Saldo a pagar", "A liquidar",
+    "Zu zahlen bis", "Zahlbar bis", "Betrag bis zum", "Betrag bis spätestens", "Te betalen voor", "À payer avant le",
+    "Da pagare entro", "A pagar antes del", "Amount to be paid", "Total to be paid",
     role=Role.DUE,
 )  # fmt: skip
 

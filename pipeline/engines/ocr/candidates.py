@@ -38,6 +38,9 @@ MAX_ROWS_BELOW = 4
 
 _COLON = re.compile(r"\s?[:：=]")
 _DIGIT = re.compile(r"\d")
+_QUALIFIER = re.compile(r"\(?(?:in[ck]l|inc|dont|davon|di cui|comp)\b\D*(?:\d+(?:[.,]\d+)?\s?%)?\D*", re.IGNORECASE)
+"""A label that belongs to the one before it and has no amount of its own: "Total   incl. 20 % VAT   120.00"."""
+
 _PERCENTAGE = re.compile(r"\d+(?:[.,]\d+)?\s?%")
 
 
@@ -129,7 +132,7 @@ class Claims:
             text = self._unclaimed_head(run)
             if text:
                 yield Zone(text, run, RIGHT, steps)
-            if text != run.text:
+            if text != run.text and not _QUALIFIER.fullmatch(run.text):
                 return
 
     def _below(self, claim: Claim) -> Iterator[Zone]:

@@ -58,7 +58,10 @@ class LabelIndex:
                 owners.setdefault(key, []).append(owner)
         self._owners = {key: tuple(names) for key, names in owners.items()}
         self._longest = max(map(len, owners), default=0)
-        self._forgiving = [key for key in owners if len(key) >= SHORTEST_FORGIVING]
+        self._forgiving: dict[int, list[str]] = {}
+        for key in owners:
+            if len(key) >= SHORTEST_FORGIVING:
+                self._forgiving.setdefault(len(key), []).append(key)
 
     def find(self, text: str) -> list[LabelMatch]:
         """All labels in `text`, left to right, not overlapping.
@@ -100,7 +103,10 @@ class LabelIndex:
         key = label_key(head)
         if not SHORTEST_FORGIVING - 1 <= len(key) <= self._longest + 2:
             return []
-        best = process.extractOne(key, self._forgiving, scorer=OSA.distance, score_cutoff=len(key) // LETTERS_PER_ERROR)
+        errors = len(key) // LETTERS_PER_ERROR
+        lengths = range(len(key) - errors, len(key) + errors + 1)
+        near = [label for length in lengths for label in self._forgiving.get(length, ())]
+        best = process.extractOne(key, near, scorer=OSA.distance, score_cutoff=errors)
         if best is None or best[1] > len(best[0]) // LETTERS_PER_ERROR:
             return []
         return [LabelMatch(self._owners[best[0]], 0, len(head), len(best[0]), exact=False)]
