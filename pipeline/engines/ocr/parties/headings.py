@@ -37,7 +37,10 @@ _HEADINGS: dict[Heading, tuple[str, ...]] = {
         "Committente", "Fatturare a", "Spettabile", "Spett.le", "Destinatario", "Faturar a", "Destinatário",
         "Adquirente", "Guest", "Ordered by", "Besteller", "Gast", "Patient", "Mandant", "Mieter",
         "Datos del cliente", "Cessionario/committente", "Facturation", "Adressé à", "Rechnung für", "Invoice for",
-        "Gefactureerd aan", "Debiteur", "Huésped", "Billing", "Faktura till",
+        "Gefactureerd aan", "Debiteur", "Huésped", "Billing", "Faktura till", "Attn", "Att", "FAO",
+        "Addressee", "Account holder", "Payer", "Tenant", "Member", "Student", "Policyholder", "Subscriber", "Invoiced",
+        "Vertragspartner", "Versicherungsnehmer", "Zahlungspflichtiger", "Débiteur", "Abonné", "Titulaire", "Titular",
+        "Intestatario", "Intestato a", "Huurder", "Opdrachtgever", "T.a.v.", "À l'attention de",
     ),
     Heading.OTHER: (
         "Ship to", "Shipped to", "Shipping address", "Deliver to", "Delivery address", "Delivery", "Remit to",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
+from functools import lru_cache
 
 from rapidfuzz.distance import OSA
 
@@ -131,6 +132,7 @@ _ADDRESSED = re.compile(r"(?i)(?:firma|fa\.|an(?: die| den| das)?|att(?:n|ention
 _REGISTRATION = re.compile(r"\s*\([^()]*\d{4}[^()]*\)?|[\s,]+[A-Z]{0,3}\d{5,}\S*$")
 
 
+@lru_cache(maxsize=4096)
 def has_legal_form(text: str) -> bool:
     """Whether a company's legal form stands in `text`; the long ones may have a letter misread."""
     bare = _undotted(text)
@@ -150,6 +152,7 @@ def continues_name(text: str) -> bool:
     return bool(begins) or label_key(words[0]).startswith(("enterprise", "trading", "sdn", "holding", "services"))
 
 
+@lru_cache(maxsize=4096)
 def is_business(text: str) -> bool:
     """Whether `text` says what a shop or company does."""
     return _BUSINESS.search(text) is not None
@@ -208,6 +211,7 @@ def has_registration(text: str) -> bool:
     return _REGISTRATION.search(text) is not None
 
 
+@lru_cache(maxsize=4096)
 def line_kind(text: str) -> LineKind:
     """What a line is, judged by its text alone."""
     bare = name_without_number(text)

@@ -68,7 +68,7 @@ def stacked_parties(page: PageLayout, runs: Sequence[Run]) -> Iterator[Party]:
     higher: list[Line] = []
     senders: list[Run] = []
     for stack in _cut_below_senders(page, stacks(_phrases(runs), page.line_height_px)):
-        lines = [part for run in stack for part in _parts(run)]
+        lines = [part for run in stack for part in _parts(page, run)]
         in_window = any(_is_below(stack[0], sender, page.line_height_px) for sender in senders)
         for party in list(_addressed(page, mentions, lines, higher)) or _nameplate(page, mentions, lines):
             yield replace(party, addressed=party.addressed or (in_window and is_city(party.address)))
@@ -80,8 +80,7 @@ def _cut_below_senders(page: PageLayout, found: Sequence[list[Run]]) -> Iterator
     """The stacks with each that goes on below a sender's line with another name and town cut there."""
     for stack in found:
         cut = next((i for i, run in enumerate(stack[:-1], 1) if _is_sender_line(page, run)), 0)
-        below = [line_kind(run.text) for run in stack[cut:]]
-        if cut and below[0] is LineKind.NAME and any(is_city(run.text) for run in stack[cut:]):
+        if cut and line_kind(stack[cut].text) is LineKind.NAME and any(is_city(run.text) for run in stack[cut:]):
             yield stack[:cut]
             yield stack[cut:]
         else:
@@ -201,8 +200,14 @@ def _one_name(page: PageLayout, lines: Sequence[Line]) -> Sequence[Line]:
     return [replace(lines[0], text=f"{first} {second}"), *lines[2:]]
 
 
-def _parts(run: Run) -> list[Line]:
-    """A run as lines: name, street and town may stand on one, between dots, bars, dashes or commas."""
+def _parts(page: PageLayout, run: Run) -> list[Line]:
+    """A run as lines: name, street and town may stand on one, between dots, bars, dashes or commas.
+
+    A line in large type at the top is a name even where a street's name is part of it: "Garage de la Gare".
+    """
+    at_top = run.box.y0 < page.height_px / 4 and run.height_px > LARGER * page.line_height_px
+    if at_top and not any(map(str.isdigit, run.text)) and line_kind(run.text) is LineKind.ADDRESS:
+        return [line_of(run.text, run.box, LineKind.NAME)]
     separators = list(SEPARATORS.finditer(run.text))
     if len(separators) < 2 and has_legal_form(run.text.split(",")[0]):
         separators = list(re.finditer(r",", run.text))
