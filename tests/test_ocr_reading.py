@@ -230,6 +230,19 @@ def test_a_record_is_filled_in_the_worker(renderer: Renderer, tmp_path: Path) ->
     assert record["total"] == "7.50"
 
 
+def test_reading_leaves_no_trace_in_the_users_home(
+    renderer: Renderer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime keeps a device id and its telemetry there unless told not to; documents are nobody's business."""
+    page, home = letter().rendered(renderer, tmp_path), tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    with closing(open_engine(text_layer="never")) as engine:
+        assert reader_of(engine)(page).finish_reason is FinishReason.STOP
+    assert list(home.rglob("*")) == []
+
+
 class Deadly(TextLayer):
     """Ends the process that unpickles it, as a fault in native code would."""
 

@@ -25,6 +25,8 @@ START_TIMEOUT_S = 120.0
 
 _CHILD_PROGRAM = "from pipeline.workers.child import run_worker; run_worker()"
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_NO_TELEMETRY = ("DO_NOT_TRACK", "ORT_DISABLE_TELEMETRY")
+"""Libraries that report their use unasked; documents are nobody else's business."""
 _OUTPUT_TAIL_BYTES = 2048
 
 
@@ -52,7 +54,7 @@ class WorkerProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _CHILD_PROGRAM, *settings],
                 env=os.environ
-                | dict.fromkeys(_SINGLE_THREADED, "1")
+                | dict.fromkeys(_SINGLE_THREADED + _NO_TELEMETRY, "1")
                 | {"PYTHONPATH": os.pathsep.join(entry or "." for entry in sys.path)},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.data import Box, Word
-from pipeline.engines.ocr.recognise import LineReader, Reading, is_east_asian
+from pipeline.engines.ocr.recognise import LineReader, Reading, is_east_asian, silence_telemetry
 from pipeline.engines.ocr.rows import Run
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class PageReader:
     """RapidOCR's detector and PP-OCR's recogniser; loading takes about a second, nothing is downloaded."""
 
     def __init__(self) -> None:
+        silence_telemetry()
         import rapidocr
 
         self._detector = rapidocr.RapidOCR(params=_DETECTOR_SETTINGS)

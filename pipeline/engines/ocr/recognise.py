@@ -8,6 +8,7 @@ the place of each character tells how wide the gaps inside a line are.
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,10 +62,19 @@ class Reading:
         return " ".join(piece.text for piece in self.pieces)
 
 
+def silence_telemetry() -> None:
+    """Keep onnxruntime from reporting its use to its maker; to be called before it is imported, directly or not.
+
+    Otherwise it leaves a device id and a database in the user's cache folder, and sends from there.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
 class LineReader:
     """PP-OCR's recognition model on one thread."""
 
     def __init__(self, model: Path) -> None:
+        silence_telemetry()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
