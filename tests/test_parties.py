@@ -218,3 +218,66 @@ def test_a_delivery_address_is_nobody_s() -> None:
         block(100, 260, "Lieferadresse", "Lager Nord", "Hafenstraße 9", "20457 Hamburg"),
     )
     assert "buyer" not in found
+
+
+@pytest.mark.parametrize(
+    "sender", ["Papierhaus Sonnleitner · Gewerbestraße 14 · 99999 Neustadt", "Gewerbestraße 14 · 99999 Neustadt"]
+)
+def test_below_the_line_of_the_sender_is_the_recipient(sender: str) -> None:
+    """DIN 5008 prints it above the address window; the recipient may have a legal form and the sender none."""
+    found = parties(
+        Letter,
+        block(100, 60, "Papierhaus Sonnleitner", "Tel. 0999 123456"),
+        block(100, 230, sender, "Kanzlei Brandt GmbH", "Einkauf", "Lindenallee 3", "99998 Neudorf"),
+        block(100, 700, "Invoice 17"),
+    )
+    assert (found["seller"], found["buyer"]) == ("Papierhaus Sonnleitner", "Kanzlei Brandt GmbH")
+
+
+def test_large_type_at_the_top_is_a_name_whatever_its_words() -> None:
+    """Names hold the names of streets; two lines in one large type are one name."""
+    large = [
+        TextLine(text, Box(100, y, 400, y + 32))
+        for text, y in (("Studio", 60), ("Paolo Ferrante", 96), ("Via Bassi 9, 40121 Bologna", 500))
+    ]
+    found = parties(
+        Letter,
+        large[:2],
+        block(100, 140, "Via Ugo Bassi 9", "40121 Bologna", "Tel. 051 123"),
+        block(100, 400, "a", "b"),
+    )
+    assert found["seller"] == "Studio Paolo Ferrante"
+    garage = [TextLine("Garage de la rue Haute", Box(100, 60, 500, 92))]
+    found = parties(Letter, garage, block(100, 100, "31000 Toulouse", "Tel. 05 61 55"), block(100, 400, "a", "b"))
+    assert found["seller"] == "Garage de la rue Haute"
+
+
+def test_a_number_beside_a_heading_makes_it_the_key_of_the_number() -> None:
+    """The line "Kunde  20881" has a customer's number, and the line below it nobody's name."""
+    found = parties(
+        Letter,
+        block(100, 60, "Druckhaus Nord GmbH", "Am Kanal 3", "49808 Lingen", "Tel. 0591 888"),
+        [*block(100, 200, "Kunde", "Zahlungsart"), *block(300, 200, "20881", "Lastschrift")],
+        block(100, 300, "Tanzschule Meyer", "Burgstr. 2", "49808 Lingen"),
+    )
+    assert found["buyer"] == "Tanzschule Meyer"
+
+
+def test_what_follows_to_is_the_recipient() -> None:
+    """Short words are headings before a colon; what stands first below a heading is a name, whatever it looks like."""
+    seller = block(100, 60, "Gwen Parry", "19 Picton Street", "Bristol BS6 5PZ", "Tel. 07700 900418")
+    found = parties(Letter, seller, block(100, 300, "To: Cwtch Coffee", "2 Arcade Street", "Cardiff CF10 1FA"))
+    assert found["buyer"] == "Cwtch Coffee"
+    house = block(100, 300, "Spett.le", "Condominio Via Rossi 8", "Via Rossi 8", "40135 Bologna")
+    assert parties(Letter, seller, house)["buyer"] == "Condominio Via Rossi 8"
+
+
+def test_a_heading_is_matched_letter_by_letter() -> None:
+    """The word "Facture" is one letter from "Facturé à", "Invoice no" from "Invoice to"."""
+    found = parties(
+        Letter,
+        block(100, 60, "Carrelages du Midi SARL", "14 rue des Tanneurs", "34000 Montpellier", "Tél. 04 67 55"),
+        block(600, 60, "Facture", "Virement"),
+        block(100, 300, "Madame Lefranc", "3 impasse des Oliviers", "34970 Lattes"),
+    )
+    assert found["buyer"] == "Madame Lefranc"

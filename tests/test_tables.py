@@ -215,3 +215,56 @@ def test_a_page_of_totals_has_no_items() -> None:
         grid(["Net amount", "", "", "", "177.49"], ["VAT", "", "", "", "20.16"], ["Grand total", "", "", "", "197.65"])
     )
     assert found == []
+
+
+def test_the_only_rate_of_the_page_is_that_of_each_item() -> None:
+    """A table without a column of rates has them in the totals."""
+    table = grid(["Description", "Qty", "Price", "", "Amount"], ["Paper", "2", "9.90", "", "19.80"])
+    totals = grid(["Subtotal", "", "", "", "19.80"], ["VAT 20%", "", "", "", "3.96"], y=200)
+    assert [item["tax_rate"] for item in items(table, totals)] == ["20"]
+    below = grid(["Subtotal", "", "", "% VAT", "Tax"], ["", "", "", "20,00", "3.96"], y=200)
+    assert [item.get("tax_rate") for item in items(table, below)] == ["20.00"]
+    more = grid(["VAT 20%", "", "", "", "3.00"], ["VAT 5%", "", "", "", "0.20"], y=200)
+    assert [item.get("tax_rate") for item in items(table, more)] == [None]
+
+
+def test_letters_stand_for_rates() -> None:
+    """Tills and hotels print a letter with the item and what it stands for below."""
+    found = items(
+        grid(
+            ["Description", "Qty", "Price", "St.", "Amount"],
+            ["Room", "1", "118,00", "B", "118,00"],
+            ["Breakfast", "2", "14,90", "A", "29,80"],
+            ["Total", "", "", "", "147,80"],
+        ),
+        grid(["A", "19,00 %", "29,80"], ["B", "7,00 %", "118,00"], y=300),
+    )
+    assert [item["tax_rate"] for item in found] == ["7.00", "19.00"]
+
+
+@pytest.mark.parametrize("label", ["Übertrag von Seite 1", "Report", "Suma y sigue", "A riportare", "Carried forward"])
+def test_sums_carried_over_are_no_items(label: str) -> None:
+    """They stand in the column of totals, above the first or below the last item of a page."""
+    found = items(grid(["Description", "Amount"], [label, "90.00"], ["Paper", "9.90"], columns=(100, 820)))
+    assert [item["line_total"] for item in found] == ["9.90"]
+
+
+def test_a_unit_may_reach_into_the_next_column() -> None:
+    """As "3,75 Std" below the labels "Menge" and "Einh."; the number decides."""
+    header = [TextLine(t, Box(x, 100, x + 60, 118)) for t, x in (("Menge", 100), ("Einh.", 165), ("Description", 300))]
+    header += [TextLine(t, Box(x, 100, x + 60, 118)) for t, x in (("Price", 600), ("Amount", 800))]
+    row = [TextLine(t, Box(x, 130, x + w, 148)) for t, x, w in (("3,75 Std", 120, 90), ("Work", 300, 40))]
+    row += [TextLine(t, Box(x, 130, x + w, 148)) for t, x, w in (("64,00", 615, 45), ("240,00", 806, 54))]
+    assert [item.get("quantity") for item in items(header, row)] == ["3.75"]
+
+
+def test_a_dot_parts_thousands_beside_decimal_commas() -> None:
+    """As "5.000" flyers for "160,00" are five thousand."""
+    found = items(grid(["Description", "Qty", "Price", "VAT", "Amount"], ["Flyer", "5.000", "", "19 %", "160,00"]))
+    assert [item["quantity"] for item in found] == ["5000"]
+
+
+def test_the_last_column_beside_prices_is_the_total_whatever_its_label() -> None:
+    """Labels are many; where the total stands is not."""
+    found = items(grid(["Description", "Qty", "Price", "VAT", "Xyzzy"], ["Paper", "2", "9.90", "20 %", "19.80"]))
+    assert [item["line_total"] for item in found] == ["19.80"]
