@@ -85,6 +85,7 @@ def test_net_tax_and_total_follow_from_each_other(
         ("Invoice No. INV 00231   Page 1", "INV 00231"),
         ("Invoice No. INV-1029", "INV-1029"),
         ("INVOICE\nNumber   2024-55", "2024-55"),
+        ("Rechnung   Nr.2024-55", "2024-55"),
         ("INVOICE\n12 High Street", None),
         ("Ausgangsrechnung Nr. 2024-55", "2024-55"),
         ("Gutschrift-Nr.   zu Rechnung Nr.\nGS-44            RE-311 vom 12.03.2024", "GS-44"),

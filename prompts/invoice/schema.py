@@ -76,7 +76,7 @@ INVOICE_NUMBER = Printed(
     "Nº da fatura", "Documento nº", "Nº do documento", "Nota de crédito nº", "Invoice / Receipt no",
     "Rechnung/Beleg-Nr", "Re-Nummer", "Rg-Nummer", "Rechnung Nummer", "Facture réf", "Facture référence",
     "N° de la facture", "N° de note", "Note n°", "N. doc", "Doc n", "Nº doc", "Número de factura/Invoice",
-    "Bill of sale no", "Invoice document no",
+    "Bill of sale no", "Invoice document no", "Fact nº",
     role=Role.DOCUMENT_NUMBER,
 )  # fmt: skip
 DATE = Printed(

@@ -14,7 +14,11 @@ from pipeline.values import DateOrder, Found, find_amounts, find_currencies, fin
 _NUMBER_WORD = re.compile(
     r"(?:\b(?:nr|no|nos|num|number|nummer|numero|numéro|número|id)\b|\bn[°º]?|[№#])[\W_]*$", re.IGNORECASE
 )
-_TOKEN = re.compile(r"(?:(?<!\w)(?P<prefix>[A-Z]{1,4})\s(?=\d))?[^\W_][\w./\\\-–]*(?:(?<=[-/])\s[\w./\-]+)?")
+_TOKEN = re.compile(
+    r"(?:(?<!\w)(?i:nr|no|num|n)[.°º]\s?(?=\w*\d))?"  # "Nr.2024-55", glued by OCR
+    r"(?:(?<!\w)(?P<prefix>[A-Z]{1,4})\s(?=\d))?"
+    r"(?P<digits>[^\W_][\w./\\\-–]*(?:(?<=[-/])\s[\w./\-]+)?)"
+)
 _DIGIT_GROUPS = re.compile(r"\W*((?:[A-Z]{1,4} )?\d+(?: \d+)+)\W*")
 _AMOUNT_HEAD, _AMOUNT_TAIL = re.compile(r"\d,$"), re.compile(r"\s?%|,\d\d(?!\d)")
 """What makes a number a percentage or part of an amount."""
@@ -45,7 +49,7 @@ def read_number(text: str) -> list[Found[str]]:
     ranked = []
     for match in _TOKEN.finditer(text):
         prefixed = match["prefix"] is not None and match["prefix"].casefold() not in _NO_PREFIX
-        start = match.start() if prefixed or match["prefix"] is None else match.end("prefix") + 1
+        start = match.start("prefix" if prefixed else "digits")
         number = text[start : match.end()].rstrip(".-/–")
         before = text[max(0, start - _BEFORE) : start]
         is_date = not prefixed and any(d.start < match.end() and start < d.end for d in dates)
