@@ -16,6 +16,7 @@ from pipeline.engines.ocr.page import PageLayout
 from pipeline.engines.ocr.specs import FieldSpec, Kind, field_specs
 from pipeline.engines.ocr.tables.cells import Cell
 from pipeline.engines.ocr.tables.description import description_of, is_wording
+from pipeline.engines.ocr.tables.header import OTHER
 from pipeline.schema import Role
 
 if TYPE_CHECKING:
@@ -124,13 +125,22 @@ def _near(anchor: Cell, cells: Sequence[Cell]) -> Cell | None:
 
 
 def _factors(anchor: Cell, group: Sequence[Cell], names: Names) -> tuple[Cell | None, Cell | None]:
-    """The quantity and the price whose product is the total; the nearest ones where none is."""
+    """The quantity and the price whose product is the total; the nearest ones where none is.
+
+    Where the header names only one of them, an unnamed column's number is the other if it makes the total.
+    """
     quantities = [c for c in group if c.owner == names.quantity and c.value is not None]
     prices = [c for c in group if c.owner == names.price and c.value is not None]
     pairs = [(q, p) for q in quantities for p in prices if is_product(q.value, p.value, anchor.value)]
     if pairs:
         return min(pairs, key=lambda pair: sum(abs(c.middle - anchor.middle) for c in pair))
-    return _near(anchor, quantities), _near(anchor, prices)
+    quantity, price = _near(anchor, quantities), _near(anchor, prices)
+    unnamed = [c for c in group if c.owner == OTHER and c.value is not None]
+    if quantity is None and price is not None:
+        quantity = _near(anchor, [c for c in unnamed if is_product(c.value, price.value, anchor.value)])
+    elif price is None and quantity is not None:
+        price = _near(anchor, [c for c in unnamed if is_product(quantity.value, c.value, anchor.value)])
+    return quantity, price
 
 
 def _counted(total: Cell, price: Cell) -> Cell | None:
