@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LINE_INTERVAL_S = 10.0
 JSON_INTERVAL_S = 1.0
+BAR_CELLS = 12
 
 Report = Callable[["Progress"], None]
 
@@ -65,13 +66,15 @@ def plain_line(progress: Progress) -> str:
 def status_line(progress: Progress) -> str:
     """Return how far the run is, without the last failure."""
     head = f"{_clock(progress.elapsed_s)} {progress.phase}"
+    # The time left stands in front: a narrow terminal cuts the end off.
     left = f", {_clock(progress.eta_s)} left" if progress.phase == "reading" and progress.eta_s is not None else ""
-    return f"{head}: {_counts(progress)}{left}" if progress.pages_found else head
+    return f"{head}{left}: {_counts(progress)}" if progress.pages_found else head
 
 
 def _counts(progress: Progress) -> str:
-    documents = f"{progress.documents_done + progress.documents_skipped}/{progress.documents_total} documents"
-    skipped = f" ({progress.documents_skipped} done before)" if progress.documents_skipped else ""
+    noun = "document" if progress.documents_total == 1 else "documents"
+    documents = f"{progress.documents_done}/{progress.documents_total} {noun}"
+    skipped = f" (and {progress.documents_skipped} done before)" if progress.documents_skipped else ""
     pages = f"pages: {progress.pages_ok} ok, {progress.pages_failed} failed"
     retried = f", {progress.pages_retried} tried again" if progress.pages_retried else ""
     speed = f", {progress.pages_per_s:.2f} pages/s" if progress.pages_per_s else ""
@@ -90,8 +93,11 @@ def _bar() -> Bar:
     from rich.progress import Progress as Bar
     from rich.table import Column
 
-    line = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
-    return Bar(SpinnerColumn(), BarColumn(bar_width=24), line, console=Console(stderr=True), transient=True)
+    # The line takes what the bar leaves and is cut at the end; without a ratio rich shrinks the bar to nothing.
+    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    line = TextColumn("{task.description}", markup=False, table_column=rest)
+    bar = BarColumn(bar_width=BAR_CELLS, table_column=Column(width=BAR_CELLS))
+    return Bar(SpinnerColumn(), bar, line, console=Console(stderr=True), transient=True, expand=True)
 
 
 def _bar_updater(bar: Bar, task: TaskID) -> Report:
@@ -102,7 +108,7 @@ def _bar_updater(bar: Bar, task: TaskID) -> Report:
         if progress.last_failure and progress.last_failure != told:
             told = progress.last_failure
             bar.console.print(f"failed: {printable(told)}", markup=False, highlight=False, emoji=False)
-        total = progress.documents_total - progress.documents_skipped
-        bar.update(task, description=status_line(progress), total=total or None, completed=progress.documents_done)
+        total = progress.documents_total or None
+        bar.update(task, description=status_line(progress), total=total, completed=progress.documents_done)
 
     return report

@@ -33,8 +33,14 @@ READING = Progress(
 def test_a_plain_line_tells_pages_speed_time_left_and_failures() -> None:
     """Whoever watches a night's run wants these four."""
     line = plain_line(replace(READING, last_failure=None))
-    expected = "3/8 documents (1 done before), pages: 5 ok, 1 failed, 2 tried again, 1.23 pages/s, 1:02:05 left"
-    assert line == f"1:05 reading: {expected}"
+    expected = "2/8 documents (and 1 done before), pages: 5 ok, 1 failed, 2 tried again, 1.23 pages/s"
+    assert line == f"1:05 reading, 1:02:05 left: {expected}"
+
+
+def test_a_resumed_run_counts_only_what_is_left_to_do() -> None:
+    """Documents done before are not part of the total: 26/7 would be nonsense."""
+    resumed = replace(READING, documents_total=1, documents_done=1, documents_skipped=25)
+    assert "1/1 document (and 25 done before), " in plain_line(resumed)
 
 
 def test_control_characters_of_a_failure_are_escaped() -> None:
@@ -93,15 +99,29 @@ def test_a_terminal_shows_one_live_line_and_failures_and_log_lines_above_it() ->
         "    report(READING); logging.getLogger('pipeline.x').warning('look', extra={'page': 3})"
     )
     screen = _on_terminal([sys.executable, "-c", code])
-    assert "3/8 documents" in screen
+    assert "2/8 documents" in screen
     assert "WARNING pipeline.x look page=3" in screen
     assert r"\x1b[31mbad" in screen.replace("\r\n", "")
 
 
-def _on_terminal(command: list[str]) -> str:
-    """Return what a command writes to a terminal of 200 columns."""
+@pytest.mark.parametrize("documents_skipped", [0, 500])
+def test_a_narrow_terminal_keeps_the_bar_and_the_time_left(documents_skipped: int) -> None:
+    """At 80 columns the counts at the end give way, not the bar; a resumed run has one too."""
+    code = (
+        "from dataclasses import replace; from test_progress import READING\n"
+        "from pipeline.progress import show_progress\n"
+        "with show_progress(as_json=False, quiet=False) as report:\n"
+        f"    report(replace(READING, documents_done=8, documents_skipped={documents_skipped}))"
+    )
+    last = _on_terminal([sys.executable, "-c", code], columns=80).split("\x1b[2K")
+    assert max(line.count("━") for line in last) >= 10
+    assert any("1:02:05 left: 8/8 documents" in line for line in last)
+
+
+def _on_terminal(command: list[str], columns: int = 200) -> str:
+    """Return what a command writes to a terminal."""
     ours, theirs = pty.openpty()
-    environment = os.environ | {"COLUMNS": "200", "TERM": "xterm", "PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm", "PYTHONPATH": str(Path(__file__).parent)}
     with subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, close_fds=True
     ) as process:
