@@ -268,3 +268,10 @@ def test_the_last_column_beside_prices_is_the_total_whatever_its_label() -> None
     """Labels are many; where the total stands is not."""
     found = items(grid(["Description", "Qty", "Price", "VAT", "Xyzzy"], ["Paper", "2", "9.90", "20 %", "19.80"]))
     assert [item["line_total"] for item in found] == ["19.80"]
+
+
+def test_a_number_in_an_unnamed_column_is_the_factor_that_makes_the_total() -> None:
+    """Quantities stand under words that no list has; 3 times 9.90 is 29.70 all the same."""
+    header = ["Description", "Xyzzy", "Price", "VAT", "Amount"]
+    found = items(grid(header, ["Paper", "3", "9.90", "20 %", "29.70"], ["Ink", "2", "5.00", "20 %", "10.00"]))
+    assert [item["quantity"] for item in found] == ["3", "2"]
