@@ -1,9 +1,11 @@
 """What is written: types, rows, and the commit of a shard."""
 
 import enum
+import gc
 import json
 import multiprocessing
 import resource
+import tempfile
 import typing
 from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
@@ -263,7 +265,51 @@ def test_shard_is_committed_to_a_bucket_and_read_back(bucket: str) -> None:
     assert found.failures()["error_type"].to_pylist() == ["output_cut_off"]
 
 
-def test_a_full_temporary_folder_is_a_storage_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_pages_of_unfinished_documents_are_left_out_of_a_commit(tmp_path: Path, order: str) -> None:
+    """After an orderly stop, finished documents are kept though others in their shard are not done."""
+    writer = ShardWriter(open_storage(str(tmp_path)), Bill, identity())
+    done, cut = document("a.pdf", num_pages=5000), document("b.pdf", num_pages=5000)
+    for number in range(1, 4001):
+        for name in order:
+            writer.add_page(ok_page(done if name == "a" else cut, number))
+    writer.add_document(document_of(ok_page(done)))
+    writer.commit("1", {cut.ref.uri, "file:///in/never-opened.pdf"})
+    part = pq.ParquetFile(tmp_path / "bill/pages/part-1.parquet")
+    assert part.schema_arrow.equals(page_schema(Bill))
+    assert part.metadata.metadata[b"pagemill.table"] == b"pages"
+    assert set(part.read()["source_uri"].to_pylist()) == {done.ref.uri}
+    assert part.read()["page_number"].to_pylist() == list(range(1, 4001))
+    assert open_results(str(tmp_path)).extractions[0].pages().num_rows == 4000
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files, as TMPDIR sets it."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_without_a_temporary_folder_there_is_a_storage_error(tmp_path: Path, temporary: Path) -> None:
+    """The message names the folder and TMPDIR."""
+    temporary.rmdir()
+    with pytest.raises(StorageError, match=r"temporary.*TMPDIR"):
+        ShardWriter(open_storage(str(tmp_path)), Bill, identity())
+
+
+def test_a_writer_let_go_leaves_no_temporary_files(tmp_path: Path, temporary: Path) -> None:
+    """An error anywhere may end the run before the writer is discarded."""
+    writer = ShardWriter(open_storage(str(tmp_path)), Bill, identity())
+    writer.add_page(ok_page(document()))
+    assert len(list(temporary.iterdir())) == 1
+    del writer
+    gc.collect()
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_full_temporary_folder_is_a_storage_error(tmp_path: Path, temporary: Path) -> None:
     """The run ends with a message about the disk, not with a traceback, and can be resumed."""
     writer = ShardWriter(open_storage(str(tmp_path)), Bill, identity())
     writer.add_page(ok_page(document()))
@@ -275,7 +321,10 @@ def test_a_full_temporary_folder_is_a_storage_error(tmp_path: Path) -> None:
             writer.commit("1")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        writer.discard()
+    with pytest.raises(StorageError, match="TMPDIR"):  # with room again, half a file must not pass for a whole one
+        writer.commit("1")
+    writer.discard()
+    assert list(temporary.iterdir()) == []
     assert list(committed_documents(open_storage(str(tmp_path)), "bill")) == []
 
 
@@ -299,8 +348,10 @@ def test_committed_documents_tell_what_a_resumed_run_needs(tmp_path: Path) -> No
         "a" * 64,
         identity().fingerprint,
         NOON + timedelta(seconds=4),
+        "ok",
+        None,
     )
-    assert second.sha256 is None
+    assert (second.sha256, second.status, second.error_type) == (None, "failed", "encrypted")
 
 
 def test_long_document_becomes_several_row_groups_in_order(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
@@ -16,7 +18,7 @@ from pipeline.layout import part_key
 from pipeline.sink.tables import RowTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from pydantic import BaseModel
 
@@ -43,11 +45,15 @@ class ShardWriter:
 
         Raises:
             ConfigError: a field of `model` cannot become a column.
+            StorageError: there is no temporary folder, or it is full.
         """
         self._storage = storage
         self._extraction = identity.extraction
         pages, documents = RowTable.of_pages(model, identity), RowTable.of_documents(model, identity)
-        self._folder = Path(tempfile.mkdtemp(prefix="pagemill-shard-"))
+        with _disk_errors(Path(tempfile.gettempdir())):
+            self._folder = Path(tempfile.mkdtemp(prefix="pagemill-shard-"))
+        # Also when nobody discards, because an error ended the run.
+        self._remove_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._pages = _Part(pages, self._folder / "pages.parquet")
         self._documents = _Part(documents, self._folder / "documents.parquet")
 
@@ -67,23 +73,38 @@ class ShardWriter:
         """
         self._documents.add(record)
 
-    def commit(self, shard_id: str) -> None:
+    def commit(self, shard_id: str, except_uris: Collection[str] = ()) -> None:
         """Make the rows part of the output under a name that stands for what they hold.
 
+        Args:
+            except_uris: Documents whose pages are left out: unfinished ones, which have no document row.
+
         Raises:
-            StorageError: nothing counts as committed; the temporary files stay, so a second
-                call tries again.
+            StorageError: nothing counts as committed. When the storage failed, a second call tries
+                again with the temporary files; when these are at fault, it fails again.
         """
-        finished = [("pages", self._pages.finish()), ("documents", self._documents.finish())]
-        for table, file in finished:
+        pages, documents = self._pages.finish(), self._documents.finish()
+        if except_uris:
+            pages = self._without(pages, except_uris)
+        for table, file in (("pages", pages), ("documents", documents)):
             self._storage.put(part_key(self._extraction, table, shard_id), file)
         self.discard()
 
     def discard(self) -> None:
-        """Drop the temporary files; after a commit, or a second time, this changes nothing."""
+        """Drop the temporary files, whatever state they are in; a second time this changes nothing."""
         self._pages.close()
         self._documents.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove_folder()
+
+    def _without(self, part: Path, uris: Collection[str]) -> Path:
+        """Return a copy of a part that lacks the rows of these documents."""
+        dropped = pa.array(uris, pa.string())
+        with _disk_errors(self._folder), pq.ParquetFile(part) as file:
+            with _open_parquet(self._folder / f"kept-{part.name}", file.schema_arrow) as kept:
+                for number in range(file.num_row_groups):
+                    rows = file.read_row_group(number)
+                    kept.write_table(rows.filter(pc.invert(pc.is_in(rows["source_uri"], dropped))))
+            return Path(kept.where)
 
 
 class _Part:
@@ -92,7 +113,9 @@ class _Part:
     def __init__(self, table: RowTable, path: Path) -> None:
         self._table = table
         self._path = path
-        self._writer = pq.ParquetWriter(path, table.schema, compression="zstd", compression_level=3)
+        with _disk_errors(path.parent):
+            self._writer = _open_parquet(path, table.schema)
+        self._failure: StorageError | None = None
         self._records: list[PageRecord | DocumentRecord] = []
         self._batches: list[pa.RecordBatch] = []
         self._batch_bytes = 0
@@ -107,7 +130,7 @@ class _Part:
         if self._writer.is_open:
             self._convert()
             self._write_row_group()
-            with _disk_errors(self._path.parent):
+            with self._damage_kept():
                 self._writer.close()
         return self._path
 
@@ -115,8 +138,9 @@ class _Part:
         """Close the file as it is; it is not for use then."""
         self._records.clear()
         self._batches.clear()
-        with suppress(OSError):
+        with suppress(Exception):  # it is about to be deleted, and its disk may be full
             self._writer.close()
+        self._writer.is_open = False  # or its destructor tries again
 
     def _convert(self) -> None:
         if not self._records:
@@ -130,9 +154,25 @@ class _Part:
     def _write_row_group(self) -> None:
         if self._batches:
             table = pa.Table.from_batches(self._batches)
-            with _disk_errors(self._path.parent):
+            with self._damage_kept():
                 self._writer.write_table(table, row_group_size=table.num_rows)
             self._batches, self._batch_bytes = [], 0
+
+    @contextmanager
+    def _damage_kept(self) -> Iterator[None]:
+        """Remember a failure: closed a second time, a half-written file would pass for a whole one."""
+        if self._failure:
+            raise self._failure
+        try:
+            with _disk_errors(self._path.parent):
+                yield
+        except StorageError as error:
+            self._failure = error
+            raise
+
+
+def _open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(path, schema, compression="zstd", compression_level=3)
 
 
 @contextmanager
