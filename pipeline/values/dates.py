@@ -6,7 +6,7 @@ import datetime as dt
 import re
 import unicodedata
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 
 from pipeline.values.found import Found
 
@@ -102,8 +102,12 @@ def parse_date(text: str, order: DateOrder = DateOrder.DAY_FIRST) -> dt.date:
 
 def find_dates(text: str, order: DateOrder = DateOrder.DAY_FIRST) -> list[Found[dt.date]]:
     """Dates that stand in `text`, written with separators or with a month's name."""
-    if not _THREE_DIGITS.search(text):
-        return []
+    return list(_dates_in(text, order)) if _THREE_DIGITS.search(text) else []
+
+
+@lru_cache(maxsize=4096)
+def _dates_in(text: str, order: DateOrder) -> tuple[Found[dt.date], ...]:
+    """The same texts of a page are asked for by each field that has a day, and the search is not cheap."""
     plain = "".join(_plain(char)[:1] or " " for char in text)
     found: list[Found[dt.date]] = []
     for pattern in _date_patterns():
@@ -111,7 +115,7 @@ def find_dates(text: str, order: DateOrder = DateOrder.DAY_FIRST) -> list[Found[
             day = _day(match.groupdict(), order)
             if day and not any(f.start < match.end() and match.start() < f.end for f in found):
                 found.append(Found(day, match.start(), match.end()))
-    return sorted(found, key=lambda f: f.start)
+    return tuple(sorted(found, key=lambda f: f.start))
 
 
 def _day(parts: dict[str, str | None], order: DateOrder) -> dt.date | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from statistics import median
 
 from pipeline.data import Box, TextLine, Word
@@ -74,6 +75,12 @@ class PageLayout:
         """Median height of a run; 1 on an empty page."""
         return median(run.height_px for run in self.runs) if self.runs else 1.0
 
+    @cached_property
+    def _tops(self) -> tuple[float, ...]:
+        """The least y of each row and all below it: on slanted pages rows overlap."""
+        tops = accumulate((min(run.box.y0 for run in row) for row in reversed(self.rows)), min)
+        return tuple(tops)[::-1]
+
     def row_text(self, row: int) -> str:
         """The row's runs joined by two spaces."""
         return "  ".join(run.text for run in self.rows[row])
@@ -94,12 +101,14 @@ class PageLayout:
                 from the last run of the column.
             box: the part of the run that makes the column; by default all of it.
         """
-        column, bottom = box or run.box, run.box.y1
-        for row in self.rows[run.row + 1 :]:
-            for other in row:
-                if column_overlap(column, other.box) < SAME_COLUMN_OVERLAP:
+        column, bottom, gap_px = box or run.box, run.box.y1, max_gap * self.line_height_px
+        for number in range(run.row + 1, len(self.rows)):
+            if self._tops[number] - bottom > gap_px:
+                return
+            for other in self.rows[number]:
+                if other.box.x0 >= column.x1 or column_overlap(column, other.box) < SAME_COLUMN_OVERLAP:
                     continue
-                if other.box.y0 - bottom > max_gap * self.line_height_px:
+                if other.box.y0 - bottom > gap_px:
                     return
                 bottom = max(bottom, other.box.y1)
                 yield other
