@@ -237,7 +237,8 @@ def _prose_kind(text: str, street_or_city: int) -> LineKind:
         return LineKind.OTHER
     legal = has_legal_form(text)
     placed = bool(street_or_city) or _UNIT.search(text) is not None
-    if not legal and (_is_prose(text) or (not placed and _is_sentence(text))):
+    prose, sentence = _is_prose(text), _is_sentence(text)
+    if (prose and sentence) or (not legal and (prose or (sentence and not placed))):
         return LineKind.OTHER
     if _has_key(text) and not _UNIT.search(text):
         return LineKind.OTHER
