@@ -270,6 +270,8 @@ class PageRecord:
     raw_text: str | None = None
     """Output of the last try verbatim."""
     lines: tuple[TextLine, ...] = ()
+    token_logprobs: tuple[tuple[str, float], ...] = ()
+    """(token text, log-probability) of the last try's output; empty when the engine gives none."""
     attempts: tuple[Attempt, ...] = ()
     error: PageError | None = None
     width_px: int | None = None

@@ -54,7 +54,7 @@ def test_every_column_is_documented_with_its_type_in_order(title: str) -> None:
     assert [row[:2] for row in table(title)] == [[field.name, told(field.type)] for field in SCHEMAS[title]]
 
 
-@pytest.mark.parametrize("column", ["lines", "tries"])
+@pytest.mark.parametrize("column", ["lines", "token_logprobs", "tries"])
 def test_every_nested_field_is_documented_with_its_type_in_order(column: str) -> None:
     """Structs in lists are columns too."""
     fields = SCHEMAS["Pages"].field(column).type.value_type
@@ -74,7 +74,7 @@ def test_every_status_and_finish_reason_is_documented() -> None:
 
 def test_every_exit_code_is_documented() -> None:
     """Schedulers act on them."""
-    known = {cli.OK, cli.SOME_FAILED, cli.USAGE, cli.STOPPED, cli.INTERRUPTED}
+    known = {cli.OK, cli.SOME_FAILED, cli.USAGE, cli.STOPPED, cli.INTERRUPTED, cli.TERMINATED}
     assert {int(row[0]) for row in table("Exit codes")} == known
 
 

@@ -172,6 +172,14 @@ def test_lines_keep_boxes_and_confidence(tmp_path: Path) -> None:
     assert (rows[1]["lines"], rows[1]["page_text"]) == ([], None)
 
 
+def test_tokens_keep_their_log_probabilities(tmp_path: Path) -> None:
+    """Whoever weighs a value by the model's doubt needs them; most engines give none."""
+    tokens = (('{"', -0.25), ("\ud800", -8.0))
+    rows = written(tmp_path, ok_page(document(), token_logprobs=tokens), ok_page(document(), 2))
+    assert rows[0]["token_logprobs"] == [{"token": '{"', "logprob": -0.25}, {"token": "\ufffd", "logprob": -8.0}]
+    assert rows[1]["token_logprobs"] == []
+
+
 def test_unreadable_document_has_a_row_without_page_number(tmp_path: Path) -> None:
     """Every input ends in a row, also one nobody could open."""
     [row] = written(tmp_path, unopened("locked.pdf"))

@@ -29,6 +29,7 @@ _TIME = pa.timestamp("us", tz="UTC")
 _TEXTS = pa.list_(_TEXT)
 
 LINE = pa.struct([("text", _TEXT), *((name, pa.float32()) for name in ("x0", "y0", "x1", "y1", "confidence"))])
+TOKEN_LOGPROB = pa.struct([("token", _TEXT), ("logprob", pa.float32())])
 TRY = pa.struct(
     [
         ("number", _INT),
@@ -59,7 +60,9 @@ class _Column:
     name: str
     kind: pa.DataType
     value: Callable[[Any], Any] | None = None
-    """Of one row; None for columns that are filled otherwise."""
+    """Of one row."""
+    array: Callable[[Sequence[Any]], pa.Array] | None = None
+    """Of all rows of a batch; columns with neither are the same in every row of a run."""
 
 
 _ABOUT_DOCUMENT = (
@@ -101,9 +104,10 @@ def _page_columns(record: pa.DataType) -> tuple[_Column, ...]:
         _Column("record", record, lambda page: page.record),
         _Column("page_text", _TEXT, _page_text),
         _Column("raw_text", _TEXT, lambda page: page.raw_text),
-        _Column("lines", pa.list_(LINE)),
+        _Column("lines", pa.list_(LINE), array=_lines),
+        _Column("token_logprobs", pa.list_(TOKEN_LOGPROB), array=_token_logprobs),
         _Column("num_tries", _INT, lambda page: len(page.attempts)),
-        _Column("tries", pa.list_(TRY)),
+        _Column("tries", pa.list_(TRY), array=_tries),
         _Column("finish_reason", _TEXT, lambda page: page.attempts[-1].finish_reason if page.attempts else None),
         *(_summed(name, _LONG) for name in ("prompt_tokens", "output_tokens", "cached_tokens")),
         _Column("render_s", _REAL, lambda page: page.render_s),
@@ -178,10 +182,8 @@ class RowTable:
         return pa.record_batch([self._array(column, rows) for column in self._columns], schema=self.schema)
 
     def _array(self, column: _Column, rows: Sequence[Any]) -> pa.Array:
-        if column.name == "lines":
-            return _lines(rows)
-        if column.name == "tries":
-            return _tries(rows)
+        if column.array:
+            return column.array(rows)
         if column.value is None:
             constant = to_column([getattr(self._identity, column.name)], column.kind)[0]
             return pa.repeat(constant, len(rows))
@@ -224,8 +226,10 @@ def _summed(name: str, kind: pa.DataType) -> _Column:
     return _Column(name, kind, total)
 
 
-def _offsets(lengths: Sequence[int]) -> pa.Array:
-    return pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32))
+def _lists(item: pa.StructType, lengths: Sequence[int], fields: Sequence[pa.Array]) -> pa.Array:
+    """Return lists of these lengths over the items whose `fields` are given end to end."""
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32))
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(fields, fields=list(item)))
 
 
 def _lines(pages: Sequence[PageRecord]) -> pa.Array:
@@ -237,9 +241,17 @@ def _lines(pages: Sequence[PageRecord]) -> pa.Array:
         *(pa.array(np.ascontiguousarray(boxes[:, side])) for side in range(4)),
         pa.array([line.confidence for line in lines], type=pa.float32()),
     ]
-    return pa.ListArray.from_arrays(
-        _offsets([len(page.lines) for page in pages]), pa.StructArray.from_arrays(fields, fields=list(LINE))
-    )
+    return _lists(LINE, [len(page.lines) for page in pages], fields)
+
+
+def _token_logprobs(pages: Sequence[PageRecord]) -> pa.Array:
+    """Return the token_logprobs column, flat as the lines: a page has hundreds of tokens."""
+    tokens = list(chain.from_iterable(page.token_logprobs for page in pages))
+    fields = [
+        to_column([token for token, _ in tokens], _TEXT),
+        pa.array([logprob for _, logprob in tokens], type=pa.float32()),
+    ]
+    return _lists(TOKEN_LOGPROB, [len(page.token_logprobs) for page in pages], fields)
 
 
 def _tries(pages: Sequence[PageRecord]) -> pa.Array:
@@ -247,9 +259,7 @@ def _tries(pages: Sequence[PageRecord]) -> pa.Array:
     values = zip(*(_try_values(attempt, is_last=is_last) for attempt, is_last in flat), strict=True)
     columns = list(values) if flat else [()] * len(TRY)
     fields = [to_column(column, field.type) for column, field in zip(columns, TRY, strict=True)]
-    return pa.ListArray.from_arrays(
-        _offsets([len(page.attempts) for page in pages]), pa.StructArray.from_arrays(fields, fields=list(TRY))
-    )
+    return _lists(TRY, [len(page.attempts) for page in pages], fields)
 
 
 def _try_values(attempt: Attempt, *, is_last: bool) -> tuple[Any, ...]:
