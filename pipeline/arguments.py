@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +32,7 @@ exit codes:
   1  some pages failed; their rows say why
   2  wrong usage or configuration; nothing was read
   3  the run could not go on; what was committed stays, and the next run goes on from there
+  130, 143  stopped by Ctrl-C or by SIGTERM; finished documents are committed, and the same holds
 """
 RUN_EXAMPLES = """\
 examples:
@@ -40,8 +41,9 @@ examples:
   pagemill run scans/ out/ --extraction my-forms/delivery-note --engine ocr
   pagemill run scans/ out/ --set render.passwords=secret --set cost.price_per_hour=0.62
 
-INPUT may hold PDF, PNG, JPEG, TIFF and WebP files, told apart by content; names that start
-with "." or "_" are passed over. Any setting of `pagemill config` can stand in pagemill.toml,
+INPUT is one path; put a glob in quotes, or the shell makes many of it. It may hold PDF, PNG,
+JPEG, TIFF, WebP, GIF, BMP and JPEG 2000 files, told apart by content; other files become failed
+rows. Names that start with "." or "_" are passed over. Any setting of `pagemill config` can stand in pagemill.toml,
 in a PAGEMILL_* variable, or behind --set; the later of these wins.
 
 """
@@ -60,8 +62,18 @@ class Flag(NamedTuple):
 
 
 FLAGS = (
-    Flag("--extraction", "extraction", "NAME", "what to read: a name from `pagemill extractions`, or your own folder"),
-    Flag("--engine", "engine", "auto|vllm|ocr", "what reads: a vision-language model on a GPU, or OCR on CPU"),
+    Flag(
+        "--extraction",
+        "extraction",
+        "NAME",
+        "what to read: a name from `pagemill extractions`, or your own folder (default: transcript)",
+    ),
+    Flag(
+        "--engine",
+        "engine",
+        "auto|vllm|ocr",
+        "what reads: a vision-language model on a GPU, or OCR on CPU (default: auto, the GPU where there is one)",
+    ),
     Flag("--model", "vllm.model", "MODEL", "for vllm: a profile from `pagemill models`, a hub id or a local folder"),
     Flag("--text-layer", "ocr.text_layer", "auto|never|only", "for ocr: when to use the text inside born-digital PDFs"),
     Flag("--max-pixels", "render.max_pixels", "N", "pixels a page image may have"),
@@ -103,6 +115,16 @@ def build_parser(run: Command, show: Command, extractions: Command, models: Comm
     _add_run_settings(made_config)
     made_config.add_argument("--markdown", action="store_true", help="print the reference of all settings instead")
     return parser
+
+
+def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments; exit with 2 and a line that helps when they are wrong."""
+    arguments, extra = parser.parse_known_args(argv)
+    if extra:
+        is_path = "input" in arguments and not extra[0].startswith("-")
+        hint = "; INPUT is one path: put a glob in quotes, such as 'scans/*.pdf'" if is_path else ""
+        parser.error(f"unrecognized arguments: {' '.join(extra)}{hint}")
+    return arguments
 
 
 def _add_run_arguments(parser: Parser) -> None:

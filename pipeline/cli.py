@@ -10,24 +10,30 @@ import io
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from pipeline.arguments import FLAGS, build_parser
+from pipeline.arguments import FLAGS, build_parser, parse
 from pipeline.errors import ConfigError, EngineStartError, PipelineError
 
 if TYPE_CHECKING:
     from pipeline.run import RunReport
     from pipeline.settings import Effective
 
-OK, SOME_FAILED, USAGE, STOPPED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
+OK, SOME_FAILED, USAGE, STOPPED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 3, 130, 141, 143
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came: what Ctrl-C does, for those who have no keyboard (docker stop, systemd)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    arguments = build_parser(_run, _show, _extractions, _models, _config).parse_args(argv)
+    arguments = parse(build_parser(_run, _show, _extractions, _models, _config), argv)
     _make_streams_safe()
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = _run_command(arguments)
         sys.stdout.flush()
@@ -45,9 +51,9 @@ def _run_command(arguments: argparse.Namespace) -> int:
         return _complain(error, USAGE, verbose=arguments.verbose)
     except PipelineError as error:
         return _complain(error, STOPPED, verbose=arguments.verbose)
-    except KeyboardInterrupt:
-        print("pagemill: interrupted; what was committed stays, run again to go on", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as stop:
+        print("pagemill: interrupted; finished documents are committed, run again to go on", file=sys.stderr)
+        return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
     except BrokenPipeError:
         raise
     except Exception:  # noqa: BLE001 - Python's own exit code 1 would say that only some pages failed
@@ -57,6 +63,12 @@ def _run_command(arguments: argparse.Namespace) -> int:
         print("pagemill: error: this is a fault in Pagemill; please report it with the lines above", file=sys.stderr)
         return STOPPED
     return code
+
+
+def _terminate(*_: object) -> NoReturn:
+    # Once: a second signal must not end the commit that the first one brings about.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Terminated
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -83,6 +95,9 @@ def _show(arguments: argparse.Namespace) -> int:
     results = open_results(arguments.output)
     names = [found.name for found in results.extractions]
     if not names or arguments.extraction not in {None, *names}:
+        if not names and results.is_extraction:
+            above = results.location.rpartition("/")[0] or "."
+            raise ConfigError(f"{arguments.output} is one extraction of an output; did you mean {above!r}?")
         of = f" of {arguments.extraction!r}, only of {', '.join(names)}" if arguments.extraction and names else ""
         raise ConfigError(f"{arguments.output} holds no results{of}.")
     show = print_json if arguments.json else print_results
@@ -177,11 +192,20 @@ def _print_report(report: RunReport) -> None:
     from pipeline.show import print_results
 
     if report.documents_skipped:
-        print(
-            f"{report.documents_skipped} documents were read before with the same settings; `pagemill show` has them."
-        )
+        print(_skipped_line(report))
     if report.documents:
         extraction, run_id = report.identity.extraction, report.identity.run_id
         print_results(open_results(report.output), sys.stdout, extraction=extraction, run_id=run_id)
     elif not report.documents_skipped:
         print("There was no document to read.")
+
+
+def _skipped_line(report: RunReport) -> str:
+    from pipeline.log import printable
+    from pipeline.show.text import counted
+
+    failed = getattr(report, "documents_skipped_failed", 0)
+    of_these = f" ({failed:,} of them failed)" if failed else ""
+    were = "was" if report.documents_skipped == 1 else "were"
+    count = f"{counted(report.documents_skipped, 'document')}{of_these}"
+    return f"{count} {were} read before with the same settings; `pagemill show {printable(report.output)}` has all."

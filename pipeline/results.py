@@ -51,6 +51,8 @@ class Results:
             if is_part(key) and key.count("/") == _DEPTH - 1:
                 keys.setdefault(key.partition("/")[0], []).append(key)
         self.extractions = tuple(ExtractionResults(storage, name, sorted(keys[name])) for name in sorted(keys))
+        self.is_extraction = not keys and any(map(is_part, storage.keys("documents/")))
+        """Whether the location is no output but an extraction's folder in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class ExtractionResults:
             for key, rows in self._by_part(failed.filter(pc.equal(failed["pages_failed"], 0)))
         ]
         if not tables:
-            return pa.table({})
+            return pa.table({name: pa.array([], pa.null()) for name in _FAILURE_COLUMNS})
         return (
             _concat(tables)
             .select(_FAILURE_COLUMNS)

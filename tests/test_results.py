@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pipeline.config import CostConfig
 from pipeline.data import PageRecord
 from pipeline.results import ExtractionResults, open_results
+from pipeline.schema import Amount, Date
 from pipeline.show import print_json, print_results
 from pipeline.stats import RunStats
 from pipeline.storage import Storage, open_storage
@@ -246,6 +247,43 @@ def test_one_run_can_be_shown_alone(tmp_path: Path, storage: Storage) -> None:
     text = shown(tmp_path, run_id="run-2")
     assert "b.pdf" in text
     assert "a.pdf" not in text
+
+
+def test_json_of_an_output_without_failures_has_an_empty_list(tmp_path: Path, storage: Storage) -> None:
+    """Twenty empty objects would be counted as twenty failures."""
+    commit(storage, "1", bill("a.pdf"))
+    stream = io.StringIO()
+    print_json(open_results(str(tmp_path)), stream, limit=20)
+    found = json.loads(stream.getvalue())["extractions"]["bill"]
+    assert (found["failures_total"], found["failures"]) == (0, [])
+
+
+class WideBill(BaseModel):
+    """More amounts than 80 columns have room for."""
+
+    seller: str
+    place: str
+    date: Date
+    subtotal: Amount
+    tax: Amount
+    discount: Amount
+    total: Amount
+
+
+def test_a_narrow_table_keeps_the_date_and_the_last_amount(
+    tmp_path: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who, when and how much is what people look for, though all dates are the same here."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for number in range(3):
+        names = {"seller": f"{number} Company of some length", "place": f"{number} Street", "date": "2026-01-01"}
+        amounts = {name: f"{at}{number}0000.00" for at, name in enumerate(("subtotal", "tax", "discount", "total"), 1)}
+        record = WideBill.model_validate(names | amounts).model_dump()
+        commit(storage, str(number), (ok_page(document(f"{number}.pdf" * 9), record=record),), model=WideBill)
+    text = shown(tmp_path)
+    assert "2026-01-01" in text
+    assert "420000.00" in text
+    assert "No room for: place" in text
 
 
 def test_json_holds_the_same_as_one_object(tmp_path: Path, storage: Storage) -> None:

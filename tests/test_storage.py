@@ -106,6 +106,15 @@ def test_failed_put_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None
     assert (tmp_path / "root" / "a" / "b").read_text() == "old"
 
 
+@pytest.mark.parametrize("root", ["/proc/pagemill/out", "{tmp}/file", "{tmp}/file/out"])
+def test_a_root_that_cannot_be_made_says_what_to_do(tmp_path: Path, root: str) -> None:
+    """It is a wrong path, not a fault in Pagemill."""
+    finished = tmp_path / "file"
+    finished.write_text("x")
+    with pytest.raises(StorageError, match="choose another folder"):
+        open_storage(root.format(tmp=tmp_path)).put("a/b", finished)
+
+
 @pytest.mark.parametrize("key", ["../x", "/etc/x", "a/../../x", ""])
 def test_keys_stay_below_the_root(tmp_path: Path, key: str) -> None:
     """Whatever a key is made of, it never leaves the output."""

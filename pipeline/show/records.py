@@ -15,7 +15,7 @@ from pipeline.data import Status
 from pipeline.show.text import cell, clipped_left, labels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import JustifyMethod
 
@@ -29,7 +29,23 @@ _GAP = 2
 class _Field:
     name: str
     cells: tuple[str, ...]
-    is_number: bool
+    kind: pa.DataType | None
+    """None where it is not known."""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether cells are numbers; of lists they are counts."""
+        return self.is_amount or _is(self.kind, pa.types.is_integer, pa.types.is_list)
+
+    @property
+    def is_amount(self) -> bool:
+        """Whether cells are measured rather than counted."""
+        return _is(self.kind, pa.types.is_decimal, pa.types.is_floating)
+
+    @property
+    def is_date(self) -> bool:
+        """Whether cells are days or points in time."""
+        return _is(self.kind, pa.types.is_date, pa.types.is_timestamp)
 
     @property
     def header(self) -> str:
@@ -100,22 +116,36 @@ def _fields(records: pa.ChunkedArray) -> list[_Field]:
     for name, kind in kinds.items():
         values = [row.get(name) if row is not None else None for row in rows]
         if any(value not in (None, "", []) for value in values):
-            fields.append(_Field(name, tuple(cell(value) for value in values), _is_number(kind)))
+            fields.append(_Field(name, tuple(cell(value) for value in values), kind))
     return fields
 
 
-def _is_number(kind: pa.DataType | None) -> bool:
-    """Tell whether cells of this type are numbers; of lists they are counts."""
-    if kind is None:
-        return False
-    tests = (pa.types.is_decimal, pa.types.is_integer, pa.types.is_floating, pa.types.is_list)
-    return any(test(kind) for test in tests)
+def _is(kind: pa.DataType | None, *tests: Callable[[pa.DataType], bool]) -> bool:
+    return kind is not None and any(test(kind) for test in tests)
+
+
+def _by_worth(fields: Sequence[_Field]) -> Iterator[_Field]:
+    """Yield the first field, which names the record, the amount, the date, then what tells records apart best.
+
+    Of amounts that tell records apart equally well the last one counts, since totals stand
+    behind what they are made of; of dates the first.
+    """
+    yield from fields[:1]
+    rest = list(fields[1:])
+    amounts = [field for field in reversed(rest) if field.is_amount]
+    dates = [field for field in rest if field.is_date]
+    for kind in (amounts, dates):
+        if kind:
+            best = max(kind, key=lambda field: field.num_distinct)
+            rest.remove(best)
+            yield best
+    yield from sorted(rest, key=lambda field: (-field.num_distinct, field.width))
 
 
 def _fitting(fields: Sequence[_Field], room: int) -> tuple[list[_Field], list[str]]:
-    """Choose the first field, which names the record, then those that tell records apart, while there is room."""
+    """Choose fields by their worth while there is room, in the order of the schema."""
     chosen: set[str] = set()
-    for field in (*fields[:1], *sorted(fields[1:], key=lambda field: (-field.num_distinct, field.width))):
+    for field in _by_worth(fields):
         if not chosen or field.width + _GAP <= room:
             chosen.add(field.name)
             room -= field.width + _GAP

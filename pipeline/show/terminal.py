@@ -26,6 +26,12 @@ _HOURS_SHOWN = 24
 _RECORD_COLUMNS = ("source_uri", "status", "pages_ok", "pages_failed", "record")
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the caller that the reader has gone; rich would exit with 1, as if pages had failed."""
+        raise  # noqa: PLE0704 - rich calls this where it handles the BrokenPipeError
+
+
 def print_results(
     results: Results,
     stream: TextIO,
@@ -46,7 +52,7 @@ def print_results(
     Raises:
         StorageError: the output cannot be read.
     """
-    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    console = _Console(file=stream, highlight=False, markup=False, emoji=False)
     known_width = console.is_terminal or "COLUMNS" in os.environ
     console.width = min(max(console.width, _NARROWEST), _WIDEST) if known_width else _WIDEST
     shown = [found for found in results.extractions if extraction in {None, found.name}]

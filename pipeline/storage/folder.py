@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import StorageError
 from pipeline.storage.base import SKIPPED_NAMES, StoredFile
-from pipeline.storage.retrying import retried
+from pipeline.storage.retrying import advice, retried
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,10 @@ class FolderStorage:
         of the file and of its folder.
         """
         target = self._path(key)
-        _make_folders(target.parent)
+        try:
+            _make_folders(target.parent)
+        except FileNotFoundError as error:  # below /proc for instance; to callers it would mean a missing `finished`
+            raise StorageError(advice(error)) from error
         # One name for each target: what a killed writer left is overwritten by the next one.
         half_written = target.with_name(f".{target.name}.tmp")
         try:

@@ -66,7 +66,7 @@ def retried(work: Callable[P, R]) -> Callable[P, R]:
         except TransientError as error:
             raise StorageError(f"{without_secrets(str(error))} (tried {ATTEMPTS} times)") from error.__cause__
         except OSError as error:
-            raise StorageError(_advice(error)) from error
+            raise StorageError(advice(error)) from error
 
     return translated
 
@@ -78,8 +78,15 @@ def without_secrets(text: str) -> str:
     return re.sub(r"\?[^\s\"')>]*", "", text)
 
 
-def _advice(error: OSError) -> str:
-    where = f" {error.filename!r}" if error.filename else ""
+def advice(error: OSError) -> str:
+    """Return what the error means and what to do about it."""
+    where = repr(error.filename) if error.filename else "the output"
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return f"No space is left for{where or ' the output'}; free some and run the same command again."
-    return f"{error.strerror or error}:{where}" if where else str(error)
+        return f"No space is left for {where}; free some and run the same command again."
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return f"{where}: {error.strerror}; change its permissions or choose another folder."
+    if error.errno in {errno.EEXIST, errno.ENOTDIR}:
+        return f"{where} is, or lies below, a file where a folder is needed; choose another folder."
+    if error.errno == errno.ENOENT:
+        return f"{where} cannot be made there; choose another folder."
+    return f"{where}: {error.strerror or error}; mend that or choose another folder."
