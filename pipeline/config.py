@@ -13,6 +13,10 @@ from pipeline.values import DateOrder
 PIXEL_UNIT = 28
 """Page sides are multiples of this: Qwen2.5-VL's 14 px patches merged two by two."""
 
+MAX_PIXEL_GROWTH = 2.25
+"""How much larger than usual a page image may be at a later try: two steps of 1.5. Beyond it Qwen2.5-VL's own
+limit and the memory of the vision tower come near."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

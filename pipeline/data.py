@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from pipeline.errors import PageError
+    from pipeline.errors import ErrorType, PageError
 
 
 class Box(NamedTuple):
@@ -126,7 +126,7 @@ class PageImage:
 
 @dataclass(frozen=True, slots=True)
 class TrySettings:
-    """What one try asks of render and engine; the ladder in extraction.py makes them."""
+    """What one try asks of render and engine; the ladder in tries.py makes them."""
 
     number: int
     """1-based."""
@@ -224,6 +224,11 @@ class Attempt:
     prefill_s: float | None = None
     decode_s: float | None = None
 
+    @property
+    def error_type(self) -> ErrorType | None:
+        """Why it was not accepted; None when it was."""
+        return self.error.error_type if self.error else None
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
@@ -246,8 +251,8 @@ class PageTask:
     page_number: int
     settings: TrySettings
     attempts: list[Attempt] = field(default_factory=list)
-    engine_deaths: int = 0
-    """How often an engine died while it held this page."""
+    suspected: bool = False
+    """Whether an engine died while it held this page, and the page has not been read since."""
     shown: ImageFacts = ImageFacts()
     """What the last try was shown."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -11,6 +11,8 @@ import copy
 import hashlib
 import importlib.util
 import inspect
+import json
+import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import from_json
@@ -28,8 +30,13 @@ from pipeline.errors import ConfigError, ErrorType, GenerationInvalid
 from pipeline.schema import Merge, Printed
 from pipeline.values import DateOrder
 
+log = logging.getLogger(__name__)
+
 MAX_ITEMS = 200
 """Longest array of a constrained output where the schema sets no bound: an open one lets a model loop for ever."""
+
+HIDDEN = (".", "_")
+"""How names begin that are never listed, neither as extractions nor in an output."""
 
 PAGE_BREAK = "\f"
 """Between the pages of a merged plain-text field, as pdftotext writes it."""
@@ -67,11 +74,7 @@ class Extraction:
         """
         if self.plain_text_field:
             return self._checked({self.plain_text_field: text.strip()}, date_order)
-        try:
-            data = from_json(_json_part(text))
-        except ValueError as error:
-            raise GenerationInvalid(ErrorType.OUTPUT_INVALID, f"The output is not JSON: {error}") from None
-        return self._checked(data, date_order)
+        return self._checked(_parse_json(text), date_order)
 
     def salvage(self, text: str, date_order: DateOrder = DateOrder.DAY_FIRST) -> Json | None:
         """Return what is valid in an output that `validate` refuses: a cut-off one, or one with bad fields.
@@ -86,17 +89,24 @@ class Extraction:
             return None
         if not isinstance(data, dict):
             return None
-        kept = _drop_invalid(self._lenient_model, data, {"date_order": date_order})
+        try:
+            kept = _drop_invalid(self._lenient_model, data, {"date_order": date_order})
+        except Exception:  # a validator of the user's fails on what no try made valid
+            log.exception("nothing can be salvaged: a validator of %s failed", self.name)
+            return None
         return kept if any(value not in (None, [], "") for value in kept.values()) else None
 
     def merge(self, pages: Sequence[Json]) -> Json:
         """Return one validated record from the records of a document's pages, in page order.
 
-        Each field merges as its `Printed(merge=...)` says, see `schema.Merge`.
+        Each field merges as its `Printed(merge=...)` says, see `schema.Merge`. The schema's validators run
+        again on values they have seen, so they must leave those as they are.
 
         Raises:
             GenerationInvalid: the merged values break a rule of the schema.
         """
+        if len(pages) == 1:
+            return pages[0]
         merged: Json = {}
         for name in self.model.model_fields:
             values = [page[name] for page in pages if page.get(name) not in (None, [], "")]
@@ -109,9 +119,12 @@ class Extraction:
             return self.model.model_validate(data, context={"date_order": date_order}).model_dump()
         except ValidationError as error:
             problems = "; ".join(f"{_where(item['loc'])}: {item['msg']}" for item in error.errors()[:5])
-            raise GenerationInvalid(
-                ErrorType.OUTPUT_INVALID, f"The output does not fit the schema: {problems}"
-            ) from None
+            reason = f"The output does not fit the schema: {problems}"
+            raise GenerationInvalid(ErrorType.OUTPUT_INVALID, reason) from None
+        except Exception as error:  # pydantic lets others than ValueError through from validators of the user's
+            log.exception("a validator of %s failed", self.name)
+            reason = f"A validator of the schema failed: {type(error).__name__}: {error}"
+            raise GenerationInvalid(ErrorType.OUTPUT_INVALID, reason) from error
 
     def _merge_rule(self, name: str) -> Merge:
         field = self.model.model_fields[name]
@@ -120,7 +133,7 @@ class Extraction:
             return stated
         if name == self.plain_text_field:
             return Merge.JOIN
-        if get_origin(field.annotation) is list:
+        if any(get_origin(part) is list for part in (field.annotation, *get_args(field.annotation))):
             return Merge.EXTEND
         return Merge.LAST if "Decimal" in str(field.annotation) else Merge.FIRST
 
@@ -147,7 +160,7 @@ def list_extractions(folders: Iterable[Path] = ()) -> Iterator[Extraction]:
     seen: set[str] = set()
     for parent in [*folders, shipped_folder()]:
         for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
-            if (folder / "schema.py").is_file() and folder.name not in seen:
+            if folder.name not in seen and _is_extraction(folder):
                 seen.add(folder.name)
                 yield _load(folder)
 
@@ -167,6 +180,11 @@ def load_model(schema_path: str) -> type[BaseModel]:
     ]
     nested = {used for model in own for used in _models_used(model)}
     roots = [model for model in own if model not in nested]
+    aliased = [f"{model.__name__}.{name}" for model in own for name, field in model.model_fields.items() if field.alias]
+    if aliased:
+        raise ConfigError(
+            f"{path}: fields must not have an alias, which would name a column twice: {', '.join(aliased)}."
+        )
     if len(roots) != 1:
         found = ", ".join(model.__name__ for model in roots) or "none"
         raise ConfigError(f"{path} must define exactly one record model that no other model contains; found: {found}.")
@@ -183,12 +201,16 @@ def _find(name: str, parents: Sequence[Path]) -> Path:
     for folder in [*(parent / name for parent in parents), Path(name)]:
         if folder.is_dir():
             return folder
-    known = ", ".join(extraction.name for extraction in list_extractions(parents))
+    known = ", ".join(sorted({child.name for parent in parents for child in parent.glob("*") if _is_extraction(child)}))
     raise ConfigError(f"There is no extraction {name!r}. Known: {known}; or give the path of a folder of your own.")
 
 
+def _is_extraction(folder: Path) -> bool:
+    return (folder / "schema.py").is_file() and not folder.name.startswith(HIDDEN)
+
+
 def _load(folder: Path) -> Extraction:
-    if folder.resolve().name.startswith((".", "_")):
+    if folder.resolve().name.startswith(HIDDEN):
         raise ConfigError(f'{folder}: names that begin with "." or "_" are never listed; rename the folder.')
     prompt_path, schema_path = folder / "prompt.md", folder / "schema.py"
     for path in (prompt_path, schema_path):
@@ -248,12 +270,21 @@ def _close_objects(node: Any) -> None:
         _close_objects(list(value.values()) if key in {"properties", "$defs"} else value)
 
 
+def _parse_json(text: str) -> Any:
+    """Return the JSON of an output, with or without the fences and remarks that unconstrained models put around it."""
+    try:
+        return from_json(text)
+    except ValueError:
+        pass
+    try:
+        return json.JSONDecoder().raw_decode(_json_part(text))[0]
+    except (ValueError, RecursionError) as error:
+        raise GenerationInvalid(ErrorType.OUTPUT_INVALID, f"The output is not JSON: {error}") from None
+
+
 def _json_part(text: str) -> str:
-    """Drop what unconstrained models put around their JSON: code fences and remarks."""
-    fenced = re.search(r"```(?:json)?\s*(.*?)(?:```|\Z)", text, re.DOTALL)
-    inner = fenced[1] if fenced else text
-    start = inner.find("{")
-    return inner[max(start, 0) :].strip()
+    """Drop what stands before the first brace, and a closing code fence."""
+    return re.sub(r"\s*```\s*$", "", text[max(text.find("{"), 0) :]).strip()
 
 
 def _merge_values(values: list[Any], rule: Merge) -> Any:

@@ -20,6 +20,10 @@ from typing import Protocol
 from pipeline.data import Document, DocumentRef, ImageFacts, PageImage, PageRequest, PageTask, TrySettings
 from pipeline.errors import DocumentError, PageError
 
+WAIT_S = 0.1
+SUSPECT_SHARE = 8
+"""Each death narrows the pages in flight to an eighth: 256 pages need three engines to find the one at fault,
+and no page is read alone that need not be."""
 OPEN_AHEAD = 4
 """Documents opened before their pages are needed; opening a large file must not stall the engine."""
 
@@ -36,7 +40,7 @@ class _OpenDocument:
 
 
 class Documents(Protocol):
-    """Opens documents and renders their pages; see render.Renderer."""
+    """Opens documents and renders their pages; see documents.OpenDocuments."""
 
     def open(self, ref: DocumentRef) -> tuple[Document, Path]:
         """Return the document and its local path; blocks. Raises DocumentError."""
@@ -62,6 +66,10 @@ class Losses(Protocol):
         """It could not be rendered for this try."""
         ...
 
+    def pages_in_engine(self, number: int) -> None:
+        """The number of pages that the engine holds changed."""
+        ...
+
 
 class PageFeed:
     """The `Requests` of a run. Not thread-safe: take, resolve and retry are called by one thread."""
@@ -80,56 +88,97 @@ class PageFeed:
         self._retries: deque[PageTask] = deque()
         self._rendering = 0
         self._rendered: SimpleQueue[tuple[PageTask, Future[PageImage]] | None] = SimpleQueue()
+        self._ready: deque[tuple[PageTask, PageRequest]] = deque()
         self._in_flight: dict[str, PageTask] = {}
+        self._num_suspects = 0
+        self._most_in_flight: int | None = None
         self._ids = itertools.count(1)
         self._all_listed = False
 
     @property
     def exhausted(self) -> bool:
         """True when no page is left anywhere."""
-        busy = self._in_flight or self._rendering or self._retries or self._opening or self._current
+        busy = self._in_flight or self._ready or self._rendering or self._retries or self._opening or self._current
         return self._all_listed and not busy
 
-    @property
-    def num_in_flight(self) -> int:
-        """Pages the engine holds."""
-        return len(self._in_flight)
+    def wait_for_page(self) -> bool:
+        """Wait until a page is ready; False when none is left, so that no engine need be loaded."""
+        while not self._ready and not self.exhausted:
+            self._prepare(WAIT_S)
+        return bool(self._ready)
 
     def take(self, wait_s: float) -> PageRequest | None:
         """Return the next request, or None when none became ready in time."""
-        deadline = time.monotonic() + wait_s
-        while True:
-            self._fill()
-            try:
-                done = self._rendered.get(timeout=max(0.0, deadline - time.monotonic()))
-            except Empty:
-                return None
-            request = self._request(*done) if done else None
-            if request or self.exhausted:
-                return request
+        if self._most_in_flight is not None and len(self._in_flight) >= self._most_in_flight:
+            return None
+        if not self._ready:
+            self._prepare(wait_s)
+        if not self._ready:
+            return None
+        task, request = self._ready.popleft()
+        self._in_flight[request.request_id] = task
+        self._losses.pages_in_engine(len(self._in_flight))
+        return request
 
     def resolve(self, request_id: str) -> PageTask:
         """Return the page of a generation; it is no longer in flight."""
-        return self._in_flight.pop(request_id)
+        task = self._in_flight.pop(request_id)
+        self._clear(task)
+        self._losses.pages_in_engine(len(self._in_flight))
+        return task
 
     def retry(self, task: PageTask, settings: TrySettings) -> None:
         """Send a page again, before any new one."""
         task.settings = settings
         self._retries.append(task)
 
-    def take_back(self) -> list[PageTask]:
-        """Return the pages a dead engine held; they are no longer in flight."""
-        tasks = list(self._in_flight.values())
+    def engine_died(self) -> PageTask | None:
+        """Send the pages that the engine held again; return the page that killed it, once that is certain.
+
+        The pages become suspects, and until all of them have been read fewer are in flight at once: an
+        eighth at each death. A suspect that an engine held alone when it died was the cause.
+        """
+        held = list(self._in_flight.values())
         self._in_flight.clear()
-        return tasks
+        self._losses.pages_in_engine(0)
+        if len(held) == 1 and held[0].suspected:
+            self._clear(held[0])
+            return held[0]
+        for task in held:
+            self._num_suspects += not task.suspected
+            task.suspected = True
+            self._retries.append(task)
+        self._most_in_flight = max(1, len(held) // SUSPECT_SHARE)
+        return None
 
     def close(self) -> None:
         """Stop opening documents."""
         self._openers.shutdown(wait=True, cancel_futures=True)
 
+    def _clear(self, task: PageTask) -> None:
+        if task.suspected:
+            task.suspected = False
+            self._num_suspects -= 1
+        if not self._num_suspects:
+            self._most_in_flight = None
+
+    def _prepare(self, wait_s: float) -> None:
+        """Wait for one more page to become ready, for as long as `wait_s`."""
+        deadline = time.monotonic() + wait_s
+        while not self._ready:
+            self._fill()
+            try:
+                done = self._rendered.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                return
+            if done:
+                self._receive(*done)
+            if self.exhausted:
+                return
+
     def _fill(self) -> None:
         self._open_ahead()
-        while self._rendering < self.ahead:
+        while self._rendering + len(self._ready) < self.ahead:
             task = self._retries.popleft() if self._retries else self._next_page()
             if task is None:
                 return
@@ -169,13 +218,14 @@ class PageFeed:
         self._losses.document_opened(document)
         self._current = _OpenDocument(document, path)
 
-    def _request(self, task: PageTask, rendered: Future[PageImage]) -> PageRequest | None:
+    def _receive(self, task: PageTask, rendered: Future[PageImage]) -> None:
         self._rendering -= 1
         try:
             image = rendered.result()
         except PageError as error:
+            self._clear(task)
             self._losses.page_failed(task, error)
-            return None
+            return
         spec = image.spec
         task.settings = replace(task.settings, render=spec)
         task.shown = ImageFacts(image.width_px, image.height_px, image.dpi, spec.rotation_deg, image.render_s)
@@ -185,5 +235,4 @@ class PageFeed:
             image=image,
             settings=task.settings,
         )
-        self._in_flight[request.request_id] = task
-        return request
+        self._ready.append((task, request))

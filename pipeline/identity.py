@@ -29,7 +29,7 @@ def identify_run(config: RunConfig, extraction: Extraction, engine: EngineInfo, 
         "schema": extraction.schema_sha256,
         "engine": asdict(engine),
         "max_pixels": max_pixels,
-        "text_layer": config.ocr.text_layer,
+        "settings": _engine_settings(config, engine),
         "date_order": config.date_order,
         "tries": config.tries.model_dump(include={"max_tries", "max_tokens"}),
     }
@@ -47,3 +47,10 @@ def identify_run(config: RunConfig, extraction: Extraction, engine: EngineInfo, 
         kv_cache_dtype=engine.kv_cache_dtype,
         pagemill_version=__version__,
     )
+
+
+def _engine_settings(config: RunConfig, engine: EngineInfo) -> object:
+    """Return the settings of the engine in use that can change what it reads."""
+    if engine.engine == "vllm":
+        return config.vllm.model_dump(include={"dtype", "max_model_len", "engine_args"})
+    return config.ocr.text_layer

@@ -77,6 +77,7 @@ class Judge:
             partial=error is not None and record is not None,
             raw_text=task.attempts[-1].raw_text if task.attempts else None,
             lines=generation.lines if generation else (),
+            token_logprobs=generation.token_logprobs if generation else (),
             attempts=tuple(task.attempts),
             error=error,
             width_px=shown.width_px,

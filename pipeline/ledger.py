@@ -8,7 +8,7 @@ Until then its rows stand in local temporary files, not in memory.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -29,8 +29,8 @@ class RowWriter(Protocol):
         """Append a document row."""
         ...
 
-    def commit(self, shard_id: str) -> None:
-        """Make the rows part of the output, all or none."""
+    def commit(self, shard_id: str, except_uris: Collection[str] = ()) -> None:
+        """Make the rows part of the output, all or none, without the pages of the documents `except_uris`."""
         ...
 
     def discard(self) -> None:
@@ -38,8 +38,8 @@ class RowWriter(Protocol):
         ...
 
 
-class Counts(Protocol):
-    """Who counts what is done; see stats.RunStats."""
+class Progress(Protocol):
+    """Who is told of what is done; see run."""
 
     def page_done(self, record: PageRecord) -> None:
         """A page has its terminal row."""
@@ -47,6 +47,10 @@ class Counts(Protocol):
 
     def document_done(self, record: DocumentRecord) -> None:
         """A document has its terminal row."""
+        ...
+
+    def shard_committed(self) -> None:
+        """The rows of a shard are part of the output."""
         ...
 
 
@@ -65,10 +69,12 @@ class _OpenDocument:
 class _Shard:
     writer: RowWriter
     num_pages: int = 0
-    outstanding: int = 0
-    """Documents without their terminal row."""
     sealed: bool = False
-    members: list[str] = field(default_factory=list)
+    """Whether it takes no more documents."""
+    open: set[str] = field(default_factory=set)
+    """URIs of its documents without their terminal row."""
+    done: list[str] = field(default_factory=list)
+    """Identities of those with one."""
 
 
 class Ledger:
@@ -79,28 +85,24 @@ class Ledger:
         extraction: Extraction,
         fingerprint: str,
         open_writer: Callable[[], RowWriter],
-        counts: Counts,
+        progress: Progress,
         shard_pages: int,
     ) -> None:
         self._extraction = extraction
         self._fingerprint = fingerprint
         self._open_writer = open_writer
-        self._counts = counts
+        self._progress = progress
         self._shard_pages = shard_pages
-        self._shard: _Shard | None = None
+        self._shards: list[_Shard] = []
         self._open: dict[str, _OpenDocument] = {}
-        self.pages_found = 0
 
     def open_document(self, document: Document, started_at: datetime) -> None:
         """Enter a document whose pages will follow."""
-        shard = self._shard or _Shard(self._open_writer())
+        shard = self._unsealed_shard()
         shard.num_pages += document.num_pages
-        shard.outstanding += 1
-        shard.members.append(f"{document.ref.uri}\n{document.sha256}")
         shard.sealed = shard.num_pages >= self._shard_pages
-        self._shard = None if shard.sealed else shard
+        shard.open.add(document.ref.uri)
         self._open[document.ref.uri] = _OpenDocument(document, shard, started_at, max(document.num_pages, 1))
-        self.pages_found += max(document.num_pages, 1)
 
     def fail_document(self, ref: DocumentRef, error: DocumentError, started_at: datetime) -> None:
         """Enter a document that cannot be opened: one failed row in both tables."""
@@ -113,7 +115,7 @@ class Ledger:
         """Enter the terminal row of a page; the last one of a document closes it, the last of a shard commits it."""
         opened = self._open[record.document.ref.uri]
         opened.shard.writer.add_page(record)
-        self._counts.page_done(record)
+        self._progress.page_done(record)
         opened.outstanding -= 1
         if record.status is Status.FAILED:
             opened.pages_failed += 1
@@ -124,20 +126,29 @@ class Ledger:
             self._close_document(opened)
 
     def finish(self) -> None:
-        """Commit what is complete and drop what is not (after an interruption)."""
-        if self._shard:
-            self._shard.sealed = True
-            self._commit_if_done(self._shard)
-        for shard in {id(opened.shard): opened.shard for opened in self._open.values()}.values():
-            shard.writer.discard()
+        """Commit the finished documents of all shards; those that are not (after an interruption) are dropped."""
+        try:
+            for shard in list(self._shards):
+                self._commit(shard)
+        finally:
+            for shard in self._shards:
+                shard.writer.discard()
+
+    def _unsealed_shard(self) -> _Shard:
+        if not self._shards or self._shards[-1].sealed:
+            self._shards.append(_Shard(self._open_writer()))
+        return self._shards[-1]
 
     def _close_document(self, opened: _OpenDocument) -> None:
+        document, shard = opened.document, opened.shard
         record = self._merged(opened)
-        opened.shard.writer.add_document(record)
-        self._counts.document_done(record)
-        del self._open[opened.document.ref.uri]
-        opened.shard.outstanding -= 1
-        self._commit_if_done(opened.shard)
+        shard.writer.add_document(record)
+        self._progress.document_done(record)
+        del self._open[document.ref.uri]
+        shard.open.remove(document.ref.uri)
+        shard.done.append(f"{document.ref.uri}\n{document.sha256}")
+        if shard.sealed and not shard.open:
+            self._commit(shard)
 
     def _merged(self, opened: _OpenDocument) -> DocumentRecord:
         error, merged = opened.first_error, None
@@ -157,7 +168,11 @@ class Ledger:
             finished_at=datetime.now(UTC),
         )
 
-    def _commit_if_done(self, shard: _Shard) -> None:
-        if shard.sealed and shard.outstanding == 0:
-            names = "\n".join([self._fingerprint, *shard.members])
-            shard.writer.commit(hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:16])
+    def _commit(self, shard: _Shard) -> None:
+        if shard.done:
+            names = "\n".join([self._fingerprint, *sorted(shard.done)])
+            shard_id = hashlib.sha256(names.encode()).hexdigest()[:16]
+            shard.writer.commit(shard_id, shard.open)
+            self._progress.shard_committed()
+        shard.writer.discard()
+        self._shards.remove(shard)

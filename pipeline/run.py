@@ -20,10 +20,11 @@ from pipeline.data import (
     PageRecord,
     PageTask,
     RunIdentity,
+    Status,
 )
 from pipeline.documents import OpenDocuments
 from pipeline.engines import EngineChoice, choose_engine
-from pipeline.engines.base import Engine, EngineTask
+from pipeline.engines.base import EngineTask
 from pipeline.errors import DocumentError, EngineError, EngineStartError, ErrorType, PageError
 from pipeline.extraction import Extraction, load_extraction, load_model
 from pipeline.feed import PageFeed
@@ -43,8 +44,20 @@ log = logging.getLogger(__name__)
 AHEAD_FACTOR = 1.5
 """Page images ready or in the making, as a multiple of what the engine holds: enough that it never waits
 for rendering, few enough that 3 MB images stay within a few hundred megabytes."""
-MAX_ENGINE_DEATHS = 2
-"""A page that was in the engine at this many deaths and one more is taken for their cause."""
+
+
+CURABLE = frozenset(
+    {
+        ErrorType.ENCRYPTED,
+        ErrorType.UNREADABLE,
+        ErrorType.TOO_LARGE,
+        ErrorType.RENDER_TIMEOUT,
+        ErrorType.RENDER_CRASH,
+        ErrorType.ENGINE_TIMEOUT,
+    }
+)
+"""Failures whose cause may be gone at the next run (a password, a permission, a limit), though the document is
+the same; none of these settings is in the fingerprint, so such documents are read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,8 @@ class RunReport:
     documents: int
     documents_skipped: int
     """Unchanged since an earlier run with the same settings."""
+    documents_skipped_failed: int
+    """Those of them that failed then."""
     pages_found: int
     pages_ok: int
     pages_failed: int
@@ -65,8 +80,8 @@ class RunReport:
 
     @property
     def exit_code(self) -> int:
-        """0 when every page is ok, else 1."""
-        return 1 if self.pages_failed else 0
+        """0 when every page of the input is ok, else 1; what failed in an earlier run still counts."""
+        return 1 if self.pages_failed or self.documents_skipped_failed else 0
 
 
 def run(
@@ -104,6 +119,7 @@ class _Run:
         self._storage = open_storage(config.output)
         self._stats = RunStats(self._identity, config.cost)
         self._tally = Tally(on_progress)
+        self._deaths = 0
         self._ledger = Ledger(
             self._extraction, self._identity.fingerprint, self._open_shard, self, config.output_files.shard_pages
         )
@@ -112,11 +128,13 @@ class _Run:
         """Read what is pending, commit it, and report."""
         self._tally.report("listing")
         done = _done(self._storage, self._identity)
-        self._tally.listed((_state(ref) in done for ref in self._listed()), self._config.limit)
-        if self._tally.documents_total:  # else no engine is loaded for nothing
-            pending = (ref for ref in self._listed() if _state(ref) not in done)
-            self._read(itertools.islice(pending, self._config.limit))
-        self._stats.close()
+        self._tally.listed((done.get(_state(ref)) for ref in self._listed()), self._config.limit)
+        try:
+            if self._tally.documents_total:
+                pending = (ref for ref in self._listed() if _state(ref) not in done)
+                self._read(itertools.islice(pending, self._config.limit))
+        finally:
+            self._stats.close()
         self._tally.report("done")
         return self._report()
 
@@ -134,10 +152,15 @@ class _Run:
         """It could not be rendered."""
         self._ledger.add_page(self._judge.give_up(task, error))
 
+    def pages_in_engine(self, number: int) -> None:
+        """The number of pages that the engine holds changed."""
+        self._stats.in_flight(number)
+
     def page_done(self, record: PageRecord) -> None:
         """A page has its terminal row."""
         self._stats.page_done(record)
         self._tally.page_done(record)
+        self._tally.report()
 
     def document_done(self, record: DocumentRecord) -> None:
         """A document has its terminal row."""
@@ -150,6 +173,7 @@ class _Run:
 
     def _read(self, refs: Iterator[DocumentRef]) -> None:
         workers = self._config.render.workers or default_render_workers()
+        self._put_stats()  # an output that cannot be written is found before hours of reading
         try:
             with (
                 closing(Renderer(self._config.render, num_workers=workers)) as renderer,
@@ -163,23 +187,34 @@ class _Run:
 
     def _drive(self, feed: PageFeed) -> None:
         """Take generations until nothing is left; replace an engine that dies."""
-        for deaths in itertools.count(1):
+        engines = 0
+        while feed.wait_for_page():
             self._tally.report("loading the engine")
+            engines += 1
             try:
                 with closing(self._choice.open()) as engine:
                     self._tally.report("reading")
                     feed.ahead = self._config.render.ahead_pages or int(AHEAD_FACTOR * engine.capacity) + 1
                     for generation in engine.generate(feed):
                         self._settle(feed, generation)
-                        self._observe(engine, feed)
-                    return
-            except EngineStartError:
-                raise
+                        self._deaths = 0
+                        if self._tally.report("reading"):
+                            self._stats.sample(engine.metrics())
             except EngineError as error:
-                if deaths > self._config.tries.engine_rebuilds:
+                if engines == 1 and isinstance(error, EngineStartError):
                     raise
-                log.warning("engine died (%s); starting it again", error)
-                self._send_again(feed, error)
+                self._bury(feed, error)
+
+    def _bury(self, feed: PageFeed, error: EngineError) -> None:
+        """Send a dead engine's pages again, or fail the one that killed it."""
+        self._deaths += 1
+        killer = feed.engine_died()
+        if killer:
+            cause = PageError(ErrorType.ENGINE_CRASH, f"The engine died when it held this page alone: {error}")
+            self._ledger.add_page(self._judge.give_up(killer, cause))
+        if self._deaths > self._config.tries.engine_rebuilds:
+            raise EngineError(f"The engine died {self._deaths} times and read no page in between: {error}") from error
+        log.warning("engine died (%s); starting it again", error)
 
     def _settle(self, feed: PageFeed, generation: Generation) -> None:
         task = feed.resolve(generation.request_id)
@@ -190,22 +225,12 @@ class _Run:
             self._tally.pages_retried += 1
             feed.retry(task, decision)
 
-    def _send_again(self, feed: PageFeed, error: EngineError) -> None:
-        for task in feed.take_back():
-            task.engine_deaths += 1
-            if task.engine_deaths > MAX_ENGINE_DEATHS:
-                killer = PageError(ErrorType.ENGINE_CRASH, f"The engine died each time it held this page: {error}")
-                self._ledger.add_page(self._judge.give_up(task, killer))
-            else:
-                feed.retry(task, task.settings)
-
-    def _observe(self, engine: Engine, feed: PageFeed) -> None:
-        self._stats.in_flight(feed.num_in_flight)
-        if self._tally.report("reading"):
-            self._stats.sample(engine.metrics())
+    def shard_committed(self) -> None:
+        """A shard became part of the output: so do the statistics, lest a crash lose one without the other."""
+        self._put_stats()
 
     def _open_shard(self) -> RowWriter:
-        return _CommittedShard(ShardWriter(self._storage, self._extraction.model, self._identity), self._put_stats)
+        return ShardWriter(self._storage, self._extraction.model, self._identity)
 
     def _put_stats(self) -> None:
         self._stats.put(self._storage)
@@ -217,6 +242,7 @@ class _Run:
             output=self._config.output,
             documents=tally.documents_done,
             documents_skipped=tally.documents_skipped,
+            documents_skipped_failed=tally.documents_skipped_failed,
             pages_found=tally.pages_found,
             pages_ok=tally.pages_ok,
             pages_failed=tally.pages_failed,
@@ -224,21 +250,6 @@ class _Run:
             hours=tuple(self._stats.hours()),
             total=self._stats.total(),
         )
-
-
-class _CommittedShard:
-    """A shard writer that has the statistics written with every commit, so that a crash loses neither alone."""
-
-    def __init__(self, writer: ShardWriter, put_stats: Callable[[], None]) -> None:
-        self.add_page = writer.add_page
-        self.add_document = writer.add_document
-        self.discard = writer.discard
-        self._writer = writer
-        self._put_stats = put_stats
-
-    def commit(self, shard_id: str) -> None:
-        self._writer.commit(shard_id)
-        self._put_stats()
 
 
 def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
@@ -260,13 +271,20 @@ def _state(file: DocumentRef | CommittedDocument) -> _State:
     return file.uri, file.size_bytes, file.modified_at
 
 
-def _done(storage: Storage, identity: RunIdentity) -> set[_State]:
-    """Return the documents that need not be read again: their current row has this fingerprint."""
+def _done(storage: Storage, identity: RunIdentity) -> dict[_State, Status]:
+    """Return the documents that need not be read again, and what they were done as.
+
+    Their current row has this fingerprint and is ok, or failed for a reason that lies in the document.
+    """
     current: dict[str, CommittedDocument] = {}
     for row in committed_documents(storage, identity.extraction):
         if row.uri not in current or current[row.uri].finished_at <= row.finished_at:
             current[row.uri] = row
-    return {_state(row) for row in current.values() if row.fingerprint == identity.fingerprint}
+    return {
+        _state(row): Status(row.status)
+        for row in current.values()
+        if row.fingerprint == identity.fingerprint and row.error_type not in CURABLE
+    }
 
 
 def default_render_workers() -> int:

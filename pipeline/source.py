@@ -48,17 +48,31 @@ def list_documents(location: str) -> Iterator[DocumentRef]:
         return iter([_file_ref(path)])
     root, patterns = _split_glob(str(path))
     if not patterns:
-        raise ConfigError(f"{location!r} does not exist{_suggestion(path)}.")
+        raise ConfigError(f"{location!r} does not exist{_suggestion(path)}")
     if not Path(root).is_dir():
-        raise ConfigError(f"{root!r}, where {location!r} begins, does not exist{_suggestion(Path(root))}.")
+        raise ConfigError(f"{root!r}, where {location!r} begins, does not exist{_suggestion(Path(root))}")
     return _matching(root, patterns, path_uri)
 
 
 def list_input(location: str, output: str) -> Iterator[DocumentRef]:
-    """Return what `list_documents` does, less what lies in `output`: results are no documents."""
-    root = output if scheme_of(output) else path_uri(os.path.abspath(Path(output).expanduser()))  # noqa: PTH100 - as above
-    below = f"{root.rstrip('/')}/"
+    """Return what `list_documents` does, less what lies in `output`: results are no documents.
+
+    Raises:
+        ConfigError: also when all of the input lies in the output.
+    """
+    below = f"{_folder_uri(output)}/"
+    if f"{_folder_uri(location)}/".startswith(below):
+        raise ConfigError(
+            f"The input {location!r} lies in the output {output!r}, whose content is not read; name another."
+        )
     return (ref for ref in list_documents(location) if not ref.uri.startswith(below))
+
+
+def _folder_uri(location: str) -> str:
+    if scheme_of(location) not in {None, "file"}:
+        return location.rstrip("/")
+    path = path_of(location) if scheme_of(location) else Path(location).expanduser()
+    return path_uri(os.path.abspath(path)).rstrip("/")  # noqa: PTH100 - as above
 
 
 class Fetcher:
@@ -146,9 +160,9 @@ def _file_ref(path: Path) -> DocumentRef:
 
 
 def _suggestion(path: Path) -> str:
-    """Return "; did you mean …?" for a name that is close to one that exists."""
+    """Return the end of a sentence: "; did you mean …?" for a name that is close to one that exists."""
     with contextlib.suppress(OSError):
         names = [entry.name for entry in islice(path.parent.iterdir(), NAMES_COMPARED)]
         close = difflib.get_close_matches(path.name, names, n=1)
-        return f"; did you mean {str(path.parent / close[0])!r}?" if close else ""
-    return f", nor does {str(path.parent)!r}"
+        return f"; did you mean {str(path.parent / close[0])!r}?" if close else "."
+    return f", nor does {str(path.parent)!r}."

@@ -42,7 +42,8 @@ class Tally:
     """Counts what a run has done and tells `on_progress` of it now and then."""
 
     def __init__(self, on_progress: Callable[[Progress], None]) -> None:
-        self.documents_total = self.documents_opened = self.documents_done = self.documents_skipped = 0
+        self.documents_total = self.documents_opened = self.documents_done = 0
+        self.documents_skipped = self.documents_skipped_failed = 0
         self.pages_found = self.pages_ok = self.pages_failed = self.pages_retried = 0
         self._last_failure: str | None = None
         self._on_progress = on_progress
@@ -51,11 +52,12 @@ class Tally:
         self._phase = ""
         self._due = 0.0
 
-    def listed(self, is_done: Iterable[bool], limit: int | None) -> None:
-        """Count the documents of the input by whether they were done earlier."""
-        for done in is_done:
-            self.documents_skipped += done
-            self.documents_total += not done
+    def listed(self, done_as: Iterable[Status | None], limit: int | None) -> None:
+        """Count the documents of the input by what they were done as earlier, if they were."""
+        for status in done_as:
+            self.documents_skipped += status is not None
+            self.documents_skipped_failed += status is Status.FAILED
+            self.documents_total += status is None
         self.documents_total = min(self.documents_total, limit or self.documents_total)
 
     @property
@@ -78,9 +80,10 @@ class Tally:
         self._last_failure = f"{place}: {record.error}"
         log.info("page failed", extra={"document": record.document.ref.uri, "page": record.page_number})
 
-    def report(self, phase: str) -> bool:
+    def report(self, phase: str | None = None) -> bool:
         """Tell how far the run is if the phase is new or the last word is old enough; return whether it was told."""
         now = time.monotonic()
+        phase = phase or self._phase
         if phase == self._phase and now < self._due:
             return False
         if phase == "reading" and self._reading_since is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pipeline.config import TriesConfig
+from pipeline.config import MAX_PIXEL_GROWTH, TriesConfig
 from pipeline.data import Attempt, RenderSpec, TrySettings
 from pipeline.errors import ErrorType
 
@@ -16,8 +16,6 @@ MAX_TOKEN_GROWTH = 8
 """A page that fills eight times the expected output is a loop, not a long page."""
 PIXEL_GROWTH = 1.5
 """Twice, at the third try and later: small print is the likeliest cause that is left."""
-MAX_PIXEL_GROWTH = 2.25
-"""Two steps up; beyond them Qwen2.5-VL's own limit and the memory of the vision tower come near."""
 TEMPERATURES = (0.0, 0.2, 0.5, 0.8)
 """Rising over tries, as olmOCR does: a sampler that failed greedily fails the same way again."""
 
@@ -53,12 +51,13 @@ class Ladder:
         if last.settings.number >= self.config.max_tries:
             return None
         changed = self._changed(last)
-        if self.deterministic and changed.render == last.settings.render:
+        hopeless = changed.render == last.settings.render or last.error_type is ErrorType.INPUT_REJECTED
+        if self.deterministic and hopeless:
             return None
         return replace(changed, number=last.settings.number + 1, seed=last.settings.number)
 
     def _changed(self, last: Attempt) -> TrySettings:
-        settings, fault = last.settings, last.error.error_type if last.error else None
+        settings, fault = last.settings, last.error_type
         if fault is ErrorType.OUTPUT_CUT_OFF and settings.max_tokens < MAX_TOKEN_GROWTH * self.config.max_tokens:
             return _longer(settings)
         if fault in TOO_MUCH:
@@ -72,7 +71,7 @@ class Ladder:
 
 
 def _longer(settings: TrySettings) -> TrySettings:
-    return replace(settings, max_tokens=settings.max_tokens * TOKEN_GROWTH)
+    return replace(settings, max_tokens=settings.max_tokens * TOKEN_GROWTH, find_upright=False)
 
 
 def _warmer(settings: TrySettings) -> TrySettings:
@@ -81,4 +80,4 @@ def _warmer(settings: TrySettings) -> TrySettings:
 
 def _resized(settings: TrySettings, factor: float, limit: int) -> TrySettings:
     pixels = min(int(settings.render.max_pixels * factor), limit)
-    return replace(settings, render=replace(settings.render, max_pixels=pixels))
+    return replace(settings, render=replace(settings.render, max_pixels=pixels), find_upright=False)

@@ -130,6 +130,38 @@ def test_pages_merge_by_the_rule_of_each_field(note: Extraction) -> None:
     assert [parcel["title"] for parcel in merged["parcels"]] == ["x", "y"]
 
 
+def test_a_validator_that_breaks_fails_its_page_only(tmp_path: Path) -> None:
+    """Users write `value.strip()` and meet null; that must not end a night's run."""
+    broken = (
+        SCHEMA
+        + """
+    @field_validator("carrier", mode="before")
+    def _strip(cls, value):
+        return value.strip()
+"""
+    )
+    broken = broken.replace("import BaseModel, Field", "import BaseModel, Field, field_validator")
+    note = load_extraction(str(write_extraction(tmp_path / "note", broken)))
+    with pytest.raises(GenerationInvalid, match="NoneType"):
+        note.validate('{"number": "1", "carrier": null}')
+    salvaged = note.salvage('{"number": "1", "carrier": null')
+    assert salvaged is not None
+    assert salvaged["number"] == "1"
+
+
+def test_remarks_around_json_are_passed_over(note: Extraction) -> None:
+    """Unconstrained models like to talk; backticks inside a value are no fence."""
+    assert note.validate('{"number": "a ```b"}\nHope this helps!')["number"] == "a ```b"
+
+
+def test_optional_lists_extend_over_pages_like_others(tmp_path: Path) -> None:
+    """Whether a list may be null must not decide whether page 2's items are kept."""
+    schema = SCHEMA.replace("list[Parcel] = []", "list[Parcel] | None = None")
+    note = load_extraction(str(write_extraction(tmp_path / "note", schema)))
+    pages: list[Json] = [{"number": "7", "parcels": [{"title": "x"}]}, {"number": None, "parcels": [{"title": "y"}]}]
+    assert len(note.merge(pages)["parcels"]) == 2
+
+
 def test_transcripts_are_plain_text_joined_by_page() -> None:
     """A page of text needs no JSON around it."""
     transcript = load_extraction("transcript")

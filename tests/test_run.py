@@ -184,17 +184,62 @@ def test_a_run_outlives_its_engine(folder: Path) -> None:
     assert page_keys(folder) == EVERY_PAGE_ONCE
 
 
-def test_a_page_that_kills_every_engine_fails_alone(folder: Path) -> None:
-    """One poisonous page must not cost the night."""
+def test_pages_that_kill_every_engine_fail_alone(tmp_path: Path) -> None:
+    """Poisonous pages must cost neither the night nor the pages that were in the engine beside them."""
+    (tmp_path / "in").mkdir()
+    write_pdf(tmp_path / "in" / "long.pdf", *["page"] * 24)
 
     def answer(request: PageRequest) -> str:
-        if request.image.page_number == 3:
+        if request.image.page_number in {7, 8}:
             raise EngineError("killed")
         return RECEIPT
 
-    report = run_scripted(folder, answer, render={"workers": 1, "ahead_pages": 1})
-    assert (report.pages_ok, report.pages_failed) == (5, 2)
-    assert page_keys(folder) == EVERY_PAGE_ONCE
+    report = run_scripted(tmp_path, answer)
+    failed = [(row["page_number"], row["error_type"]) for row in rows(tmp_path, "pages") if row["status"] == "failed"]
+    assert sorted(failed) == [(7, "engine_crash"), (8, "engine_crash")]
+    assert report.pages_ok == 22
+
+
+def test_an_interrupted_run_keeps_its_finished_documents(tmp_path: Path) -> None:
+    """Ctrl-C at 95 % must not cost the 95 %, and the next run must not read them again."""
+    (tmp_path / "in").mkdir()
+    for number in range(8):
+        write_pdf(tmp_path / "in" / f"{number}.pdf", "one", "two")
+    asked: list[str] = []
+
+    def answer(request: PageRequest) -> str:
+        asked.append(request.image_key)
+        if len(asked) == 12:
+            raise KeyboardInterrupt
+        return RECEIPT
+
+    with pytest.raises(KeyboardInterrupt):
+        run_scripted(tmp_path, answer)
+    kept = len(rows(tmp_path, "documents"))
+    assert kept > 0
+    assert len(rows(tmp_path, "pages")) == 2 * kept
+    report = run_scripted(tmp_path, answer)
+    assert (report.documents_skipped, report.documents) == (kept, 8 - kept)
+    assert page_keys(tmp_path) == Counter({(f"{number}.pdf", page): 1 for number in range(8) for page in (1, 2)})
+
+
+def test_a_document_that_was_locked_is_read_once_its_password_is_known(tmp_path: Path) -> None:
+    """The message says to add the password and to run again, so that must help."""
+    (tmp_path / "in").mkdir()
+    document: Any
+    with pymupdf.open() as document:  # type: ignore[no-untyped-call]
+        document.new_page()
+        locked = {"encryption": pymupdf.PDF_ENCRYPT_AES_256, "user_pw": "sesame", "owner_pw": "open"}
+        document.save(tmp_path / "in" / "locked.pdf", **locked)
+    assert run_scripted(tmp_path, lambda _: RECEIPT).exit_code == 1
+    assert run_scripted(tmp_path, lambda _: RECEIPT, render={"workers": 1, "passwords": ["sesame"]}).exit_code == 0
+
+
+def test_a_run_that_skips_failed_documents_does_not_call_itself_good(folder: Path) -> None:
+    """A scheduler that starts the run twice must not turn green over a document that is missing."""
+    run_scripted(folder, lambda _: RECEIPT)
+    again = run_scripted(folder, lambda _: RECEIPT)
+    assert (again.documents, again.documents_skipped_failed, again.exit_code) == (0, 1, 1)
 
 
 def test_an_engine_that_always_dies_ends_the_run_and_a_later_run_completes_it(folder: Path) -> None:

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
     from pipeline.storage import Storage
 
-_COLUMNS = ("source_uri", "source_size_bytes", "source_modified_at", "sha256", "fingerprint", "finished_at")
+_COLUMNS = (
+    "source_uri",
+    "source_size_bytes",
+    "source_modified_at",
+    "sha256",
+    "fingerprint",
+    "finished_at",
+    "status",
+    "error_type",
+)
 
 
 class CommittedDocument(NamedTuple):
@@ -28,6 +37,8 @@ class CommittedDocument(NamedTuple):
     fingerprint: str
     finished_at: datetime
     """The row with the latest one is the document's current row."""
+    status: str
+    error_type: str | None
 
 
 def committed_documents(storage: Storage, extraction: str) -> Iterator[CommittedDocument]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config import VllmConfig
+from pipeline.config import MAX_PIXEL_GROWTH, VllmConfig
 from pipeline.data import EngineMetrics, FinishReason, Generation, PageImage, PageRequest, RenderSpec, TrySettings
 from pipeline.engines.base import EngineInfo, EngineTask, Requests
 from pipeline.engines.vllm.cards import Card, detect_gpu
@@ -30,8 +30,6 @@ AHEAD_SHARE = 0.5
 step, few enough for the host's memory (6-11 MiB a page)."""
 MAX_THREADS = 12
 """Measured on 16 cores beside a running engine: one thread prepares 19 pages/s, twelve 60."""
-HEADROOM = 2.25
-"""What a later try may ask for: two steps of 1.5 times the pixels."""
 SIDE_PX = 56
 MIN_PIXELS = SIDE_PX * SIDE_PX
 """The smallest image Qwen2.5-VL takes."""
@@ -60,7 +58,7 @@ class VllmEngine:
         """Load the model and have it read one blank page: half a minute to several minutes.
 
         Args:
-            max_pixels: usual page size; single images may have up to HEADROOM times as many.
+            max_pixels: usual page size; single images may have up to MAX_PIXEL_GROWTH times as many.
 
         Raises:
             EngineStartError: the message says what to change.
@@ -68,7 +66,7 @@ class VllmEngine:
         plan = _plan(config, task.name)
         self.info = plan.info
         self.capacity = plan.settings.max_num_seqs + max(2, int(AHEAD_SHARE * plan.settings.max_num_seqs))
-        self._image_limit = int(HEADROOM * max_pixels)
+        self._image_limit = int(MAX_PIXEL_GROWTH * max_pixels)
         self._core = Core(_arguments(config, plan, self._image_limit), plan.settings.environment, config.no_progress_s)
         self._lora = plan.adapter.request() if plan.adapter else None
         self._sampler = Sampler(None if task.plain_text else task.json_schema, config.logprobs)
