@@ -24,6 +24,9 @@ from pipeline.tally import Progress
 
 Answer = Callable[[PageRequest], Generation | str]
 
+AES_256 = 5
+"""pymupdf.PDF_ENCRYPT_AES_256, which its type stubs lack."""
+
 RECEIPT = json.dumps({"seller": "Corner Shop", "total": "12,50 €", "line_items": [{"description": "Tea"}]})
 
 
@@ -229,7 +232,7 @@ def test_a_document_that_was_locked_is_read_once_its_password_is_known(tmp_path:
     document: Any
     with pymupdf.open() as document:  # type: ignore[no-untyped-call]
         document.new_page()
-        locked = {"encryption": pymupdf.PDF_ENCRYPT_AES_256, "user_pw": "sesame", "owner_pw": "open"}
+        locked = {"encryption": AES_256, "user_pw": "sesame", "owner_pw": "open"}
         document.save(tmp_path / "in" / "locked.pdf", **locked)
     assert run_scripted(tmp_path, lambda _: RECEIPT).exit_code == 1
     assert run_scripted(tmp_path, lambda _: RECEIPT, render={"workers": 1, "passwords": ["sesame"]}).exit_code == 0
