@@ -268,7 +268,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on_next_time(
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if json.loads(line)["pages_ok"]:
+            if json.loads(line)["documents_done"]:
                 os.killpg(process.pid, stop)  # as a terminal and systemd do: to the workers too
                 break
         _, complaint = process.communicate()
