@@ -84,7 +84,11 @@ class EngineStartError(EngineError):
 
 
 class WorkerError(PipelineError):
-    """A worker process died, hung or passed its memory limit."""
+    """A worker process died, hung or passed its memory limit; itself, no worker can be started."""
+
+
+class WorkerJobError(WorkerError):
+    """A job failed with an error that cannot leave its worker; the message has its type and words."""
 
 
 class WorkerTimeoutError(WorkerError):

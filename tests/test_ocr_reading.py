@@ -243,6 +243,28 @@ def test_reading_leaves_no_trace_in_the_users_home(
     assert list(home.rglob("*")) == []
 
 
+class UserError(Exception):
+    """An error that cannot be built from its arguments, as many are; so it cannot leave its process as it is."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+
+
+def load_faulty_model() -> type[Any]:
+    """Stand for a schema.py whose own code fails."""
+    raise UserError("total", "no such rate")
+
+
+def test_a_page_fails_alone_when_code_of_its_schema_raises(renderer: Renderer, tmp_path: Path) -> None:
+    """Only processes that cannot start end the run."""
+    page = letter().rendered(renderer, tmp_path)
+    task = replace(make_task(plain_text=False), load_model=load_faulty_model)
+    with closing(OcrEngine(OcrConfig(workers=1, text_layer="only"), task)) as engine:
+        errors = [generation.error for generation in engine.generate(PageList(page, page))]
+    assert [error and error.error_type for error in errors] == [ErrorType.ENGINE_CRASH] * 2
+    assert "UserError: total: no such rate" in str(errors[0])
+
+
 class Deadly(TextLayer):
     """Ends the process that unpickles it, as a fault in native code would."""
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pymupdf
@@ -97,6 +98,24 @@ def test_image_larger_than_memory_fails_with_the_setting_to_change(tmp_path: Pat
     assert caught.value.error_type is ErrorType.TOO_LARGE
     assert renderer.open(ref(small), small).result().num_pages == 1
     renderer.close()
+
+
+class Untransferable(type(Path())):  # type: ignore[misc]
+    """A path that fails where nobody expects it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise LookupError("gone")
+
+
+def test_an_error_nobody_foresaw_fails_its_document_or_page_only(renderer: Renderer, small: Path) -> None:
+    """A library's bug on one file must not end a run over a million."""
+    document = renderer.open(ref(small), small).result()
+    with pytest.raises(DocumentError, match="renderer failed: LookupError") as opening:
+        renderer.open(ref(small), Untransferable(small)).result()
+    with pytest.raises(RenderError, match="renderer failed: LookupError") as rendering:
+        renderer.render(document, Untransferable(small), 1, SPEC).result()
+    assert opening.value.error_type is rendering.value.error_type is ErrorType.RENDER_CRASH
+    assert renderer.render(document, small, 1, SPEC).result().page_number == 1
 
 
 def test_special_files_fail_without_being_waited_for(renderer: Renderer, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from pipeline.errors import (
     RenderError,
     WorkerCrashedError,
     WorkerError,
+    WorkerJobError,
     WorkerMemoryError,
     WorkerTimeoutError,
 )
@@ -90,7 +91,7 @@ def pool() -> Iterator[WorkerPool[str, Any]]:
         ("exit", WorkerCrashedError, "exit code 3"),
         ("overeat", WorkerMemoryError, "memory limit"),
         ("raise", RenderError, "page 7"),
-        ("raise unpicklable", WorkerError, "Unpicklable: 1 and 2"),
+        ("raise unpicklable", WorkerJobError, "Unpicklable: 1 and 2"),
         ("return unpicklable", Exception, "pickle"),
     ],
 )

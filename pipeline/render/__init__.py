@@ -7,6 +7,7 @@ A page image never depends on where or in which order pages are rendered.
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from pipeline.data import Document, DocumentRef, PageImage, RenderSpec
 
 Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
 
 MAX_TRIES = 2
 """A worker may die or be full for other reasons than this job; that of a new worker is the job's own fault."""
@@ -125,7 +128,12 @@ class Renderer:
                 return error_class(
                     ErrorType.RENDER_CRASH, f"Crashed the renderer {MAX_TRIES} times, the file is malformed: {error}"
                 )
-        return error
+            case PageError():
+                return error
+        if type(error) is WorkerError:  # no worker can start: that is no document's fault
+            return error
+        log.debug("render job failed", exc_info=error)
+        return error_class(ErrorType.RENDER_CRASH, f"The renderer failed: {type(error).__name__}: {error}")
 
 
 def _error_of(future: Future[Any]) -> BaseException | None:

@@ -71,6 +71,7 @@ class WorkerPool(Generic[Job, Result]):
             WorkerTimeoutError: the job passed its time limit; trying again seldom helps.
             WorkerMemoryError: the job passed the memory limit; trying again does not help.
             WorkerCrashedError: the worker died; another try may succeed.
+            WorkerJobError: the job raised an error that cannot be pickled.
             WorkerError (itself): workers cannot start, or the pool was closed meanwhile; no job is to blame.
         """
         future: Future[Result] = Future()

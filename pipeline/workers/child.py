@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline.errors import WorkerError, WorkerMemoryError
+from pipeline.errors import WorkerJobError, WorkerMemoryError
 from pipeline.workers.channel import Channel, Reply
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
@@ -59,18 +59,22 @@ def _begin(pickled_start: bytes) -> tuple[Reply, Callable[[Any], Any]]:
 def _attempt(work: Callable[[Any], Any], job: Any) -> Reply:
     try:
         return Reply(work(job))
-    except MemoryError:
-        return Reply(None, WorkerMemoryError("The worker ran out of its memory limit."), traceback.format_exc())
     except BaseException as error:  # noqa: BLE001 - also SystemExit: a job must not end its worker quietly
-        return Reply(None, _portable(error), traceback.format_exc())
+        return _failure(error)
+
+
+def _failure(error: BaseException) -> Reply:
+    return Reply(None, _portable(error), "".join(traceback.format_exception(error)))
 
 
 def _portable(error: BaseException) -> BaseException:
-    """Return `error`, or a WorkerError in its words when it cannot be pickled both ways."""
+    """Return `error`, or one in its words: for lack of memory, and when it cannot be pickled both ways."""
+    if isinstance(error, MemoryError):
+        return WorkerMemoryError("The worker ran out of its memory limit.")
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - its own output
     except Exception:  # noqa: BLE001 - pickling calls anything
-        return WorkerError(f"{type(error).__name__}: {error}")
+        return WorkerJobError(f"{type(error).__name__}: {error}")
     return error
 
 
@@ -80,4 +84,4 @@ def _answer(channel: Channel, reply: Reply) -> None:
     except (OSError, EOFError):
         raise
     except Exception as error:  # noqa: BLE001 - the result cannot be pickled; nothing has been sent yet
-        channel.send(Reply(None, _portable(error), traceback.format_exc()))
+        channel.send(_failure(error))
