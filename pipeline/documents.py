@@ -59,8 +59,9 @@ class OpenDocuments:
             held.close()
 
     def close(self) -> None:
-        """Release what is still held."""
-        self._upright.close()
-        self._turning.shutdown(wait=True, cancel_futures=True)
+        """Release what is still held; pages not done end cancelled or with what the renderer says."""
+        self._turning.shutdown(wait=False, cancel_futures=True)
+        self._upright.close()  # the page being turned does not wait for it any longer
+        self._turning.shutdown(wait=True)
         for uri in list(self._held):
             self.release(uri)

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pymupdf
 import pytest
-from rendering import render, renderer
+from rendering import ref, render, renderer
 
 from pipeline.config import OcrConfig
 from pipeline.data import FinishReason, Generation, PageImage, PageRequest, RenderSpec, TextLayer, TrySettings
+from pipeline.documents import OpenDocuments
 from pipeline.engines.base import EngineTask
 from pipeline.engines.ocr import MAX_PIXELS, OcrEngine
 from pipeline.errors import ErrorType
@@ -241,6 +243,19 @@ def test_reading_leaves_no_trace_in_the_users_home(
     with closing(open_engine(text_layer="never")) as engine:
         assert reader_of(engine)(page).finish_reason is FinishReason.STOP
     assert list(home.rglob("*")) == []
+
+
+def test_closing_while_a_page_is_about_to_be_turned_leaves_no_process(renderer: Renderer, tmp_path: Path) -> None:
+    """Ctrl-C comes at any moment; a process started after it would outlive its run."""
+    page = letter().rendered(renderer, tmp_path)
+    before = {child.pid for child in psutil.Process().children()}
+    documents = OpenDocuments(renderer)
+    document, path = documents.open(ref(tmp_path / "page.pdf"))
+    settings = TrySettings(1, 1, 0, True, page.spec, find_upright=True)
+    pages = [documents.render(document, path, 1, settings) for _ in range(3)]
+    documents.close()
+    assert all(page.done() for page in pages)
+    assert {child.pid for child in psutil.Process().children()} <= before
 
 
 class UserError(Exception):
