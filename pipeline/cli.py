@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -204,8 +205,9 @@ def _skipped_line(report: RunReport) -> str:
     from pipeline.log import printable
     from pipeline.show.text import counted
 
-    failed = getattr(report, "documents_skipped_failed", 0)
+    failed = report.documents_skipped_failed
     of_these = f" ({failed:,} of them failed)" if failed else ""
     were = "was" if report.documents_skipped == 1 else "were"
     count = f"{counted(report.documents_skipped, 'document')}{of_these}"
-    return f"{count} {were} read before with the same settings; `pagemill show {printable(report.output)}` has all."
+    show = f"pagemill show {shlex.quote(printable(report.output))}"
+    return f"{count} {were} read before with the same settings; `{show}` has all."

@@ -14,25 +14,30 @@ if TYPE_CHECKING:
     from pipeline.stats import HourRow
 
 _GB = 1e9
+_LATENCIES = (("p50 s", "latency_p50_s", 1), ("p95 s", "latency_p95_s", 20), ("p99 s", "latency_p99_s", 100))
+"""Header, field, and the fewest pages of which this percentile is not just the slowest."""
 
 
 def hour_table(hours: Sequence[HourRow], total: HourRow) -> Table:
-    """Return one line per clock hour and one for all of them."""
+    """Return one line per clock hour and one for all of them, without percentiles that need more pages."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
     table.add_column("hour (UTC)", no_wrap=True)
-    for name in ("docs", "pages", "failed", "retried", "pages/h", "busy", "p50 s", "p95 s", "p99 s"):
+    latencies = [(name, field) for name, field, fewest in _LATENCIES if total.pages >= fewest]
+    for name in ("docs", "pages", "failed", "retried", "pages/h", "busy", *(name for name, _ in latencies)):
         table.add_column(name, justify="right", no_wrap=True)
+    fields = [field for _, field in latencies]
     for row in hours:
-        table.add_row(f"{row.hour:%Y-%m-%d %H:00}", *_cells(row))
-    table.add_row("total", *_cells(total), style="bold")
+        table.add_row(f"{row.hour:%Y-%m-%d %H:00}", *_cells(row, fields))
+    table.add_row("total", *_cells(total, fields), style="bold")
     return table
 
 
-def _cells(row: HourRow) -> Iterator[str]:
+def _cells(row: HourRow, latencies: Sequence[str]) -> Iterator[str]:
     yield from (f"{count:,}" for count in (row.documents, row.pages, row.pages_failed, row.pages_retried))
-    yield _number(row.pages_per_hour, ",.0f")
+    # Three digits: the fourth would differ at the next run.
+    yield "" if row.pages_per_hour is None else f"{float(f'{row.pages_per_hour:.3g}'):,.0f}"
     yield _number(row.busy_share, ".0%")
-    yield from (_number(value, ".2f") for value in (row.latency_p50_s, row.latency_p95_s, row.latency_p99_s))
+    yield from (_number(getattr(row, field), ".2f") for field in latencies)
 
 
 def summary_lines(total: HourRow) -> Iterator[str]:
