@@ -8,7 +8,9 @@ PipelineError
   GenerationInvalid    an output does not fit the schema; the page gets its next try, then a failed record
   EngineError          the engine is dead; it is rebuilt and pages in flight are sent again; exit code 3 at the end
     EngineStartError   the engine cannot start with these settings; exit code 2
-  WorkerError          a worker process died or passed a limit; callers translate it
+  WorkerError          no worker process can start; callers translate it
+    WorkerJobError     a job failed with an error that cannot leave its worker
+    WorkerTimeoutError, WorkerCrashedError, WorkerMemoryError   a job cost its worker its life
 
 `error_type` values are part of the output format (docs/output.md): they are written to
 Parquet and people group by them, so a value is never renamed.

@@ -223,6 +223,10 @@ class _Run:
             self._ledger.add_page(decision)
         else:
             self._tally.pages_retried += 1
+            fault = task.attempts[-1].error
+            log.info(
+                "page is tried again: %s", fault, extra={"document": task.document.ref.uri, "page": task.page_number}
+            )
             feed.retry(task, decision)
 
     def shard_committed(self) -> None:

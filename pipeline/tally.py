@@ -78,7 +78,10 @@ class Tally:
         self.pages_failed += 1
         place = record.document.ref.name + (f" page {record.page_number}" if record.page_number else "")
         self._last_failure = f"{place}: {record.error}"
-        log.info("page failed", extra={"document": record.document.ref.uri, "page": record.page_number})
+        log.info(
+            "page failed",
+            extra={"document": record.document.ref.uri, "page": record.page_number, "error": str(record.error)},
+        )
 
     def report(self, phase: str | None = None) -> bool:
         """Tell how far the run is if the phase is new or the last word is old enough; return whether it was told."""
