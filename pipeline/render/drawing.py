@@ -34,9 +34,12 @@ class Drawing:
         turns = rotation_deg // 90 % 4
         content = np.rot90(self.content, -turns)
         grid = self.grid.turned() if turns % 2 else self.grid
-        pixels = np.full((grid.height_px, grid.width_px, 3), WHITE, np.uint8)
         content = content[: grid.height_px, : grid.width_px]
-        pixels[: content.shape[0], : content.shape[1]] = content
+        if content.shape[:2] == (grid.height_px, grid.width_px):
+            pixels = np.ascontiguousarray(content)
+        else:
+            pixels = np.full((grid.height_px, grid.width_px, 3), WHITE, np.uint8)
+            pixels[: content.shape[0], : content.shape[1]] = content
         if self.text_layer is None or turns == 0:
             return pixels, self.text_layer
         height, width = self.content.shape[:2]

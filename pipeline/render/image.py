@@ -198,7 +198,7 @@ def _rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             if image.mode != "RGB" or "sRGB" not in ImageCms.getProfileDescription(source):
                 return ImageCms.profileToProfile(image, source, _srgb(), outputMode="RGB") or image
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # converting to the same mode copies
 
 
 @cache
