@@ -293,4 +293,4 @@ def _done(storage: Storage, identity: RunIdentity) -> dict[_State, Status]:
 
 def default_render_workers() -> int:
     """Rendering takes a tenth of an OCR page and a fifth of a GPU page; half the cores keep up with either."""
-    return max(1, (os.cpu_count() or 2) // 2)
+    return max(1, len(os.sched_getaffinity(0)) // 2)

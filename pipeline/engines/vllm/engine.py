@@ -195,7 +195,7 @@ def _find_card() -> Card:
 
 def _default_threads() -> int:
     """Half the cores: the other half renders pages."""
-    return min(MAX_THREADS, max(1, (os.cpu_count() or 2) // 2))
+    return min(MAX_THREADS, max(1, len(os.sched_getaffinity(0)) // 2))
 
 
 def _arguments(config: VllmConfig, plan: _Plan, image_limit: int) -> dict[str, Any]:
