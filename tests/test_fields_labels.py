@@ -34,6 +34,7 @@ class Reading(BaseModel):
         "Meter no   :   4711-AB",
         "Meter no   Reading\n4711-AB    12.5",
         "Contract 7   Meter no: 4711-AB",
+        "Meter no. 4711-AB",
     ],
 )
 def test_a_value_is_found_behind_right_of_or_below_its_label(page: str) -> None:

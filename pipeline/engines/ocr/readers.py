@@ -71,7 +71,7 @@ def is_number_cell(text: str) -> bool:
 
 def read_text(text: str) -> list[Found[str]]:
     """All of it, without the punctuation that parts label and value."""
-    value = text.strip().lstrip(":;=#|>·•*-–— \t").rstrip(" |:")
+    value = text.strip().lstrip(":;.=#|>·•*-–— \t").rstrip(" |:")
     return [Found(value, 0, len(text))] if any(char.isalnum() for char in value) else []
 
 
