@@ -185,11 +185,6 @@ class Generation:
     error: PageError | None = None
     """Set exactly when finish_reason is ERROR: this try failed, the engine lives."""
 
-    @property
-    def page_text(self) -> str:
-        """The lines joined by newlines."""
-        return "\n".join(line.text for line in self.lines)
-
 
 @dataclass(frozen=True, slots=True)
 class EngineMetrics:

@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_BIDI_CONTROLS = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_ZERO_WIDTH_JOINERS = "\u200c\u200d"
+"""Format characters that scripts and emoji need; the others can hide or reorder text."""
 
 
 def configure_logging(level: int, *, as_json: bool = False) -> None:
@@ -29,15 +30,15 @@ def configure_logging(level: int, *, as_json: bool = False) -> None:
 
 
 def printable(text: str) -> str:
-    """Return the text with everything escaped that could steer a terminal; names of files and pages may hold it.
+    """Return the text with every character escaped that steers a terminal, hides or reorders text.
 
-    Source: Unicode general categories Cc, Cs, Zl, Zp, and the bidirectional controls of UAX 9.
+    Source: Unicode general categories Cc, Cf, Cs, Zl, Zp.
     """
     return "".join(_escaped(char) if _steers(char) else char for char in text)
 
 
 def _steers(char: str) -> bool:
-    return unicodedata.category(char) in _UNPRINTABLE or char in _BIDI_CONTROLS
+    return unicodedata.category(char) in _STEERING and char not in _ZERO_WIDTH_JOINERS
 
 
 def _escaped(char: str) -> str:

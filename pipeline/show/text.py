@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import unicodedata
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
-_ZERO_WIDTH_JOINERS = "\u200c\u200d"
-"""Format characters that scripts and emoji need; the others can hide or reorder text."""
+from pipeline import log
+
 _LONGEST = 400
 """Characters of a value that are looked at; no cell is wider."""
 
 
 def printable(value: str) -> str:
-    """Return `value` on one line, with every character that steers a terminal or reorders text made visible.
-
-    Line breaks become spaces. Source: Unicode categories Cc, Cf, Cs, Zl, Zp.
-    """
-    return "".join(_printable(character) for character in " ".join(value[:_LONGEST].split()))
-
-
-def _printable(character: str) -> str:
-    if unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} or character in _ZERO_WIDTH_JOINERS:
-        return character
-    return f"\\x{ord(character):02x}" if ord(character) < 0x100 else f"\\u{ord(character):04x}"
+    """Return `value` on one line, with every character that steers a terminal or reorders text made visible."""
+    return log.printable(" ".join(value[:_LONGEST].split()))
 
 
 def cell(value: Any) -> str:

@@ -121,12 +121,6 @@ def label_key(text: str) -> str:
     return "".join(_fold(char) for char in text)
 
 
-def is_label(text: str, labels: Sequence[str]) -> bool:
-    """Whether `text` is nothing but one of `labels`, punctuation aside."""
-    matches = _index(tuple(labels)).find(text)
-    return len(matches) == 1 and label_key(text[matches[0].start : matches[0].end]) == label_key(text)
-
-
 @cache
 def _index(labels: tuple[str, ...]) -> LabelIndex:
     return LabelIndex({"": labels})

@@ -89,10 +89,6 @@ class PageLayout:
         """Runs on the same row to the right, nearest first."""
         return self.rows[run.row][run.position + 1 :]
 
-    def left_of(self, run: Run) -> tuple[Run, ...]:
-        """Runs on the same row to the left, nearest first."""
-        return self.rows[run.row][: run.position][::-1]
-
     def below(self, run: Run, max_gap: float = float("inf"), box: Box | None = None) -> Iterator[Run]:
         """Runs in lower rows that share the run's column, top to bottom.
 

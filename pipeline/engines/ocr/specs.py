@@ -71,11 +71,6 @@ def field_specs(model: type[BaseModel]) -> tuple[FieldSpec, ...]:
     return tuple(_spec(name, info) for name, info in model.model_fields.items())
 
 
-def spec_by_role(specs: tuple[FieldSpec, ...]) -> dict[Role, FieldSpec]:
-    """The first field of each role."""
-    return {spec.role: spec for spec in reversed(specs) if spec.role is not None}
-
-
 def _spec(name: str, info: FieldInfo) -> FieldSpec:
     marks = [*info.metadata, *_flatten(info.annotation)]
     printed = next((mark for mark in marks if isinstance(mark, Printed)), Printed())
