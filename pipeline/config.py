@@ -37,6 +37,7 @@ class RenderConfig(_Part):
     ahead_pages: int | None = Field(
         None, ge=1, description="Page images ready or in the making; default by engine capacity."
     )
+    ahead_mb: int = Field(1024, ge=1, description="Memory that page images ready or in the making may take.")
 
 
 class OcrConfig(_Part):
@@ -70,6 +71,10 @@ class VllmConfig(_Part):
     prepare_threads: int | None = Field(None, ge=1, description="Threads that turn page images into model inputs.")
     logprobs: bool = Field(True, description="Keep the log-probability of each output token.")
     no_progress_s: float = Field(300, gt=0, description="An engine that makes no token for this long counts as dead.")
+    page_timeout_s: float = Field(600, gt=0, description="Longest time for one try of a page; it is then aborted.")
+    host_memory_mb: int | None = Field(
+        None, ge=1024, description="Host memory at which the engine is replaced; default 70 % of the machine's."
+    )
     engine_args: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Passed to vLLM's LLM as they are."
     )
@@ -83,10 +88,30 @@ class TriesConfig(_Part):
     engine_rebuilds: int = Field(3, ge=0, description="Engine deaths a run survives.")
 
 
+class CanaryConfig(_Part):
+    """Known pages that an engine must read before a run trusts it."""
+
+    mode: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether known pages are read first; auto: for vllm."
+    )
+    threshold: float = Field(0.9, ge=0, le=1, description="Share of their words that must come back; below, no run.")
+    fallback: bool = Field(True, description="Whether to try a 16-bit KV cache, with a warning, when an FP8 one fails.")
+
+
 class OutputConfig(_Part):
     """Parquet output."""
 
     shard_pages: int = Field(512, ge=1, description="Pages after which a shard is committed.")
+    wait_s: float = Field(0, ge=0, description="How long to wait for another run that writes to the same output.")
+    quarantine_images: int = Field(
+        1000, ge=0, description="Failed pages of a run whose image is kept in the quarantine."
+    )
+    merged_characters: int = Field(
+        4_000_000, ge=0, description="Joined text a document row holds at most; its pages keep all of it."
+    )
+    merged_items: int = Field(
+        20_000, ge=0, description="Items of a list a document row holds at most; its pages keep all of them."
+    )
 
 
 class CostConfig(_Part):
@@ -111,9 +136,17 @@ class RunConfig(_Part):
     )
     date_order: DateOrder = Field(DateOrder.DAY_FIRST, description="How 03/04/2026 is read: day-first or month-first.")
     limit: int | None = Field(None, ge=1, description="Documents to take at most.")
+    since: str | None = Field(
+        None, description="Only documents changed since then: a date, a time (ISO 8601), or an age such as 36h or 7d."
+    )
+    sample: str | None = Field(
+        None, description="Only some documents, always the same ones: a number (`100`) or a share (`5%`)."
+    )
+    force: bool = Field(False, description="Read documents again that are done.")
     render: RenderConfig = RenderConfig()
     ocr: OcrConfig = OcrConfig()
     vllm: VllmConfig = VllmConfig()
     tries: TriesConfig = TriesConfig()
+    canary: CanaryConfig = CanaryConfig()
     output_files: OutputConfig = OutputConfig()
     cost: CostConfig = CostConfig()

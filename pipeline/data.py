@@ -151,6 +151,8 @@ class PageRequest:
     """Identity of the pixels: equal keys mean equal pixels (content, page, size, rotation)."""
     image: PageImage
     settings: TrySettings
+    plain_text: bool = False
+    """Read all text, whatever the engine's task is; see canary."""
 
 
 class FinishReason(StrEnum):
@@ -281,6 +283,10 @@ class PageRecord:
     rotation_deg: int | None = None
     """What the try asked for and what the engine turned itself, clockwise."""
     render_s: float | None = None
+    reused_from: str | None = None
+    """URI of the document whose reading this row repeats, since it has the same bytes; None: read in this run."""
+    read_by: RunIdentity | None = None
+    """Who read it, when that was another run; its engine and model stand in the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,3 +320,5 @@ class RunIdentity:
     quantisation: str | None
     kv_cache_dtype: str | None
     pagemill_version: str
+    limits_fingerprint: str = ""
+    """Hash of the settings that can only turn a failure into a success (tries, limits)."""

@@ -3,6 +3,9 @@
 PipelineError
   ConfigError          the caller fixes it; exit code 2
   StorageError         reading or writing a folder or bucket failed after its retries; exit code 3
+    OutputBusyError    another run writes to this output
+    LeaseLostError     another run took the output over while this one stood still
+  LedgerError          pages found and pages committed differ; exit code 3
   DocumentError        a document cannot be opened; becomes one failed record
   RenderError          one page cannot be rasterised; becomes one failed record
   GenerationInvalid    an output does not fit the schema; the page gets its next try, then a failed record
@@ -51,6 +54,18 @@ class ConfigError(PipelineError):
 
 class StorageError(PipelineError):
     """Reading or writing a folder or bucket failed; transient causes were retried already."""
+
+
+class OutputBusyError(StorageError):
+    """Another run writes to this output; the message says who. Waiting helps."""
+
+
+class LeaseLostError(StorageError):
+    """Another run took the output over while this one stood still; what is not committed is left to it."""
+
+
+class LedgerError(PipelineError):
+    """Pages found and pages committed differ: a fault in Pagemill; nothing that is committed is affected."""
 
 
 class PageError(PipelineError):

@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from pipeline.extraction import Extraction
 
 
+_RENDER_LIMITS = {"timeout_s", "memory_limit_mb", "max_file_mb", "max_source_megapixels"}
+
+
 def identify_run(config: RunConfig, extraction: Extraction, engine: EngineInfo, max_pixels: int) -> RunIdentity:
     """Return a new run's identity.
 
     Its fingerprint is a hash of all that a record depends on beside the document: content of
-    prompt and schema, engine, model, revision and versions, page size, tries, date order.
+    prompt and schema, engine, model, revision and versions, page size, date order. Number and
+    length of tries and other limits change nothing about a page that was read; they have a
+    fingerprint of their own, and only what failed is read again when it changes.
     """
     outcome = {
         "prompt": extraction.prompt_sha256,
@@ -31,14 +36,20 @@ def identify_run(config: RunConfig, extraction: Extraction, engine: EngineInfo, 
         "max_pixels": max_pixels,
         "settings": _engine_settings(config, engine),
         "date_order": config.date_order,
+    }
+    limits = {
         "tries": config.tries.model_dump(include={"max_tries", "max_tokens"}),
+        "render": config.render.model_dump(include=_RENDER_LIMITS),
+        "ocr": config.ocr.model_dump(include={"timeout_s", "memory_limit_mb"}),
+        "vllm": config.vllm.model_dump(include={"page_timeout_s"}),
     }
     return RunIdentity(
         run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         extraction=extraction.name,
         prompt_sha256=extraction.prompt_sha256,
         schema_sha256=extraction.schema_sha256,
-        fingerprint=hashlib.sha256(json.dumps(outcome, sort_keys=True).encode()).hexdigest()[:16],
+        fingerprint=_hash(outcome),
+        limits_fingerprint=_hash(limits),
         engine=engine.engine,
         model=engine.model,
         revision=engine.revision,
@@ -47,6 +58,10 @@ def identify_run(config: RunConfig, extraction: Extraction, engine: EngineInfo, 
         kv_cache_dtype=engine.kv_cache_dtype,
         pagemill_version=__version__,
     )
+
+
+def _hash(settings: object) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _engine_settings(config: RunConfig, engine: EngineInfo) -> object:

@@ -3,6 +3,9 @@
 <extraction>/pages/part-<shard id>.parquet
 <extraction>/documents/part-<shard id>.parquet   the commit marker of the two
 <extraction>/stats/<run id>.parquet
+<extraction>/runs/<run id>.parquet
+<extraction>/quarantine/<document>/...           for people; no table
+<extraction>/_lease                              who writes here
 """
 
 from __future__ import annotations
@@ -26,6 +29,21 @@ def part_key(extraction: str, table: str, shard_id: str) -> str:
 def stats_key(extraction: str, run_id: str) -> str:
     """Return the key of a run's statistics."""
     return f"{table_prefix(extraction, 'stats')}{run_id}{_SUFFIX}"
+
+
+def run_key(extraction: str, run_id: str) -> str:
+    """Return the key of what is known of a run."""
+    return f"{table_prefix(extraction, 'runs')}{run_id}{_SUFFIX}"
+
+
+def quarantine_prefix(extraction: str) -> str:
+    """Return the key under which failed pages are laid out for people, "/" at its end."""
+    return f"{extraction}/quarantine/"
+
+
+def lease_key(extraction: str) -> str:
+    """Return the key that says who writes to an extraction's folder."""
+    return f"{extraction}/_lease"
 
 
 def is_part(key: str) -> bool:

@@ -20,6 +20,7 @@ LAYERS = (
     {
         *("source", "render", "feed", "extraction", "tries", "judge", "ledger", "sink", "stats", "tally"),
         *("identity", "results", "show", "settings", "progress", "arguments"),
+        *("canary", "catalog", "check", "journal", "quarantine", "scratch"),
         *("engines", "engines.ocr", "engines.vllm", "engines.scripted"),
     },
     {"storage", "workers", "engines.base", "log"},
