@@ -17,7 +17,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args, get_origin
@@ -27,6 +27,7 @@ from pydantic_core import from_json
 
 from pipeline.data import Json
 from pipeline.errors import ConfigError, ErrorType, GenerationInvalid
+from pipeline.merging import Merger
 from pipeline.schema import Merge, Printed
 from pipeline.values import DateOrder
 
@@ -37,9 +38,6 @@ MAX_ITEMS = 200
 
 HIDDEN = (".", "_")
 """How names begin that are never listed, neither as extractions nor in an output."""
-
-PAGE_BREAK = "\f"
-"""Between the pages of a merged plain-text field, as pdftotext writes it."""
 
 
 @dataclass(frozen=True)
@@ -96,23 +94,29 @@ class Extraction:
             return None
         return kept if any(value not in (None, [], "") for value in kept.values()) else None
 
-    def merge(self, pages: Sequence[Json]) -> Json:
-        """Return one validated record from the records of a document's pages, in page order.
+    def merger(self, *, max_characters: int, max_items: int) -> Merger:
+        """Return what makes one record from the records of a document's pages.
 
-        Each field merges as its `Printed(merge=...)` says, see `schema.Merge`. The schema's validators run
-        again on values they have seen, so they must leave those as they are.
+        Each field merges as its `Printed(merge=...)` says, see `schema.Merge`.
+
+        Args:
+            max_characters: of a joined text; what lies behind is left out.
+            max_items: of a list, likewise.
+        """
+        rules = {name: self._merge_rule(name) for name in self.model.model_fields}
+        check = partial(self._checked, date_order=DateOrder.DAY_FIRST)
+        return Merger(rules, check, max_characters=max_characters, max_items=max_items)
+
+    def merge(self, pages: Sequence[Json]) -> Json:
+        """Return one validated record from at least one record, in page order, without limits; see `merger`.
 
         Raises:
             GenerationInvalid: the merged values break a rule of the schema.
         """
-        if len(pages) == 1:
-            return pages[0]
-        merged: Json = {}
-        for name in self.model.model_fields:
-            values = [page[name] for page in pages if page.get(name) not in (None, [], "")]
-            if values:
-                merged[name] = _merge_values(values, self._merge_rule(name))
-        return self._checked(merged, DateOrder.DAY_FIRST)
+        merger = self.merger(max_characters=sys.maxsize, max_items=sys.maxsize)
+        for page_number, record in enumerate(pages, 1):
+            merger.add(page_number, record)
+        return merger.result()[0] or {}
 
     def _checked(self, data: Any, date_order: DateOrder) -> Json:
         try:
@@ -285,18 +289,6 @@ def _parse_json(text: str) -> Any:
 def _json_part(text: str) -> str:
     """Drop what stands before the first brace, and a closing code fence."""
     return re.sub(r"\s*```\s*$", "", text[max(text.find("{"), 0) :]).strip()
-
-
-def _merge_values(values: list[Any], rule: Merge) -> Any:
-    match rule:
-        case Merge.FIRST:
-            return values[0]
-        case Merge.LAST:
-            return values[-1]
-        case Merge.JOIN:
-            return PAGE_BREAK.join(values)
-        case Merge.EXTEND:
-            return [item for items in values for item in items]
 
 
 def _drop_invalid(model: type[BaseModel], data: Json, context: Json) -> Json:

@@ -23,9 +23,9 @@ LAYERS = (
         *("canary", "catalog", "check", "journal", "quarantine", "scratch"),
         *("engines", "engines.ocr", "engines.vllm", "engines.scripted"),
     },
-    {"storage", "workers", "engines.base", "log"},
+    {"storage", "workers", "engines.base", "log", "merging"},
     {"config", "data", "layout", "schema"},
-    {"values", "errors"},
+    {"values", "errors", "selection"},
 )
 
 BETWEEN_STAGES = {
@@ -35,6 +35,7 @@ BETWEEN_STAGES = {
     ("judge", "tries"): "and choosing the next try",
     ("identity", "extraction"): "what is extracted decides what a record is",
     ("ledger", "extraction"): "a document's record is merged by the extraction's rules",
+    ("catalog", "sink"): "the catalog holds what sink has committed",
     ("show", "results"): "show prints what results reads",
     ("show", "stats"): "hour rows are added up by their own rules",
     ("progress", "tally"): "progress prints what tally counts",
