@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from pipeline.selection import Sample, parse_since
 from pipeline.values import DateOrder
 
 PIXEL_UNIT = 28
@@ -150,3 +152,17 @@ class RunConfig(_Part):
     canary: CanaryConfig = CanaryConfig()
     output_files: OutputConfig = OutputConfig()
     cost: CostConfig = CostConfig()
+
+    @field_validator("since")
+    @classmethod
+    def _since_is_a_time(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_since(text, datetime.now(UTC))
+        return text
+
+    @field_validator("sample")
+    @classmethod
+    def _sample_is_a_part(cls, text: str | None) -> str | None:
+        if text is not None:
+            Sample.parse(text)
+        return text

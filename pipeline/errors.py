@@ -11,6 +11,7 @@ PipelineError
   GenerationInvalid    an output does not fit the schema; the page gets its next try, then a failed record
   EngineError          the engine is dead; it is rebuilt and pages in flight are sent again; exit code 3 at the end
     EngineStartError   the engine cannot start with these settings; exit code 2
+      CanaryError      the engine starts, but does not read pages whose text is known
   WorkerError          no worker process can start; callers translate it
     WorkerJobError     a job failed with an error that cannot leave its worker
     WorkerTimeoutError, WorkerCrashedError, WorkerMemoryError   a job cost its worker its life
@@ -42,6 +43,39 @@ class ErrorType(StrEnum):
     INPUT_REJECTED = "input_rejected"
     ENGINE_CRASH = "engine_crash"
     ENGINE_TIMEOUT = "engine_timeout"
+
+
+CURABLE = frozenset(
+    {
+        ErrorType.ENCRYPTED,
+        ErrorType.UNREADABLE,
+        ErrorType.RENDER_TIMEOUT,
+        ErrorType.RENDER_CRASH,
+        ErrorType.ENGINE_TIMEOUT,
+    }
+)
+"""Failures whose cause may be gone at the next run (a password, a permission, a busy machine) although neither
+the document nor a setting in a fingerprint changed; what failed so is read again."""
+
+
+WHAT_HELPS = {
+    ErrorType.NOT_A_DOCUMENT: "nothing; leave the file out",
+    ErrorType.EMPTY_FILE: "fetch it again",
+    ErrorType.ENCRYPTED: "add the password to `render.passwords`",
+    ErrorType.NO_PAGES: "fetch it again",
+    ErrorType.DAMAGED: "fetch it again, or print it to a new PDF",
+    ErrorType.UNREADABLE: "look at its permissions; run again",
+    ErrorType.TOO_LARGE: "raise the `render` limit that the message names",
+    ErrorType.RENDER_TIMEOUT: "raise `render.timeout_s`",
+    ErrorType.RENDER_CRASH: "print it to a new PDF",
+    ErrorType.OUTPUT_CUT_OFF: "raise `tries.max_tokens`",
+    ErrorType.OUTPUT_REPEATS: "another model, or more `tries.max_tries`",
+    ErrorType.OUTPUT_INVALID: "look at `raw_text`; mend prompt or schema",
+    ErrorType.INPUT_REJECTED: "lower `render.max_pixels`, or raise `vllm.max_model_len`",
+    ErrorType.ENGINE_CRASH: "look at the log; report it",
+    ErrorType.ENGINE_TIMEOUT: "raise `ocr.timeout_s` or `vllm.page_timeout_s`",
+}
+"""What a person can do about each; docs/output.md has the same words."""
 
 
 class PipelineError(Exception):
@@ -98,6 +132,10 @@ class EngineError(PipelineError):
 
 class EngineStartError(EngineError):
     """The engine cannot start with these settings; the message says what to change."""
+
+
+class CanaryError(EngineStartError):
+    """The engine does not read pages whose text is known; the message says how badly and what may be wrong."""
 
 
 class WorkerError(PipelineError):

@@ -239,6 +239,7 @@ def _problem(loc: tuple[int | str, ...], message: str, chosen: Mapping[str, Sett
         key = ".".join(str(part) for part in loc)
         return f"{key} is not set; give it on the command line or as {variable(key)}."
     setting = chosen[".".join(path)]
+    message = message.removeprefix("Value error, ")  # pydantic's, before what a validator of ours says
     value = HIDDEN if _is_secret(_option(setting.key, setting.source)) else repr(setting.value)
     return f"{setting.key} = {value} ({setting.source}): {message[:1].lower()}{message[1:]}."
 

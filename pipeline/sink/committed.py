@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.errors import StorageError
 from pipeline.layout import is_part, table_prefix
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ _COLUMNS = (
     "finished_at",
     "status",
     "error_type",
+    "limits_fingerprint",
 )
+"""In the order of CommittedDocument's fields."""
 
 
 class CommittedDocument(NamedTuple):
@@ -39,6 +43,37 @@ class CommittedDocument(NamedTuple):
     """The row with the latest one is the document's current row."""
     status: str
     error_type: str | None
+    limits_fingerprint: str | None = None
+    """None in parts older than this column."""
+
+
+def committed_parts(storage: Storage, extraction: str) -> Iterator[str]:
+    """Yield the key of the documents part of every committed shard.
+
+    Raises:
+        StorageError: the output cannot be listed.
+    """
+    return (key for key in storage.keys(table_prefix(extraction, "documents")) if is_part(key))
+
+
+def read_committed(storage: Storage, part: str) -> Iterator[CommittedDocument]:
+    """Yield the documents of one part; memory is bounded by one row group.
+
+    Raises:
+        StorageError: the part cannot be read, or is no whole Parquet file.
+    """
+    try:
+        with storage.open(part) as file:
+            parquet = pq.ParquetFile(file)
+            present = [name for name in _COLUMNS if name in parquet.schema_arrow.names]
+            for batch in parquet.iter_batches(columns=present):
+                missing = [None] * batch.num_rows
+                columns = (batch[name].to_pylist() if name in present else missing for name in _COLUMNS)
+                yield from map(CommittedDocument._make, zip(*columns, strict=True))
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(
+            f"The part {part} cannot be read ({error}). Where it is damaged, delete it: its documents are read again."
+        ) from error
 
 
 def committed_documents(storage: Storage, extraction: str) -> Iterator[CommittedDocument]:
@@ -47,9 +82,5 @@ def committed_documents(storage: Storage, extraction: str) -> Iterator[Committed
     Raises:
         StorageError: the output cannot be read.
     """
-    for key in storage.keys(table_prefix(extraction, "documents")):
-        if is_part(key):
-            with storage.open(key) as file:
-                for batch in pq.ParquetFile(file).iter_batches(columns=list(_COLUMNS)):
-                    columns = (batch.column(name).to_pylist() for name in _COLUMNS)
-                    yield from map(CommittedDocument._make, zip(*columns, strict=True))
+    for part in committed_parts(storage, extraction):
+        yield from read_committed(storage, part)

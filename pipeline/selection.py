@@ -1,0 +1,70 @@
+"""What `since` and `sample` may say, and which documents they mean. Knows nothing of storage or runs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+
+SINCE_FORMS = "a date (2026-03-01), a time (2026-03-01T08:00) or an age in minutes, hours or days (30m, 36h, 7d)"
+SAMPLE_FORMS = "a number of documents (100) or a share of them above 0% and up to 100% (5%)"
+
+_AGE = re.compile(r"(\d{1,9})([mhd])", re.ASCII)
+_COUNT = re.compile(r"[1-9]\d{0,17}", re.ASCII)
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)%", re.ASCII)
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_DRAW_BITS = 63
+"""Of a hash that SQLite can hold as an integer."""
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """Return the time that a date, a time (ISO 8601) or an age before `now` names, in UTC.
+
+    Dates and times without an offset are local ones.
+
+    Raises:
+        ValueError: it is none of these; the message says what is accepted.
+    """
+    age = _AGE.fullmatch(text.strip())
+    try:
+        found = now - timedelta(**{_UNITS[age[2]]: int(age[1])}) if age else datetime.fromisoformat(text.strip())
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"give {SINCE_FORMS}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Some documents of any set of them, by a hash of their URI: the same ones at every run."""
+
+    count: int | None = None
+    """As many of those with the lowest draw."""
+    share: Fraction | None = None
+    """Those whose draw falls in this share of all draws. One of the two is set."""
+
+    @classmethod
+    def parse(cls, text: str) -> Sample:
+        """Return the sample that `100` or `5%` asks for.
+
+        Raises:
+            ValueError: it is neither; the message says what is accepted.
+        """
+        text = text.strip()
+        if _COUNT.fullmatch(text):
+            return cls(count=int(text))
+        found = _SHARE.fullmatch(text)
+        share = Fraction(found[1]) / 100 if found else Fraction(0)
+        if not 0 < share <= 1:
+            raise ValueError(f"give {SAMPLE_FORMS}")
+        return cls(share=share)
+
+    def may_hold(self, draw: int) -> bool:
+        """Tell whether a document with this draw can be in the sample; for a share it then is."""
+        return self.share is None or draw < self.share * 2**_DRAW_BITS
+
+
+def draw_of(uri: str) -> int:
+    """Return a document's number in every sample, at least 0 and below 2**63, evenly spread."""
+    return int.from_bytes(hashlib.blake2b(uri.encode(), digest_size=8).digest()) >> (64 - _DRAW_BITS)
