@@ -1,4 +1,4 @@
-"""Extraction folders: loading, schemas for constrained output, validation, salvage and merging."""
+"""Extraction folders: loading, schemas for constrained output, validation and salvage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data import Json
 from pipeline.errors import ConfigError, GenerationInvalid
 from pipeline.extraction import Extraction, list_extractions, load_extraction
 from pipeline.values import DateOrder
@@ -118,18 +117,6 @@ def test_a_cut_off_output_keeps_the_fields_it_has(note: Extraction) -> None:
     assert note.salvage("nothing to see") is None
 
 
-def test_pages_merge_by_the_rule_of_each_field(note: Extraction) -> None:
-    """Names stand on the first page, totals on the last, items on all of them."""
-    pages: list[Json] = [
-        {"number": "7", "total": Decimal(1), "carrier": "A", "parcels": [{"title": "x"}]},
-        {"number": "8", "total": None, "carrier": "B", "parcels": []},
-        {"number": None, "total": Decimal(3), "carrier": None, "parcels": [{"title": "y"}]},
-    ]
-    merged = note.merge(pages)
-    assert (merged["number"], merged["total"], merged["carrier"]) == ("7", Decimal(3), "B")
-    assert [parcel["title"] for parcel in merged["parcels"]] == ["x", "y"]
-
-
 def test_a_validator_that_breaks_fails_its_page_only(tmp_path: Path) -> None:
     """Users write `value.strip()` and meet null; that must not end a night's run."""
     broken = (
@@ -154,16 +141,6 @@ def test_remarks_around_json_are_passed_over(note: Extraction) -> None:
     assert note.validate('{"number": "a ```b"}\nHope this helps!')["number"] == "a ```b"
 
 
-def test_optional_lists_extend_over_pages_like_others(tmp_path: Path) -> None:
-    """Whether a list may be null must not decide whether page 2's items are kept."""
-    schema = SCHEMA.replace("list[Parcel] = []", "list[Parcel] | None = None")
-    note = load_extraction(str(write_extraction(tmp_path / "note", schema)))
-    pages: list[Json] = [{"number": "7", "parcels": [{"title": "x"}]}, {"number": None, "parcels": [{"title": "y"}]}]
-    assert len(note.merge(pages)["parcels"]) == 2
-
-
-def test_transcripts_are_plain_text_joined_by_page() -> None:
+def test_transcripts_are_plain_text() -> None:
     """A page of text needs no JSON around it."""
-    transcript = load_extraction("transcript")
-    assert transcript.validate(" Dear Sir \n") == {"text": "Dear Sir"}
-    assert transcript.merge([{"text": "one"}, {"text": "two"}]) == {"text": "one\ftwo"}
+    assert load_extraction("transcript").validate(" Dear Sir \n") == {"text": "Dear Sir"}
