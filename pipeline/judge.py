@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 from pipeline.data import Attempt, FinishReason, Generation, Json, PageRecord, PageTask, Status, TrySettings
@@ -9,6 +10,49 @@ from pipeline.errors import ErrorType, GenerationInvalid, PageError
 from pipeline.extraction import Extraction
 from pipeline.tries import Ladder
 from pipeline.values import DateOrder
+
+GARBAGE_SHARE = 0.5
+"""Share of a text from which on one repeated piece is all it says; 7,600 texts of honest pages reach 0.054 at most."""
+GARBAGE_CHARS = 64
+FILLER_CHARS = 240
+"""Rules, dotted leaders and rows of stars are honest up to a printed line, and may be all that a page shows."""
+GARBAGE_IN_A_ROW = 8
+
+_REPEATED = re.compile(r"([^\n]{1,16}?)\1{15,}")
+"""One token or a few, 16 times or more within a line; equal rows are a table."""
+_ESCAPED_BREAK = re.compile(r"\\[nr]")
+_FILLER = re.compile(r"[\s\-_.=*·•…~#+|–—/\\]*")
+
+
+def is_garbage(text: str) -> bool:
+    """Tell whether a text, or the JSON that holds it, is mostly one piece over and over.
+
+    So speaks a model whose numbers overflowed: `!!!!!!`, whatever the page. 2 ms for a long page.
+    """
+    lines = _ESCAPED_BREAK.sub("\n", text).strip()
+    runs = (match[0] for match in _REPEATED.finditer(lines))
+    length = sum(len(run) for run in runs if len(run) >= (FILLER_CHARS if _FILLER.fullmatch(run) else GARBAGE_CHARS))
+    return length > GARBAGE_SHARE * len(lines)
+
+
+class GarbageAlarm:
+    """Notices that an engine has stopped reading: repetitions in a row, whatever page they are of.
+
+    Goes off once, and again only after a valid output: where a new engine repeats itself on the
+    same pages, it is the pages.
+    """
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+
+    def saw(self, error_type: ErrorType | None) -> bool:
+        """Take note of how a generation ended; True when the engine must be replaced."""
+        if error_type is None:
+            self._in_a_row = 0
+        elif error_type is ErrorType.OUTPUT_REPEATS:
+            self._in_a_row += 1
+            return self._in_a_row == GARBAGE_IN_A_ROW
+        return False
 
 
 class Judge:
@@ -41,6 +85,8 @@ class Judge:
         match generation.finish_reason:
             case FinishReason.ERROR:
                 return None, generation.error or PageError(ErrorType.ENGINE_CRASH, "The engine gave no reason.")
+            case FinishReason.STOP | FinishReason.LENGTH if is_garbage(generation.text):
+                return None, GenerationInvalid(ErrorType.OUTPUT_REPEATS, "The output is one piece over and over.")
             case FinishReason.LENGTH:
                 return None, GenerationInvalid(
                     ErrorType.OUTPUT_CUT_OFF,

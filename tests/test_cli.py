@@ -176,6 +176,7 @@ def test_the_wheel_holds_the_extractions_and_the_command(tmp_path: Path) -> None
         assert b"pagemill = pipeline.cli:main" in wheel.read(entry_points)
     for extraction in ("invoice", "receipt", "transcript"):
         assert {f"pipeline/_prompts/{extraction}/prompt.md", f"pipeline/_prompts/{extraction}/schema.py"} <= names
+    assert "pipeline/canary/pages.pdf" in names
 
 
 @pytest.fixture(scope="module")

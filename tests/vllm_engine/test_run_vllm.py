@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 import pytest
 from PIL import Image
 
-from pipeline.config import RunConfig, TriesConfig, VllmConfig
+from pipeline.config import CanaryConfig, RunConfig, TriesConfig, VllmConfig
 from pipeline.run import run
 from pipeline.tally import Progress
 
@@ -77,6 +77,7 @@ def test_a_run_survives_its_engine_and_every_page_completes_once(
         engine="vllm",
         vllm=tiny_config,
         tries=TriesConfig(max_tokens=FIRST_LIMIT),
+        canary=CanaryConfig(mode="off"),
     )
     killer = EngineKiller()
     with caplog.at_level(logging.WARNING):

@@ -7,8 +7,18 @@ from __future__ import annotations
 
 from pipeline.engines.vllm.cards import Card, detect_gpu
 from pipeline.engines.vllm.engine import VllmEngine, describe
+from pipeline.engines.vllm.host import host_memory_limit
 from pipeline.engines.vllm.installed import is_installed
 from pipeline.engines.vllm.models import PROFILES
 from pipeline.engines.vllm.settings import MAX_PIXELS
 
-__all__ = ["MAX_PIXELS", "PROFILES", "Card", "VllmEngine", "describe", "detect_gpu", "is_installed"]
+__all__ = [
+    "MAX_PIXELS",
+    "PROFILES",
+    "Card",
+    "VllmEngine",
+    "describe",
+    "detect_gpu",
+    "host_memory_limit",
+    "is_installed",
+]

@@ -6,6 +6,7 @@ what is read from the pages or where they come from.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import time
@@ -178,6 +179,16 @@ class Core:
         """Return vLLM's own metrics; see `vllm.v1.metrics.reader`."""
         metrics: Sequence[Any] = self._llm.get_metrics()
         return metrics
+
+    def host_memory_bytes(self) -> int:
+        """Return the resident memory of this process and the engine's; what they share counts twice."""
+        import psutil
+
+        total = 0
+        for process in (psutil.Process(), *self._processes):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += int(process.memory_info().rss)
+        return total
 
     def kill(self) -> None:
         """End the engine's process and its children at once."""

@@ -14,12 +14,12 @@ from pipeline.config import MAX_PIXEL_GROWTH, VllmConfig
 from pipeline.data import EngineMetrics, FinishReason, Generation, PageImage, PageRequest, RenderSpec, TrySettings
 from pipeline.engines.base import EngineInfo, EngineTask, Requests
 from pipeline.engines.vllm.cards import Card, detect_gpu
-from pipeline.engines.vllm.core import Core
+from pipeline.engines.vllm.core import Core, Prompt
 from pipeline.engines.vllm.installed import find_installed
 from pipeline.engines.vllm.lora import Adapter, find_adapter
 from pipeline.engines.vllm.metrics import read_metrics
 from pipeline.engines.vllm.models import ModelSource, find_model
-from pipeline.engines.vllm.prompt import compose_instructions, shared_prefix_tokens
+from pipeline.engines.vllm.prompt import TRANSCRIPTION, compose_instructions, shared_prefix_tokens
 from pipeline.engines.vllm.sampling import Sampler, read_output
 from pipeline.engines.vllm.settings import MAX_PIXELS, EngineSettings, resolve_settings
 from pipeline.engines.vllm.stream import Stream
@@ -67,12 +67,14 @@ class VllmEngine:
         self.info = plan.info
         self.capacity = plan.settings.max_num_seqs + max(2, int(AHEAD_SHARE * plan.settings.max_num_seqs))
         self._image_limit = int(MAX_PIXEL_GROWTH * max_pixels)
-        self._core = Core(_arguments(config, plan, self._image_limit), plan.settings.environment, config.no_progress_s)
-        self._lora = plan.adapter.request() if plan.adapter else None
-        self._sampler = Sampler(None if task.plain_text else task.json_schema, config.logprobs)
+        self._page_timeout_s = config.page_timeout_s
+        # No longer than a page may take: else the pages of an engine that hangs would each be counted out as slow.
+        patience_s = min(config.no_progress_s, config.page_timeout_s)
+        self._core = Core(_arguments(config, plan, self._image_limit), plan.settings.environment, patience_s)
         self._threads = ThreadPoolExecutor(config.prepare_threads or _default_threads(), "prepare-page")
         try:
-            self._prompt = self._core.build_prompt(compose_instructions(task.prompt, self._sampler.json_schema))
+            self._task = self._question(config, task, plan.adapter)
+            self._transcription = _Question(self._core.build_prompt(TRANSCRIPTION), Sampler(None, config.logprobs))
             self._rehearse()
         except BaseException:
             self.close()
@@ -81,7 +83,7 @@ class VllmEngine:
     @property
     def shared_prefix_tokens(self) -> int:
         """Prompt tokens that every page after the first takes from the prefix cache."""
-        prompt = self._prompt
+        prompt = self._task.prompt
         return shared_prefix_tokens(prompt.token_ids, prompt.image_token_id, self._core.block_size)
 
     @property
@@ -99,6 +101,7 @@ class VllmEngine:
             self._core,
             self._threads,
             capacity=self.capacity,
+            page_timeout_s=self._page_timeout_s,
             prepare=self._prepare,
             send=self._send,
             read=read_output,
@@ -106,8 +109,8 @@ class VllmEngine:
         return stream.run(requests)
 
     def metrics(self) -> EngineMetrics:
-        """Return vLLM's gauges and counters under the names in metrics.py."""
-        return read_metrics(self._core.read_metrics())
+        """Return vLLM's gauges and counters under the names in metrics.py, and what its processes hold."""
+        return read_metrics(self._core.read_metrics(), self._core.host_memory_bytes())
 
     def close(self) -> None:
         """End the engine's processes and release its memory, about 6 s; a second call does nothing."""
@@ -121,16 +124,34 @@ class VllmEngine:
                 f"the page image has {width_px} x {height_px} px, the engine was opened for "
                 f"{self._image_limit} pixels: lower render.max_pixels"
             )
-        return self._core.prepare(self._prompt, request.image.pixels, request.image_key)
+        return self._core.prepare(self._asked(request).prompt, request.image.pixels, request.image_key)
 
     def _send(self, request: PageRequest, prepared: Any) -> None:
-        self._core.add(request.request_id, prepared, self._sampler.build(request.settings), self._lora)
+        asked = self._asked(request)
+        self._core.add(request.request_id, prepared, asked.sampler.build(request.settings), asked.lora)
+
+    def _asked(self, request: PageRequest) -> _Question:
+        return self._transcription if request.plain_text else self._task
+
+    def _question(self, config: VllmConfig, task: EngineTask, adapter: Adapter | None) -> _Question:
+        sampler = Sampler(None if task.plain_text else task.json_schema, config.logprobs)
+        prompt = self._core.build_prompt(compose_instructions(task.prompt, sampler.json_schema))
+        return _Question(prompt, sampler, adapter.request() if adapter else None)
 
     def _rehearse(self) -> None:
         """Read one blank page: finds a schema or adapter that vLLM refuses, and fills the prefix cache."""
         for result in self.generate(_OneBlankPage()):
             if result.finish_reason is FinishReason.ERROR:
                 raise EngineStartError(f"The engine cannot read a blank page with this extraction: {result.error}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What the model is asked about a page."""
+
+    prompt: Prompt
+    sampler: Sampler
+    lora: Any = None
 
 
 class _OneBlankPage:

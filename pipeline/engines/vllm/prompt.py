@@ -9,6 +9,11 @@ from typing import Any
 JSON_INSTRUCTION = (
     "Answer with one JSON object that fits this JSON schema. Give null for what is not on the page; invent nothing."
 )
+TRANSCRIPTION = (
+    "Write down all text on this page exactly as it stands there, from top to bottom, a line for each line and for "
+    "each row of a table. Add nothing: no remarks, no formatting."
+)
+"""What a page is asked whose request wants plain text, whatever the extraction."""
 
 
 def compose_instructions(prompt: str, json_schema: dict[str, Any] | None) -> str:

@@ -6,8 +6,10 @@ Knows nothing about models or prompts; it is handed what prepares a page and wha
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from itertools import takewhile
 from typing import Any
 
 from pipeline.data import FinishReason, Generation, PageRequest
@@ -35,6 +37,7 @@ class Stream:
         threads: Executor,
         *,
         capacity: int,
+        page_timeout_s: float,
         prepare: Callable[[PageRequest], Any],
         send: Callable[[PageRequest, Any], None],
         read: Callable[[str, Any], Generation],
@@ -42,9 +45,11 @@ class Stream:
         self._core = core
         self._threads = threads
         self._capacity = capacity
+        self._page_timeout_s = page_timeout_s
         self._prepare, self._send, self._read = prepare, send, read
         self._preparing: dict[Future[Any], PageRequest] = {}
-        self._running: set[str] = set()
+        self._running: dict[str, float] = {}
+        """When each page's time is over, in the order in which they were sent."""
 
     def run(self, requests: Requests) -> Generator[Generation, None, None]:
         """Yield generations until `requests` is exhausted and nothing is in flight.
@@ -58,6 +63,7 @@ class Stream:
                 yield from self._send_prepared()
                 if self._running:
                     yield from self._collect()
+                    yield from self._end_late()
                 elif self._preparing:
                     wait(self._preparing, IDLE_WAIT_S, FIRST_COMPLETED)
                 elif requests.exhausted:
@@ -88,19 +94,40 @@ class Stream:
                 log.info("page refused by the engine", exc_info=True, extra={"page": request.image_key})
                 yield _refuse(request, error)
             else:
-                self._running.add(request.request_id)
+                self._running[request.request_id] = time.monotonic() + self._page_timeout_s
 
     def _collect(self) -> Iterator[Generation]:
         if self._core.wait(POLL_S):
-            for output in self._core.step():
-                self._running.discard(output.request_id)
-                yield self._read(output.request_id, output)
+            yield from self._step()
+
+    def _step(self) -> Iterator[Generation]:
+        for output in self._core.step():
+            self._running.pop(output.request_id, None)
+            yield self._read(output.request_id, output)
+
+    def _end_late(self) -> Iterator[Generation]:
+        """Abort pages whose time is over; those that finished while nobody looked are not among them."""
+        if not self._late():
+            return
+        while self._core.wait(0):
+            yield from self._step()
+        late = self._late()
+        self._core.abort(late)
+        for request_id in late:
+            del self._running[request_id]
+            reason = f"Not read within {self._page_timeout_s:g} s; raise vllm.page_timeout_s if the page is honest."
+            error = PageError(ErrorType.ENGINE_TIMEOUT, reason)
+            yield Generation(request_id, "", FinishReason.ERROR, error=error)
+
+    def _late(self) -> list[str]:
+        now = time.monotonic()
+        return list(takewhile(lambda request_id: self._running[request_id] <= now, self._running))
 
     def _abandon(self) -> None:
         for future in self._preparing:
             future.cancel()
         self._preparing.clear()
-        self._core.abort(sorted(self._running))
+        self._core.abort(list(self._running))
         self._running.clear()
 
 
