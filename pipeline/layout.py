@@ -10,10 +10,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
+from urllib.parse import unquote_to_bytes
+
 FORMAT_VERSION = "1"
 """Raised when a column is renamed, retyped or removed; new columns do not raise it."""
 
 _SUFFIX = ".parquet"
+_LONGEST_SLUG = 60
 
 
 def table_prefix(extraction: str, table: str) -> str:
@@ -39,6 +45,23 @@ def run_key(extraction: str, run_id: str) -> str:
 def quarantine_prefix(extraction: str) -> str:
     """Return the key under which failed pages are laid out for people, "/" at its end."""
     return f"{extraction}/quarantine/"
+
+
+def quarantine_folder(extraction: str, uri: str) -> str:
+    """Return the key under which the failed pages of a document stand, "/" at its end.
+
+    A hash of `uri` tells documents apart, what can be shown of its file name tells people which one it is.
+    """
+    name = os.fsdecode(unquote_to_bytes(uri.rpartition("/")[2]))
+    slug = re.sub(r"[^A-Za-z0-9.]+", "-", name)[:_LONGEST_SLUG].strip("-.") or "document"
+    digest = hashlib.sha256(uri.encode(errors="surrogatepass")).hexdigest()[:12]
+    return f"{quarantine_prefix(extraction)}{slug}-{digest}/"
+
+
+def quarantine_key(extraction: str, uri: str, page_number: int | None, suffix: str = ".json") -> str:
+    """Return the key of a failed page, or of a document that could not be opened; an image is a ".png"."""
+    name = "document" if page_number is None else f"page-{page_number:04}"
+    return f"{quarantine_folder(extraction, uri)}{name}{suffix}"
 
 
 def lease_key(extraction: str) -> str:

@@ -15,7 +15,7 @@ from made_records import NOON, commit, document, failed_page, identity, ok_page,
 from pipeline import cli
 from pipeline.config import CostConfig
 from pipeline.data import FinishReason, PageRecord, Status
-from pipeline.errors import ErrorType
+from pipeline.errors import WHAT_HELPS, ErrorType
 from pipeline.extraction import load_extraction
 from pipeline.sink import document_schema, page_schema
 from pipeline.stats import STATS_SCHEMA, RunStats
@@ -64,6 +64,12 @@ def test_every_nested_field_is_documented_with_its_type_in_order(column: str) ->
 def test_every_error_type_is_documented() -> None:
     """People group by them and look them up."""
     assert [row[0] for row in table("Error types")] == [error.value for error in ErrorType]
+
+
+def test_what_helps_is_what_the_program_says() -> None:
+    """`pagemill failures` and the quarantine tell the same."""
+    told = {row[0]: row[2] for row in table("Error types")}
+    assert told == {error.value: helps.strip("`") for error, helps in WHAT_HELPS.items()}
 
 
 def test_every_status_and_finish_reason_is_documented() -> None:

@@ -22,7 +22,7 @@ from pipeline.errors import (
     WorkerMemoryError,
     WorkerTimeoutError,
 )
-from pipeline.render.jobs import OpenDocument, RenderPage, start_rendering
+from pipeline.render.jobs import Job, OpenDocument, RenderPage, SavePage, start_rendering
 from pipeline.workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Renderer:
 
     def __init__(self, config: RenderConfig, *, num_workers: int) -> None:
         self._config = config
-        self._pool: WorkerPool[OpenDocument | RenderPage, Any] = WorkerPool(
+        self._pool: WorkerPool[Job, Any] = WorkerPool(
             partial(start_rendering, config),
             num_workers=num_workers,
             timeout_s=config.timeout_s,
@@ -80,18 +80,24 @@ class Renderer:
         """
         return self._submit(RenderPage(document, path, page_number, spec), RenderError)
 
+    def save(self, document: Document, path: Path, page_number: int, spec: RenderSpec, target: Path) -> Future[None]:
+        """Write the image that `render` returns for the same arguments to `target`, as PNG.
+
+        Raises (from the future):
+            RenderError: this page cannot be rasterised, or `target` cannot be written.
+        """
+        return self._submit(SavePage(RenderPage(document, path, page_number, spec), target), RenderError)
+
     def close(self) -> None:
         """Stop the workers; futures not done end cancelled or with WorkerError."""
         self._pool.close()
 
-    def _submit(self, job: OpenDocument | RenderPage, error_class: type[PageError]) -> Future[Any]:
+    def _submit(self, job: Job, error_class: type[PageError]) -> Future[Any]:
         outcome: Future[Any] = Future()
         self._attempt(job, error_class, outcome, MAX_TRIES)
         return outcome
 
-    def _attempt(
-        self, job: OpenDocument | RenderPage, error_class: type[PageError], outcome: Future[Any], tries_left: int
-    ) -> None:
+    def _attempt(self, job: Job, error_class: type[PageError], outcome: Future[Any], tries_left: int) -> None:
         def settle(attempt: Future[Any]) -> None:
             error = _error_of(attempt)
             if outcome.cancelled():

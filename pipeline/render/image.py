@@ -20,6 +20,9 @@ from pipeline.render.tiff import FrameReader, find_frames
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import BufferedReader
+    from pathlib import Path
+
+    import numpy.typing as npt
 
     from pipeline.config import RenderConfig
 
@@ -49,6 +52,15 @@ def limit_pixels(megapixels: float) -> None:
     """Make Pillow itself refuse larger images: frames may grow while they are decoded."""
     # Pillow raises at twice this limit and warns, to nobody here, before.
     Image.MAX_IMAGE_PIXELS = max(1, int(megapixels * 1e6 / 2))
+
+
+def write_png(pixels: npt.NDArray[np.uint8], target: Path) -> None:
+    """Write RGB pixels to a PNG file, quickly rather than small.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    Image.fromarray(pixels).save(target, "PNG", compress_level=1)
 
 
 class ImageSource:

@@ -46,6 +46,18 @@ class RenderPage:
     spec: RenderSpec
 
 
+@dataclass(frozen=True, slots=True)
+class SavePage:
+    """Ask for one page as a PNG file, which leaves no pixels in the parent."""
+
+    page: RenderPage
+    target: Path
+    """Overwritten."""
+
+
+Job = OpenDocument | RenderPage | SavePage
+
+
 class PageSource(Protocol):
     """An open file whose pages can be drawn."""
 
@@ -71,7 +83,7 @@ class _Identity(NamedTuple):
     modified_at: datetime
 
 
-def start_rendering(config: RenderConfig) -> Callable[[OpenDocument | RenderPage], Document | PageImage]:
+def start_rendering(config: RenderConfig) -> Callable[[Job], Document | PageImage | None]:
     """Return the function that does jobs; called once in each worker."""
     import pipeline.render.image
     import pipeline.render.pdf
@@ -89,9 +101,18 @@ class _Worker:
         self._config = config
         self._sources: OrderedDict[_Identity, PageSource] = OrderedDict()
 
-    def do(self, job: OpenDocument | RenderPage) -> Document | PageImage:
+    def do(self, job: Job) -> Document | PageImage | None:
         """Do one job; raises DocumentError or RenderError, by kind of job."""
-        return self._open(job) if isinstance(job, OpenDocument) else self._render(job)
+        from pipeline.render.image import write_png
+
+        match job:
+            case OpenDocument():
+                return self._open(job)
+            case RenderPage():
+                return self._render(job)
+            case SavePage():
+                write_png(self._render(job.page).pixels, job.target)
+                return None
 
     def _open(self, job: OpenDocument) -> Document:
         with _regular_file(job.path) as file:

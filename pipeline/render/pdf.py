@@ -14,11 +14,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pymupdf
 
 from pipeline.errors import DocumentError, ErrorType, RenderError
 from pipeline.render.drawing import Drawing
 from pipeline.render.grid import fit
+from pipeline.render.mupdf import pymupdf
+from pipeline.render.page_tree import find_pages
 from pipeline.render.text import image_share, read_text_layer
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pymupdf
 
 from pipeline.data import Box, TextLayer, TextLine, Word
+from pipeline.render.mupdf import pymupdf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
