@@ -85,6 +85,7 @@ def identity(**changes: str | None) -> RunIdentity:
         "quantisation": None,
         "kv_cache_dtype": None,
         "pagemill_version": "0.1.0",
+        "limits_fingerprint": "l" * 16,
     }
     return RunIdentity(**(values | changes))
 

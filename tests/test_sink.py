@@ -33,7 +33,7 @@ from pydantic import BaseModel, Field, RootModel
 from pipeline.data import PageRecord
 from pipeline.errors import ConfigError, StorageError
 from pipeline.results import open_results
-from pipeline.sink import ShardWriter, arrow_type, committed_documents, document_schema, page_schema
+from pipeline.sink import ShardWriter, arrow_type, committed_documents, delete_orphans, document_schema, page_schema
 from pipeline.storage import open_storage
 from pipeline.storage.folder import FolderStorage
 
@@ -334,6 +334,39 @@ def test_a_full_temporary_folder_is_a_storage_error(tmp_path: Path, temporary: P
     writer.discard()
     assert list(temporary.iterdir()) == []
     assert list(committed_documents(open_storage(str(tmp_path)), "bill")) == []
+
+
+def test_a_commit_tells_what_stands_in_the_files(tmp_path: Path) -> None:
+    """The ledger's check compares it with what it counted itself; pages left out do not count."""
+    writer = ShardWriter(open_storage(str(tmp_path)), Bill, identity())
+    for number in range(1, 101):
+        writer.add_page(ok_page(document("a.pdf"), number))
+        writer.add_page(ok_page(document("b.pdf"), number))
+    writer.add_document(document_of(ok_page(document("a.pdf"))))
+    assert writer.commit("1", {"file:///in/b.pdf"}) == ("bill/documents/part-1.parquet", 100, 1)
+    assert pq.read_metadata(tmp_path / "bill/pages/part-1.parquet").num_rows == 100
+
+
+def test_temporary_files_stand_where_they_are_wanted(tmp_path: Path) -> None:
+    """A run has a folder for what a kill leaves, which the next one clears."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    writer = ShardWriter(open_storage(str(tmp_path / "out")), Bill, identity(), folder=scratch)
+    assert len(list(scratch.iterdir())) == 1
+    writer.discard()
+    assert list(scratch.iterdir()) == []
+
+
+def test_orphaned_pages_parts_are_deleted_and_counted(tmp_path: Path) -> None:
+    """A run died between the two parts of a shard; readers pass over the first, which only takes room."""
+    storage = open_storage(str(tmp_path))
+    for shard in ("1", "2"):
+        commit(storage, shard, (ok_page(document(f"{shard}.pdf")),))
+    (tmp_path / "bill/documents/part-2.parquet").unlink()
+    assert delete_orphans(storage, "bill") == 1
+    assert [path.name for path in (tmp_path / "bill/pages").iterdir()] == ["part-1.parquet"]
+    assert delete_orphans(storage, "bill") == 0
+    assert delete_orphans(storage, "never-run") == 0
 
 
 def test_recommitted_shard_replaces_its_rows(tmp_path: Path) -> None:

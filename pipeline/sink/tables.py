@@ -62,7 +62,9 @@ class _Column:
     value: Callable[[Any], Any] | None = None
     """Of one row."""
     array: Callable[[Sequence[Any]], pa.Array] | None = None
-    """Of all rows of a batch; columns with neither are the same in every row of a run."""
+    """Of all rows of a batch; columns with neither are attributes of the run."""
+    reader: Callable[[Any], RunIdentity | None] | None = None
+    """Whose attribute it is instead, when a row was read by another run."""
 
 
 _ABOUT_DOCUMENT = (
@@ -77,13 +79,13 @@ _ABOUT_TIME = (
     _Column("started_at", _TIME, lambda row: row.started_at),
     _Column("finished_at", _TIME, lambda row: row.finished_at),
 )
-_ABOUT_RUN = tuple(
-    _Column(name, _TEXT)
-    for name in (
-        *("run_id", "engine", "model", "revision", "engine_version", "quantisation", "kv_cache_dtype"),
-        *("extraction", "prompt_sha256", "schema_sha256", "fingerprint", "pagemill_version"),
-    )
+IDENTITY = (
+    *("run_id", "engine", "model", "revision", "engine_version", "quantisation", "kv_cache_dtype"),
+    *("extraction", "prompt_sha256", "schema_sha256", "fingerprint", "limits_fingerprint", "pagemill_version"),
 )
+"""Columns of both tables that are attributes of a RunIdentity, by their names."""
+_OF_WRITER = frozenset({"run_id", "extraction", "fingerprint", "limits_fingerprint"})
+"""Those that always say which run wrote the row; the others say what read the page."""
 _ERROR = (
     _Column("error_type", _TEXT, lambda row: _error_type(row.error)),
     _Column("error_message", _TEXT, lambda row: _error_message(row.error)),
@@ -118,7 +120,8 @@ def _page_columns(record: pa.DataType) -> tuple[_Column, ...]:
         _Column("rotation_deg", _INT, lambda page: page.rotation_deg),
         *_ABOUT_DOCUMENT,
         *_ABOUT_TIME,
-        *_ABOUT_RUN,
+        _Column("reused_from", _TEXT, lambda page: page.reused_from),
+        *(_Column(name, _TEXT, reader=None if name in _OF_WRITER else _read_by) for name in IDENTITY),
     )
 
 
@@ -133,7 +136,7 @@ def _document_columns(record: pa.DataType) -> tuple[_Column, ...]:
         _Column("pages_failed", _INT, lambda document: document.pages_failed),
         *_ABOUT_DOCUMENT,
         *_ABOUT_TIME,
-        *_ABOUT_RUN,
+        *(_Column(name, _TEXT) for name in IDENTITY),
     )
 
 
@@ -165,6 +168,11 @@ class RowTable:
     def __init__(self, columns: tuple[_Column, ...], identity: RunIdentity, metadata: dict[str, str]) -> None:
         self._columns = columns
         self._identity = identity
+        self._constants = {
+            column.name: to_column([getattr(identity, column.name)], column.kind)[0]
+            for column in columns
+            if not column.value and not column.array
+        }
         self.schema = _schema(columns).with_metadata(metadata)
 
     @classmethod
@@ -184,10 +192,11 @@ class RowTable:
     def _array(self, column: _Column, rows: Sequence[Any]) -> pa.Array:
         if column.array:
             return column.array(rows)
-        if column.value is None:
-            constant = to_column([getattr(self._identity, column.name)], column.kind)[0]
-            return pa.repeat(constant, len(rows))
-        return to_column([column.value(row) for row in rows], column.kind)
+        if column.value:
+            return to_column([column.value(row) for row in rows], column.kind)
+        if column.reader and any(readers := [column.reader(row) for row in rows]):
+            return to_column([getattr(reader or self._identity, column.name) for reader in readers], column.kind)
+        return pa.repeat(self._constants[column.name], len(rows))
 
 
 def _metadata(model: type[BaseModel], identity: RunIdentity, table: str) -> dict[str, str]:
@@ -202,6 +211,10 @@ def _metadata(model: type[BaseModel], identity: RunIdentity, table: str) -> dict
         "pagemill.fingerprint": identity.fingerprint,
         "pagemill.json_schema": json.dumps(model.model_json_schema()),
     }
+
+
+def _read_by(page: PageRecord) -> RunIdentity | None:
+    return page.read_by
 
 
 def _error_type(error: PageError | None) -> str | None:

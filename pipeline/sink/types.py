@@ -68,7 +68,7 @@ def _struct(model: type[BaseModel], where: str, parents: tuple[type[BaseModel], 
 
 def _of(annotation: Any, limits: dict[str, int], where: str, parents: tuple[type[BaseModel], ...]) -> pa.DataType:
     """Return the type of `annotation`; `limits` are the decimal limits that stand around it."""
-    annotation, limits = _unwrapped(annotation, limits)
+    annotation, limits = unwrapped(annotation, limits)
     if annotation is Any or isinstance(annotation, type):
         return _of_class(annotation, limits, where, parents)
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -97,7 +97,7 @@ def _of_class(kind: Any, limits: dict[str, int], where: str, parents: tuple[type
     raise _unsupported(kind, where)
 
 
-def _unwrapped(annotation: Any, limits: dict[str, int]) -> tuple[Any, dict[str, int]]:
+def unwrapped(annotation: Any, limits: dict[str, int]) -> tuple[Any, dict[str, int]]:
     """Take off Annotated, `type` aliases and NewType; gather the decimal limits on the way."""
     while True:
         # AwareDatetime and NaiveDatetime say by themselves what they are.

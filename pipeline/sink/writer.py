@@ -7,14 +7,14 @@ import tempfile
 import weakref
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
-from pipeline.layout import part_key
+from pipeline.layout import is_part, part_key, table_prefix
 from pipeline.sink.tables import RowTable
 
 if TYPE_CHECKING:
@@ -32,6 +32,15 @@ _ROW_GROUP_BYTES = 32 * 2**20
 """Uncompressed; what an open part holds in memory at most, beside its chunk."""
 
 
+class Committed(NamedTuple):
+    """What a commit made part of the output, counted in the finished files and not while rows came."""
+
+    key: str
+    """Of the documents part."""
+    pages: int
+    documents: int
+
+
 class ShardWriter:
     """Writes a shard's rows to local temporary files as they come, and commits them at the end.
 
@@ -40,8 +49,13 @@ class ShardWriter:
     rerun overwrites both. Memory is bounded by the row group, never by the length of a document.
     """
 
-    def __init__(self, storage: Storage, model: type[BaseModel], identity: RunIdentity) -> None:
+    def __init__(
+        self, storage: Storage, model: type[BaseModel], identity: RunIdentity, *, folder: Path | None = None
+    ) -> None:
         """Open nothing yet but a temporary folder.
+
+        Args:
+            folder: where this folder is made; without one, where the system has temporary files.
 
         Raises:
             ConfigError: a field of `model` cannot become a column.
@@ -50,8 +64,8 @@ class ShardWriter:
         self._storage = storage
         self._extraction = identity.extraction
         pages, documents = RowTable.of_pages(model, identity), RowTable.of_documents(model, identity)
-        with _disk_errors(Path(tempfile.gettempdir())):
-            self._folder = Path(tempfile.mkdtemp(prefix="pagemill-shard-"))
+        with _disk_errors(folder or Path(tempfile.gettempdir())):
+            self._folder = Path(tempfile.mkdtemp(prefix="pagemill-shard-", dir=folder))
         # Also when nobody discards, because an error ended the run.
         self._remove_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._pages = _Part(pages, self._folder / "pages.parquet")
@@ -73,7 +87,7 @@ class ShardWriter:
         """
         self._documents.add(record)
 
-    def commit(self, shard_id: str, except_uris: Collection[str] = ()) -> None:
+    def commit(self, shard_id: str, except_uris: Collection[str] = ()) -> Committed:
         """Make the rows part of the output under a name that stands for what they hold.
 
         Args:
@@ -86,15 +100,22 @@ class ShardWriter:
         pages, documents = self._pages.finish(), self._documents.finish()
         if except_uris:
             pages = self._without(pages, except_uris)
-        for table, file in (("pages", pages), ("documents", documents)):
-            self._storage.put(part_key(self._extraction, table, shard_id), file)
+        key = part_key(self._extraction, "documents", shard_id)
+        committed = Committed(key, self._num_rows(pages), self._num_rows(documents))
+        self._storage.put(part_key(self._extraction, "pages", shard_id), pages)
+        self._storage.put(key, documents)
         self.discard()
+        return committed
 
     def discard(self) -> None:
         """Drop the temporary files, whatever state they are in; a second time this changes nothing."""
         self._pages.close()
         self._documents.close()
         self._remove_folder()
+
+    def _num_rows(self, part: Path) -> int:
+        with _disk_errors(self._folder):
+            return int(pq.read_metadata(part).num_rows)
 
     def _without(self, part: Path, uris: Collection[str]) -> Path:
         """Return a copy of a part that lacks the rows of these documents."""
@@ -171,6 +192,22 @@ class _Part:
             raise
 
 
+def delete_orphans(storage: Storage, extraction: str) -> int:
+    """Delete the pages parts without a documents part, which a run left that died between the two; return how many.
+
+    Only for who holds the extraction's lease: another run's shard looks the same while it is committed.
+
+    Raises:
+        StorageError: the output cannot be listed, or a part cannot be deleted.
+    """
+    pages, documents = (table_prefix(extraction, table) for table in ("pages", "documents"))
+    counting = {key.removeprefix(documents) for key in storage.keys(documents)}
+    orphans = [key for key in storage.keys(pages) if is_part(key) and key.removeprefix(pages) not in counting]
+    for key in orphans:
+        storage.delete(key)
+    return len(orphans)
+
+
 def _open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, schema, compression="zstd", compression_level=3)
 
@@ -179,6 +216,6 @@ def _open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 def _disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, pa.ArrowInvalid) as error:  # the latter: what was written is not there any more
+        reason = getattr(error, "strerror", None) or str(error)
         raise StorageError(f"Rows cannot be written to {folder} (its place is TMPDIR's): {reason}.") from error
