@@ -11,9 +11,7 @@ import copy
 import hashlib
 import importlib.util
 import inspect
-import json
 import logging
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,11 +21,11 @@ from types import ModuleType
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError, create_model
-from pydantic_core import from_json
 
 from pipeline.data import Json
 from pipeline.errors import ConfigError, ErrorType, GenerationInvalid
 from pipeline.merging import Merger
+from pipeline.outputs import drop_invalid, parse_cut_json, parse_json
 from pipeline.schema import Merge, Printed
 from pipeline.values import DateOrder
 
@@ -72,7 +70,7 @@ class Extraction:
         """
         if self.plain_text_field:
             return self._checked({self.plain_text_field: text.strip()}, date_order)
-        return self._checked(_parse_json(text), date_order)
+        return self._checked(parse_json(text), date_order)
 
     def salvage(self, text: str, date_order: DateOrder = DateOrder.DAY_FIRST) -> Json | None:
         """Return what is valid in an output that `validate` refuses: a cut-off one, or one with bad fields.
@@ -82,13 +80,13 @@ class Extraction:
         if self.plain_text_field:
             return {self.plain_text_field: text.strip()} if text.strip() else None
         try:
-            data = from_json(_json_part(text), allow_partial="trailing-strings")
+            data = parse_cut_json(text)
         except ValueError:
             return None
         if not isinstance(data, dict):
             return None
         try:
-            kept = _drop_invalid(self._lenient_model, data, {"date_order": date_order})
+            kept = drop_invalid(self._lenient_model, data, {"date_order": date_order})
         except Exception:  # a validator of the user's fails on what no try made valid
             log.exception("nothing can be salvaged: a validator of %s failed", self.name)
             return None
@@ -272,41 +270,6 @@ def _close_objects(node: Any) -> None:
     for key, value in node.items():
         # Under these two keys stand names the user chose, "title" and "default" among them.
         _close_objects(list(value.values()) if key in {"properties", "$defs"} else value)
-
-
-def _parse_json(text: str) -> Any:
-    """Return the JSON of an output, with or without the fences and remarks that unconstrained models put around it."""
-    try:
-        return from_json(text)
-    except ValueError:
-        pass
-    try:
-        return json.JSONDecoder().raw_decode(_json_part(text))[0]
-    except (ValueError, RecursionError) as error:
-        raise GenerationInvalid(ErrorType.OUTPUT_INVALID, f"The output is not JSON: {error}") from None
-
-
-def _json_part(text: str) -> str:
-    """Drop what stands before the first brace, and a closing code fence."""
-    return re.sub(r"\s*```\s*$", "", text[max(text.find("{"), 0) :]).strip()
-
-
-def _drop_invalid(model: type[BaseModel], data: Json, context: Json) -> Json:
-    """Validate, taking out what is at fault: list items whole, other values by field."""
-    while True:
-        try:
-            return model.model_validate(data, context=context).model_dump()
-        except ValidationError as error:
-            # One error a pass: taking out a list item moves the places of those behind it.
-            _remove(data, error.errors()[0]["loc"])
-
-
-def _remove(data: Json, loc: tuple[int | str, ...]) -> None:
-    name = str(loc[0])
-    if len(loc) > 1 and isinstance(loc[1], int) and isinstance(data[name], list):
-        del data[name][loc[1]]
-    else:
-        del data[name]
 
 
 def _where(loc: tuple[int | str, ...]) -> str:

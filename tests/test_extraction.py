@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -139,6 +140,24 @@ def test_a_validator_that_breaks_fails_its_page_only(tmp_path: Path) -> None:
 def test_remarks_around_json_are_passed_over(note: Extraction) -> None:
     """Unconstrained models like to talk; backticks inside a value are no fence."""
     assert note.validate('{"number": "a ```b"}\nHope this helps!')["number"] == "a ```b"
+
+
+def test_an_output_that_is_all_one_token_is_refused_at_once(note: Extraction) -> None:
+    """A model that loops writes thousands of spaces, and the run must not stand still over them."""
+    started = time.monotonic()
+    for loop in (" ", "\n", "1,", "[", '{"a":', "```"):
+        output = '{"number": "7", "parcels": [' + loop * 50_000
+        with pytest.raises(GenerationInvalid):
+            note.validate(output)
+        note.salvage(output)
+    assert time.monotonic() - started < 5
+
+
+def test_lone_surrogates_cost_their_page_at_most(note: Extraction) -> None:
+    """They are no characters, but Python and JSON can write them down; the parser's own error would end the run."""
+    assert note.validate('{"number": "a\ud800b"}')["number"] == "a?b"
+    assert note.validate('{"number": "a\\ud800b"}')["number"] == "a\ud800b"
+    assert note.salvage('{"number": "a\ud800b", "total') == note.salvage('{"number": "a?b"}')
 
 
 def test_transcripts_are_plain_text() -> None:

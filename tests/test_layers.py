@@ -23,7 +23,7 @@ LAYERS = (
         *("canary", "catalog", "check", "journal", "quarantine", "scratch"),
         *("engines", "engines.ocr", "engines.vllm", "engines.scripted"),
     },
-    {"storage", "workers", "engines.base", "log", "merging"},
+    {"storage", "workers", "engines.base", "log", "merging", "outputs"},
     {"config", "data", "layout", "schema"},
     {"values", "errors", "selection"},
 )
