@@ -3,17 +3,19 @@
 import math
 import random
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from made_records import NOON, attempt, document, document_of, failed_page, identity, ok_page
 
 from pipeline.config import CostConfig
-from pipeline.data import EngineMetrics
-from pipeline.stats import GpuSample, GpuSampler, RunStats, hour_rows, open_gpu_sampler, total
+from pipeline.data import DocumentRecord, EngineMetrics, PageRecord
+from pipeline.stats import Counts, GpuSample, GpuSampler, RunStats, hour_rows, open_gpu_sampler, total
 from pipeline.storage import open_storage
 
 
@@ -37,6 +39,17 @@ def run_stats(clock: Clock, *, cost: CostConfig | None = None, gpu: GpuSampler |
     return RunStats(identity(), cost or CostConfig(), clock=clock, gpu=gpu)
 
 
+def counts(*records: PageRecord | DocumentRecord) -> Counts:
+    """Return what these records come to."""
+    counted = Counts()
+    for record in records:
+        if isinstance(record, PageRecord):
+            counted.add_page(record)
+        else:
+            counted.add_document(record)
+    return counted
+
+
 def test_pages_and_documents_are_counted_by_status_and_tries() -> None:
     """A page that took two tries is retried, whatever its end."""
     stats = run_stats(Clock())
@@ -45,15 +58,74 @@ def test_pages_and_documents_are_counted_by_status_and_tries() -> None:
         ok_page(document(), 2, attempts=(attempt(1, prompt_tokens=7), attempt(2, prompt_tokens=9, cached_tokens=4))),
         failed_page(document(), 3),
     )
-    for page in pages:
-        stats.page_done(page)
-    stats.document_done(document_of(*pages))
-    stats.document_done(document_of(pages[0]))
+    stats.commit(counts(*pages, document_of(*pages), document_of(pages[0])))
     row = stats.total()
     assert (row.pages, row.pages_ok, row.pages_failed, row.pages_retried) == (3, 2, 1, 2)
     assert (row.documents, row.documents_ok, row.documents_failed) == (2, 1, 1)
     assert (row.prompt_tokens, row.output_tokens, row.cached_tokens) == (100 + 16 + 20, 20, 68)
     assert row.success_rate == pytest.approx(2 / 3)
+
+
+def test_what_is_not_committed_is_not_counted() -> None:
+    """A crash drops the pages of an open shard, and the next run reads and counts them."""
+    stats = run_stats(Clock())
+    shard, first, second = counts(), counts(ok_page(document())), counts(failed_page(document("b.pdf")))
+    assert not shard
+    shard.add(first)
+    shard.add(second)
+    assert stats.total().pages == 0
+    stats.commit(shard)
+    row = stats.total()
+    assert (row.pages, row.pages_ok, row.prompt_tokens) == (2, 1, 120)
+    assert sum(pages for _, pages in row.latency_histogram) == 2
+
+
+def test_reused_pages_count_as_pages_of_the_hour_of_the_commit_and_not_as_work() -> None:
+    """Rates, times and tokens are about reading; a copied page would make them look better than they are."""
+    clock = Clock(NOON - timedelta(minutes=30))
+    stats = run_stats(clock, cost=CostConfig(price_per_hour=Decimal(2)))
+    read = ok_page(document(), finished_at=NOON - timedelta(seconds=1), started_at=NOON - timedelta(seconds=5))
+    copies = [
+        replace(made(document("b.pdf"), 1), reused_from=document().ref.uri, finished_at=NOON - timedelta(days=9))
+        for made in (ok_page, failed_page)
+    ]
+    alone = run_stats(Clock(NOON - timedelta(minutes=30)))
+    alone.commit(counts(read))
+    clock.forward(hours=1)
+    stats.commit(counts(read, *copies))
+    before, after = stats.hours()
+    assert (before.pages, before.pages_reused) == (1, 0)
+    assert (after.pages_ok, after.pages_failed, after.pages_reused, after.pages_retried) == (1, 1, 2, 0)
+    row = stats.total()
+    assert (row.pages, row.pages_read, row.pages_per_hour) == (3, 1, 1.0)
+    assert row.cost_per_1000_pages == 2000
+    assert after.cost_per_1000_pages is None
+    for name in ("prompt_tokens", "output_tokens", "cached_tokens", "latency_histogram"):
+        assert getattr(row, name) == getattr(alone.total(), name)
+
+
+def test_engines_that_died_are_counted_at_once() -> None:
+    """The statistics of a run that ends with a dead engine tell how often it died."""
+    clock = Clock(NOON - timedelta(minutes=30))
+    stats = run_stats(clock)
+    for _ in range(2):
+        stats.engine_restarted()
+        stats.pages_resent(16)
+        clock.forward(hours=1)
+    assert [(row.engine_restarts, row.pages_resent) for row in stats.hours()] == [(1, 16), (1, 16), (0, 0)]
+    assert (stats.total().engine_restarts, stats.total().pages_resent) == (2, 32)
+
+
+def test_statistics_of_an_older_version_are_read(tmp_path: Path) -> None:
+    """What they do not tell counts as 0, also beside newer ones."""
+    storage, stats = open_storage(str(tmp_path)), run_stats(Clock())
+    stats.commit(counts(ok_page(document())))
+    stats.put(storage)
+    table = pq.read_table(tmp_path / "bill/stats/run-1.parquet")
+    older = table.drop_columns(["pages_reused", "engine_restarts", "pages_resent"])
+    both = pa.concat_tables([older, table], promote_options="default")
+    assert list(hour_rows(older)) == stats.hours()
+    assert list(hour_rows(both)) == stats.hours() * 2
 
 
 def test_time_is_split_at_the_hour() -> None:
@@ -73,7 +145,7 @@ def test_pages_count_in_the_hour_in_which_they_finished() -> None:
     clock.forward(hours=1)
     for offset in (-1, 1, 2):
         finished = NOON + timedelta(seconds=offset)
-        stats.page_done(ok_page(document(), started_at=finished - timedelta(seconds=2), finished_at=finished))
+        stats.commit(counts(ok_page(document(), started_at=finished - timedelta(seconds=2), finished_at=finished)))
     before, after = stats.hours()
     assert (before.pages, after.pages) == (1, 2)
     assert after.pages_per_hour == pytest.approx(4)
@@ -117,7 +189,7 @@ def test_percentiles_are_within_one_percent_of_the_exact_ones() -> None:
     seconds = [draw.lognormvariate(1, 1.2) for _ in range(5000)]
     stats = run_stats(Clock())
     for taken in seconds:
-        stats.page_done(ok_page(document(), started_at=NOON, finished_at=NOON + timedelta(seconds=taken)))
+        stats.commit(counts(ok_page(document(), started_at=NOON, finished_at=NOON + timedelta(seconds=taken))))
     row, exact = stats.total(), sorted(seconds)
     for share, found in ((0.50, row.latency_p50_s), (0.95, row.latency_p95_s), (0.99, row.latency_p99_s)):
         assert found == pytest.approx(exact[math.ceil(share * len(exact)) - 1], rel=0.0101)
@@ -126,7 +198,7 @@ def test_percentiles_are_within_one_percent_of_the_exact_ones() -> None:
 def test_one_page_is_all_percentiles() -> None:
     """The smallest run has figures too."""
     stats = run_stats(Clock())
-    stats.page_done(ok_page(document()))
+    stats.commit(counts(ok_page(document())))
     row = stats.total()
     assert (row.latency_p50_s, row.latency_p50_s) == (row.latency_p95_s, row.latency_p99_s)
     assert row.latency_p50_s == pytest.approx(3, rel=0.01)
@@ -143,8 +215,8 @@ def test_cost_follows_price_and_time() -> None:
     clock = Clock()
     stats = run_stats(clock, cost=CostConfig(price_per_hour=Decimal(2)))
     clock.forward(minutes=30)
-    stats.page_done(ok_page(document()))
-    stats.page_done(failed_page(document()))
+    stats.commit(counts(ok_page(document())))
+    stats.commit(counts(failed_page(document())))
     row = stats.total()
     assert (row.cost, row.cost_per_1000_pages, row.currency) == (Decimal("1.000000"), Decimal("500.000000"), "USD")
 
@@ -226,7 +298,7 @@ def test_statistics_come_back_from_parquet_and_are_replaced_whole(tmp_path: Path
     stats = run_stats(clock, cost=CostConfig(price_per_hour=Decimal("1.5"), currency="EUR"))
     stats.put(storage)
     clock.forward(minutes=2)
-    stats.page_done(ok_page(document()))
+    stats.commit(counts(ok_page(document())))
     stats.put(storage)
     table = pq.read_table(tmp_path / "bill/stats/run-1.parquet")
     assert list(hour_rows(table)) == stats.hours()
@@ -242,7 +314,9 @@ def test_total_of_hours_is_that_of_the_run() -> None:
     clock.forward(hours=1)
     for number in range(100):
         finished = NOON + timedelta(seconds=-1 if number < 50 else 1)
-        stats.page_done(ok_page(document(), started_at=finished - timedelta(seconds=number + 1), finished_at=finished))
+        stats.commit(
+            counts(ok_page(document(), started_at=finished - timedelta(seconds=number + 1), finished_at=finished))
+        )
     row = total(stats.hours())
     assert row.latency_p50_s == pytest.approx(50, rel=0.0101)
     assert row.latency_p95_s == pytest.approx(95, rel=0.0101)

@@ -22,7 +22,7 @@ def hour_table(hours: Sequence[HourRow], total: HourRow) -> Table:
     """Return one line per clock hour and one for all of them, without percentiles that need more pages."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
     table.add_column("hour (UTC)", no_wrap=True)
-    latencies = [(name, field) for name, field, fewest in _LATENCIES if total.pages >= fewest]
+    latencies = [(name, field) for name, field, fewest in _LATENCIES if total.pages_read >= fewest]
     for name in ("docs", "pages", "failed", "retried", "pages/h", "busy", *(name for name, _ in latencies)):
         table.add_column(name, justify="right", no_wrap=True)
     fields = [field for _, field in latencies]
@@ -45,6 +45,11 @@ def summary_lines(total: HourRow) -> Iterator[str]:
     yield f"{counted(total.pages, 'page')} and {counted(total.documents, 'document')} in {duration(total.wall_s)}"
     if total.success_rate is not None:
         yield f"pages that are ok: {_share(total.success_rate)}"
+    if total.pages_reused:
+        yield f"{counted(total.pages_reused, 'page')} not read again: a document with the same bytes was"
+    if total.engine_restarts:
+        again = f"; {counted(total.pages_resent, 'page')} sent again" if total.pages_resent else ""
+        yield f"engine started again: {counted(total.engine_restarts, 'time')}{again}"
     if total.prompt_tokens or total.output_tokens:
         cached = f" ({total.cached_tokens:,} from the cache)" if total.cached_tokens else ""
         yield f"tokens: {total.prompt_tokens:,} in{cached}, {total.output_tokens:,} out"

@@ -1,19 +1,28 @@
-"""Statistics per clock hour: counted while a run runs, written beside its rows, added up again."""
+"""Statistics per clock hour: counted while a run runs, written beside its rows, added up again; and the runs."""
 
+from pipeline.stats.counts import Counts
 from pipeline.stats.fold import RunStats
 from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
 from pipeline.stats.hours import HourRow, total
+from pipeline.stats.runs import RUNS_SCHEMA, RunRow, RunState, read_runs, settings_text, write_run
 from pipeline.stats.table import STATS_SCHEMA, hour_rows, table_row, write_stats
 
 __all__ = [
+    "RUNS_SCHEMA",
     "STATS_SCHEMA",
+    "Counts",
     "GpuSample",
     "GpuSampler",
     "HourRow",
+    "RunRow",
+    "RunState",
     "RunStats",
     "hour_rows",
     "open_gpu_sampler",
+    "read_runs",
+    "settings_text",
     "table_row",
     "total",
+    "write_run",
     "write_stats",
 ]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline.data import DocumentRecord, EngineMetrics, PageRecord, RunIdentity, Status
+from pipeline.data import DocumentRecord, EngineMetrics, PageRecord, RunIdentity
+from pipeline.stats.counts import HOUR_S, Counts, HourCounts, hour_of
 from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
 from pipeline.stats.hours import HourRow, micros, run_cost, total
-from pipeline.stats.latency import LatencyHistogram
 from pipeline.stats.table import write_stats
 
 if TYPE_CHECKING:
@@ -19,14 +20,12 @@ if TYPE_CHECKING:
     from pipeline.config import CostConfig
     from pipeline.storage import Storage
 
-_HOUR_S = 3600
-
 KV_CACHE_USAGE = "kv_cache_usage"
 """Gauge an engine may report: share of its KV cache in use, 0..1."""
 PREFIX_CACHE_QUERIES = "prefix_cache_queries"
-"""Counter: prompt tokens looked up in the prefix cache."""
+"""Counter, and the field of HourRow: prompt tokens looked up in the prefix cache."""
 PREFIX_CACHE_HITS = "prefix_cache_hits"
-"""Counter: prompt tokens found there."""
+"""The same: prompt tokens found there."""
 
 
 class RunStats:
@@ -58,27 +57,31 @@ class RunStats:
         self._closed = False
         self._at(self._now)
 
+    def commit(self, counts: Counts) -> None:
+        """Count pages and documents that are part of the output now, in the hours in which they finished."""
+        self._advance()
+        for hour, counted in counts.hours():
+            self._at(self._now if hour is None else hour).counts.add(counted)
+
     def page_done(self, record: PageRecord) -> None:
-        """Count a page's terminal row in the hour in which it finished."""
-        hour = self._at(record.finished_at.timestamp())
-        if record.status is Status.OK:
-            hour.pages_ok += 1
-        else:
-            hour.pages_failed += 1
-        hour.pages_retried += len(record.attempts) > 1
-        for attempt in record.attempts:
-            hour.prompt_tokens += attempt.prompt_tokens or 0
-            hour.output_tokens += attempt.output_tokens or 0
-            hour.cached_tokens += attempt.cached_tokens or 0
-        hour.latencies.add((record.finished_at - record.started_at).total_seconds())
+        """Count a page's terminal row at once."""
+        counts = Counts()
+        counts.add_page(record)
+        self.commit(counts)
 
     def document_done(self, record: DocumentRecord) -> None:
-        """Count a document's terminal row in the hour in which it finished."""
-        hour = self._at(record.finished_at.timestamp())
-        if record.status is Status.OK:
-            hour.documents_ok += 1
-        else:
-            hour.documents_failed += 1
+        """Count a document's terminal row at once."""
+        counts = Counts()
+        counts.add_document(record)
+        self.commit(counts)
+
+    def engine_restarted(self) -> None:
+        """Count an engine that takes the place of a dead one."""
+        self._count("engine_restarts", 1)
+
+    def pages_resent(self, pages: int) -> None:
+        """Count pages that a dead engine held and another one gets."""
+        self._count("pages_resent", pages)
 
     def in_flight(self, pages: int) -> None:
         """Say how many pages are in the engine from now on."""
@@ -94,7 +97,7 @@ class RunStats:
         for name in (PREFIX_CACHE_QUERIES, PREFIX_CACHE_HITS):
             if (value := metrics.counters.get(name)) is not None:
                 before = self._counters.get(name, 0.0)
-                hour.counters[name] = hour.counters.get(name, 0.0) + (value - before if value >= before else value)
+                hour.engine_counts[name] += value - before if value >= before else value
                 self._counters[name] = value
 
     def hours(self) -> list[HourRow]:
@@ -121,8 +124,12 @@ class RunStats:
         self._advance()
         self._closed = True
 
+    def _count(self, name: str, number: int) -> None:
+        self._advance()
+        self._at(self._now).counts.numbers[name] += number
+
     def _at(self, seconds: float) -> _Hour:
-        start = int(seconds // _HOUR_S * _HOUR_S)
+        start = hour_of(seconds)
         if start not in self._hours:
             self._hours[start] = _Hour()
         return self._hours[start]
@@ -144,27 +151,8 @@ class RunStats:
         hour = self._hours[start]
         return HourRow(
             hour=datetime.fromtimestamp(start, UTC),
-            wall_s=hour.wall_s,
-            busy_s=hour.busy_s,
-            documents_ok=hour.documents_ok,
-            documents_failed=hour.documents_failed,
-            pages_ok=hour.pages_ok,
-            pages_failed=hour.pages_failed,
-            pages_retried=hour.pages_retried,
-            prompt_tokens=hour.prompt_tokens,
-            output_tokens=hour.output_tokens,
-            cached_tokens=hour.cached_tokens,
-            latency_histogram=hour.latencies.buckets(),
-            prefix_cache_queries=hour.counted(PREFIX_CACHE_QUERIES),
-            prefix_cache_hits=hour.counted(PREFIX_CACHE_HITS),
-            kv_cache_usage=hour.kv_cache.mean,
-            kv_cache_usage_max=hour.kv_cache.largest,
+            **hour.figures(),
             gpu_name=self._gpu.name if self._gpu else None,
-            gpu_utilisation=hour.gpu_utilisation.mean,
-            gpu_memory_used_bytes=hour.gpu_memory_used_bytes,
-            gpu_memory_total_bytes=hour.gpu_memory_total_bytes,
-            gpu_power_w=hour.gpu_power_w.mean,
-            gpu_energy_wh=hour.gpu_energy_wh,
             price_per_hour=self._price_per_hour,
             currency=self._currency if self._price_per_hour is not None else None,
             cost=run_cost(hour.wall_s, self._price_per_hour),
@@ -191,18 +179,10 @@ class _Gauge:
 
 @dataclass(slots=True)
 class _Hour:
+    counts: HourCounts = field(default_factory=HourCounts)
+    engine_counts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     wall_s: float = 0.0
     busy_s: float = 0.0
-    documents_ok: int = 0
-    documents_failed: int = 0
-    pages_ok: int = 0
-    pages_failed: int = 0
-    pages_retried: int = 0
-    prompt_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    latencies: LatencyHistogram = field(default_factory=LatencyHistogram)
-    counters: dict[str, float] = field(default_factory=dict)
     kv_cache: _Gauge = field(default_factory=_Gauge)
     gpu_utilisation: _Gauge = field(default_factory=_Gauge)
     gpu_power_w: _Gauge = field(default_factory=_Gauge)
@@ -210,8 +190,22 @@ class _Hour:
     gpu_memory_total_bytes: int | None = None
     gpu_energy_wh: float | None = None
 
-    def counted(self, name: str) -> int | None:
-        return int(self.counters[name]) if name in self.counters else None
+    def figures(self) -> dict[str, Any]:
+        """Return the fields of HourRow that are known here."""
+        return {
+            **self.counts.numbers,
+            "latency_histogram": self.counts.latencies.buckets(),
+            **{name: int(count) for name, count in self.engine_counts.items()},
+            "wall_s": self.wall_s,
+            "busy_s": self.busy_s,
+            "kv_cache_usage": self.kv_cache.mean,
+            "kv_cache_usage_max": self.kv_cache.largest,
+            "gpu_utilisation": self.gpu_utilisation.mean,
+            "gpu_power_w": self.gpu_power_w.mean,
+            "gpu_memory_used_bytes": self.gpu_memory_used_bytes,
+            "gpu_memory_total_bytes": self.gpu_memory_total_bytes,
+            "gpu_energy_wh": self.gpu_energy_wh,
+        }
 
     def add_gpu(self, sample: GpuSample) -> None:
         self.gpu_utilisation.add(sample.utilisation)
@@ -226,6 +220,6 @@ class _Hour:
 def _by_hour(start: float, end: float) -> Iterator[tuple[float, float]]:
     """Yield (a moment within a clock hour, seconds) for each clock hour between two moments."""
     while start < end:
-        stop = min((start // _HOUR_S + 1) * _HOUR_S, end)
+        stop = min((start // HOUR_S + 1) * HOUR_S, end)
         yield start, stop - start
         start = stop

@@ -38,12 +38,19 @@ class HourRow:
     documents_ok: int = 0
     documents_failed: int = 0
     pages_ok: int = 0
+    """Those that repeat another document's pages are counted, here and below."""
     pages_failed: int = 0
     pages_retried: int = 0
     """Pages, ok or failed, that took more than one try."""
+    pages_reused: int = 0
+    """Pages, ok or failed, that were not read, since a document with the same bytes was."""
     prompt_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    engine_restarts: int = 0
+    """Engines that took the place of a dead one."""
+    pages_resent: int = 0
+    """Times that a page was sent to an engine again because the one that held it died."""
     latency_histogram: tuple[tuple[float, int], ...] = ()
     """(upper bound in seconds, pages), see latency.py."""
     prefix_cache_queries: int | None = None
@@ -68,18 +75,23 @@ class HourRow:
         return self.pages_ok + self.pages_failed
 
     @property
+    def pages_read(self) -> int:
+        """Pages that an engine or the renderer ended; what rates, times and money are about."""
+        return self.pages - self.pages_reused
+
+    @property
     def documents(self) -> int:
         """Documents with a terminal row, failed ones included."""
         return self.documents_ok + self.documents_failed
 
     @property
     def pages_per_hour(self) -> float | None:
-        """Rate while the run ran."""
-        return self.pages * _HOUR_S / self.wall_s if self.wall_s else None
+        """Rate of reading while the run ran."""
+        return self.pages_read * _HOUR_S / self.wall_s if self.wall_s else None
 
     @property
     def documents_per_hour(self) -> float | None:
-        """Rate while the run ran."""
+        """Rate while the run ran, documents with reused pages included."""
         return self.documents * _HOUR_S / self.wall_s if self.wall_s else None
 
     @property
@@ -94,7 +106,7 @@ class HourRow:
 
     @property
     def latency_p50_s(self) -> float | None:
-        """Time from taking a page to its terminal row that half of the pages did not pass."""
+        """Time from taking a page to its terminal row that half of the pages read did not pass."""
         return percentile(self.latency_histogram, 0.50)
 
     @property
@@ -114,8 +126,8 @@ class HourRow:
 
     @property
     def cost_per_1000_pages(self) -> Decimal | None:
-        """Money for a thousand pages at this rate, failed ones included, to six decimal places."""
-        return micros(self.cost * 1000 / self.pages) if self.cost is not None and self.pages else None
+        """Money for reading a thousand pages at this rate, failed ones included, to six decimal places."""
+        return micros(self.cost * 1000 / self.pages_read) if self.cost is not None and self.pages_read else None
 
 
 def total(hours: Sequence[HourRow]) -> HourRow:
@@ -137,7 +149,7 @@ def total(hours: Sequence[HourRow]) -> HourRow:
 
 _SUMS = (
     *("wall_s", "busy_s", "documents_ok", "documents_failed", "pages_ok", "pages_failed", "pages_retried"),
-    *("prompt_tokens", "output_tokens", "cached_tokens"),
+    *("pages_reused", "prompt_tokens", "output_tokens", "cached_tokens", "engine_restarts", "pages_resent"),
 )
 _KNOWN_SUMS = ("prefix_cache_queries", "prefix_cache_hits", "gpu_energy_wh")
 _PEAKS = ("kv_cache_usage_max", "gpu_memory_used_bytes", "gpu_memory_total_bytes")

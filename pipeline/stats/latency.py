@@ -27,6 +27,10 @@ class LatencyHistogram:
         bounded = min(max(seconds, _SHORTEST_S), _LONGEST_S)
         self._counts[math.ceil(math.log(bounded / _SHORTEST_S, _GROWTH) - 1e-9)] += 1
 
+    def update(self, other: LatencyHistogram) -> None:
+        """Count the pages of another one."""
+        self._counts.update(other._counts)
+
     def buckets(self) -> tuple[tuple[float, int], ...]:
         """Return (upper bound in seconds, pages) of the buckets that are not empty, shortest first."""
         return tuple((_SHORTEST_S * _GROWTH**index, self._counts[index]) for index in sorted(self._counts))

@@ -27,8 +27,9 @@ STATS_SCHEMA = pa.schema(
     [
         ("hour", pa.timestamp("us", tz="UTC")),
         *((name, _LONG) for name in ("documents", "documents_ok", "documents_failed")),
-        *((name, _LONG) for name in ("pages", "pages_ok", "pages_failed", "pages_retried")),
+        *((name, _LONG) for name in ("pages", "pages_ok", "pages_failed", "pages_retried", "pages_reused")),
         *((name, _LONG) for name in ("prompt_tokens", "output_tokens", "cached_tokens")),
+        *((name, _LONG) for name in ("engine_restarts", "pages_resent")),
         *((name, _REAL) for name in ("wall_s", "busy_s", "busy_share", "pages_per_hour", "documents_per_hour")),
         *((name, _REAL) for name in ("success_rate", "latency_p50_s", "latency_p95_s", "latency_p99_s")),
         ("latency_histogram", _BUCKETS),
@@ -65,13 +66,17 @@ def write_stats(storage: Storage, identity: RunIdentity, hours: Sequence[HourRow
 
 
 def hour_rows(table: pa.Table) -> Iterator[HourRow]:
-    """Yield the rows of a stats table, or of an empty one, as they were before they were written."""
+    """Yield the rows of a stats table, or of an empty one, as they were before they were written.
+
+    Columns that an older version did not write count as 0.
+    """
     if not table.num_rows:
         return
-    names = [field.name for field in fields(HourRow)]
+    names = [field.name for field in fields(HourRow) if field.name in table.column_names]
     for row in table.select(names).to_pylist():
+        known = {name: value for name, value in row.items() if value is not None}
         buckets = tuple((bucket["upper_s"], bucket["pages"]) for bucket in row["latency_histogram"])
-        yield HourRow(**{**row, "latency_histogram": buckets})
+        yield HourRow(**{**known, "latency_histogram": buckets})
 
 
 def table_row(row: HourRow) -> dict[str, Any]:

@@ -1,0 +1,174 @@
+"""What is known of each run: a table with one row, written when the run begins and when it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import SecretStr
+
+from pipeline.data import RunIdentity
+from pipeline.layout import FORMAT_VERSION, is_part, run_key, table_prefix
+
+if TYPE_CHECKING:
+    from pipeline.config import RunConfig
+    from pipeline.storage import Storage
+
+
+class RunState(StrEnum):
+    """How a run ended, if it did."""
+
+    RUNNING = "running"
+    """Or killed, when no process holds the output any more."""
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run: who, where, with which settings, and what became of it."""
+
+    identity: RunIdentity
+    started_at: datetime
+    finished_at: datetime | None = None
+    """None while it runs."""
+    state: RunState = RunState.RUNNING
+    host: str
+    pid: int
+    input: str
+    documents_planned: int | None = None
+    """To be read, as the listing says; None until it is done."""
+    documents_done: int = 0
+    documents_skipped: int = 0
+    """Done by earlier runs."""
+    documents_carried_over: int = 0
+    """Planned and not committed: the next run's."""
+    pages_found: int = 0
+    pages_ok: int = 0
+    pages_failed: int = 0
+    pages_reused: int = 0
+    """Of these two."""
+    pages_carried_over: int = 0
+    """Found and not committed; pages_found is the sum of ok, failed and carried over."""
+    engine_restarts: int = 0
+    pages_resent: int = 0
+    canary_score: float | None = None
+    """None when no known pages were read first."""
+    canary_threshold: float | None = None
+    kv_cache_fallback: bool = False
+    """Whether the KV cache is a 16-bit one because known pages were not read well with FP8."""
+    error_message: str | None = None
+    """Why it failed."""
+    settings: str
+    """The configuration as JSON, without secrets."""
+
+    @classmethod
+    def begun(cls, identity: RunIdentity, config: RunConfig) -> RunRow:
+        """Return the row of a run that begins now, in this process."""
+        return cls(
+            identity=identity,
+            started_at=datetime.now(UTC),
+            host=platform.node(),
+            pid=os.getpid(),
+            input=_without_userinfo(config.input),
+            settings=settings_text(config),
+        )
+
+
+_TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "RunState": pa.string()}
+_TYPES["datetime"] = pa.timestamp("us", tz="UTC")
+_IDENTITY = tuple(field.name for field in fields(RunIdentity))
+_OWN = tuple(field for field in fields(RunRow) if field.name != "identity")
+
+RUNS_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in _IDENTITY),
+        *((field.name, _TYPES[str(field.type).removesuffix(" | None")]) for field in _OWN),
+    ]
+)
+"""docs/output.md says what the columns mean."""
+
+
+def write_run(storage: Storage, row: RunRow) -> None:
+    """Replace what the output says of a run by `row`, whole or not at all.
+
+    Raises:
+        StorageError: what it said stays.
+    """
+    values = asdict(row)
+    values |= values.pop("identity")
+    metadata = {"pagemill.format": FORMAT_VERSION, "pagemill.table": "runs"}
+    metadata |= {"pagemill.version": row.identity.pagemill_version, "pagemill.extraction": row.identity.extraction}
+    columns = {name: _unicode(value) for name, value in values.items()}
+    table = pa.Table.from_pylist([columns], schema=RUNS_SCHEMA.with_metadata(metadata))
+    with tempfile.TemporaryDirectory(prefix="pagemill-run-") as folder:
+        finished = Path(folder) / "run.parquet"
+        pq.write_table(table, finished, compression="zstd")
+        storage.put(run_key(row.identity.extraction, row.identity.run_id), finished)
+
+
+def read_runs(storage: Storage, extraction: str) -> list[RunRow]:
+    """Return the runs of an extraction, oldest first; what an older version did not write is as if not known.
+
+    Raises:
+        StorageError: the output cannot be read.
+    """
+    rows = []
+    for key in storage.keys(table_prefix(extraction, "runs")):
+        if is_part(key):
+            with storage.open(key) as file:
+                rows += [_row(values) for values in pq.read_table(file).to_pylist()]
+    return sorted(rows, key=lambda row: row.started_at)
+
+
+def _row(values: dict[str, Any]) -> RunRow:
+    identity = RunIdentity(**{name: values[name] for name in _IDENTITY if name in values})
+    own = {field.name: values[field.name] for field in _OWN if values.get(field.name) is not None}
+    return RunRow(identity=identity, **own | {"state": RunState(values["state"])})
+
+
+def settings_text(config: RunConfig) -> str:
+    """Return the configuration as JSON, without secrets.
+
+    Left out are secret fields, engine arguments that are secrets by their name, and the
+    credentials of a URL.
+    """
+    return json.dumps(_public(config.model_dump()), default=str)
+
+
+_SECRET_NAME = re.compile(r"(^|[_-])(token|secret|passwords?|credentials?|key|auth)([_-]|$)", re.IGNORECASE)
+"""Such as `hf_token`; `max_tokens` and `tokenizer` are none."""
+
+
+def _public(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _public(item) for name, item in value.items() if not _is_secret(name, item)}
+    if isinstance(value, (list, tuple)):
+        return [_public(item) for item in value if not _is_secret("", item)]
+    return _without_userinfo(value) if isinstance(value, str) else value
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    return isinstance(value, SecretStr) or _SECRET_NAME.search(name) is not None
+
+
+def _without_userinfo(location: str) -> str:
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/]*@", r"\1", location)
+
+
+def _unicode(value: Any) -> Any:
+    """Return text with what is no valid Unicode, as file names may hold, replaced by U+FFFD."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
