@@ -78,7 +78,9 @@ def _folder_uri(location: str) -> str:
 class Fetcher:
     """Gives documents a local path; one connection pool for each bucket."""
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Path | None = None) -> None:
+        """Make copies of bucket documents in `scratch`, default TMPDIR."""
+        self._scratch = scratch
         self._buckets: dict[str, Storage] = {}
 
     def fetch(self, ref: DocumentRef) -> contextlib.AbstractContextManager[Path]:
@@ -93,7 +95,7 @@ class Fetcher:
         bucket, key = _split_bucket(ref.uri)
         if bucket not in self._buckets:
             self._buckets[bucket] = open_storage(bucket)
-        return self._buckets[bucket].local_copy(unquote(key))
+        return self._buckets[bucket].local_copy(unquote(key), self._scratch)
 
 
 def path_uri(path: str | Path) -> str:

@@ -12,10 +12,11 @@ import re
 from pipeline.errors import ConfigError
 from pipeline.storage.base import Storage, StoredFile
 from pipeline.storage.folder import FolderStorage
+from pipeline.storage.lease import Lease
 
 BUCKET_SCHEMES = frozenset({"s3", "gs", "az"})
 
-__all__ = ["BUCKET_SCHEMES", "Storage", "StoredFile", "open_storage", "scheme_of"]
+__all__ = ["BUCKET_SCHEMES", "Lease", "Storage", "StoredFile", "open_storage", "scheme_of"]
 
 
 def scheme_of(location: str) -> str | None:

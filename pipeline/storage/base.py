@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
     from typing import BinaryIO
+
+    from pipeline.storage.lease import Lease
 
 SKIPPED_NAMES = (".", "_")
 """Names that begin like this are never listed."""
@@ -53,8 +55,12 @@ class Storage(Protocol):
         """Return a seekable reader that fetches only what is asked for; the caller closes it."""
         ...
 
-    def local_copy(self, key: str) -> AbstractContextManager[Path]:
-        """Return a local path with the file's content: the file itself, or a copy that is deleted on exit."""
+    def local_copy(self, key: str, folder: Path | None = None) -> AbstractContextManager[Path]:
+        """Return a local path with the file's content: the file itself, or a copy that is deleted on exit.
+
+        Args:
+            folder: Where a copy is made, so that those of a killed run are found; default TMPDIR's.
+        """
         ...
 
     def put(self, key: str, finished: Path) -> None:
@@ -67,4 +73,32 @@ class Storage(Protocol):
 
     def delete(self, key: str) -> None:
         """Delete a file; one that does not exist is no error."""
+        ...
+
+    def hold(
+        self, key: str, *, wait_s: float = 0, on_wait: Callable[[str], None] | None = None
+    ) -> AbstractContextManager[Lease]:
+        """Return the lease named `key`, which one process at a time holds, until exit or its death.
+
+        In a folder the kernel ends it with the process. In a bucket another takes it over: at once
+        from a dead process of the same machine, else when it was not renewed for a minute. So
+        with no `wait_s` a bucket may still be watched for up to that minute, until it is
+        known whether its holder lives.
+
+        Args:
+            wait_s: How long to wait for another holder.
+            on_wait: Called with a sentence on who holds it when waiting begins; what it raises ends the waiting.
+
+        Raises (on entering):
+            OutputBusyError: another holds it; the message says who and what to do.
+        """
+        ...
+
+    def sweep(self, prefix: str) -> int:
+        """Delete what killed writers left half written in the folder `prefix`, and return how many files that was.
+
+        Only the holder of the lease over that folder may: a living writer's would go too. In a
+        bucket nothing half written can be seen, and it is 0; what incomplete multipart uploads
+        take there goes by a lifecycle rule of the bucket (AbortIncompleteMultipartUpload).
+        """
         ...

@@ -14,20 +14,24 @@ from obstore.store import from_url
 
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.base import SKIPPED_NAMES, StoredFile
-from pipeline.storage.retrying import TransientError, retried, without_secrets
+from pipeline.storage.bucket_lease import Conflict, LeaseTimes, Seeker, check_conditions, describe
+from pipeline.storage.lease import wait_for
+from pipeline.storage.retrying import TransientError, naming, retried, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from obstore import PutMode, UpdateVersion
     from obstore.store import ObjectStore
 
+    from pipeline.storage.lease import Lease
 
 LIST_CHUNK = 1000
 """What S3, GCS and Azure return in one answer."""
 READ_BUFFER_BYTES = 1 << 20
 
 
-def open_bucket(url: str) -> BucketStorage:
+def open_bucket(url: str, lease_times: LeaseTimes | None = None) -> BucketStorage:
     """Return the storage at a bucket URL; nothing is fetched yet.
 
     Raises:
@@ -38,7 +42,7 @@ def open_bucket(url: str) -> BucketStorage:
         store: ObjectStore = from_url(url, retry_config={"max_retries": 0})
     except (exceptions.BaseError, ValueError) as error:
         raise ConfigError(f"{without_secrets(url)} cannot be opened: {without_secrets(str(error))}") from error
-    return BucketStorage(store, without_secrets(url).rstrip("/"))
+    return BucketStorage(store, without_secrets(url).rstrip("/"), lease_times or LeaseTimes())
 
 
 @contextlib.contextmanager
@@ -48,6 +52,8 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except (exceptions.NotFoundError, FileNotFoundError) as error:
         raise FileNotFoundError(f"{what} does not exist.") from error
+    except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
+        raise Conflict(what) from error
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
         raise StorageError(
             f"{what}: access is denied; check the credentials in the environment (AWS_*, GOOGLE_* or AZURE_*)."
@@ -62,9 +68,10 @@ def _translated(what: str) -> Iterator[None]:
 class BucketStorage:
     """Objects below a prefix of a bucket; see Storage."""
 
-    def __init__(self, store: ObjectStore, url: str) -> None:
+    def __init__(self, store: ObjectStore, url: str, lease_times: LeaseTimes) -> None:
         self._store = store
         self._url = url
+        self._lease_times = lease_times
 
     def files(self, prefix: str = "", *, depth: int | None = None) -> Iterator[StoredFile]:
         """See Storage; sorted by the bytes of the whole key."""
@@ -88,10 +95,10 @@ class BucketStorage:
         return io.BufferedReader(_ObjectReader(self, key, size_bytes), READ_BUFFER_BYTES)
 
     @contextlib.contextmanager
-    def local_copy(self, key: str) -> Iterator[Path]:
+    def local_copy(self, key: str, folder: Path | None = None) -> Iterator[Path]:
         """See Storage."""
-        with tempfile.TemporaryDirectory(prefix="pagemill-fetched-") as folder:
-            path = Path(folder) / "object"
+        with tempfile.TemporaryDirectory(prefix="pagemill-fetched-", dir=folder) as own:
+            path = Path(own) / "object"
             self._download(key, path)
             yield path
 
@@ -115,6 +122,28 @@ class BucketStorage:
         with contextlib.suppress(FileNotFoundError), _translated(self._name(key)):
             obstore.delete(self._store, key)
 
+    @contextlib.contextmanager
+    def hold(self, key: str, *, wait_s: float = 0, on_wait: Callable[[str], None] | None = None) -> Iterator[Lease]:
+        """See Storage."""
+        there = _LeaseObject(self._store, key, self._name(key))
+        lease = wait_for(
+            Seeker(there, self._lease_times).attempt,
+            lambda holder: describe(there, holder),
+            wait_s=wait_s,
+            poll_s=self._lease_times.poll_s,
+            on_wait=on_wait,
+        )
+        try:
+            check_conditions(there)
+            lease.start()
+            yield lease
+        finally:
+            lease.release()
+
+    def sweep(self, prefix: str) -> int:  # noqa: ARG002 - half an object cannot be seen
+        """See Storage."""
+        return 0
+
     @retried
     def read_range(self, key: str, start: int, end: int) -> memoryview:
         """Return bytes `start` to `end`, excluded, of an object."""
@@ -128,12 +157,50 @@ class BucketStorage:
 
     @retried
     def _download(self, key: str, path: Path) -> None:
-        with _translated(self._name(key)), path.open("wb") as file:
+        with _translated(self._name(key)), naming(path), path.open("wb") as file:
             for chunk in obstore.get(self._store, key).stream():
                 file.write(chunk)
 
     def _name(self, key: str) -> str:
         return f"{self._url}/{key}"
+
+
+class _LeaseObject:
+    """One object with conditional writes; see LeaseObject."""
+
+    def __init__(self, store: ObjectStore, key: str, name: str) -> None:
+        self._store = store
+        self._key = key
+        self.name = name
+
+    def read(self) -> tuple[bytes, UpdateVersion] | None:
+        try:
+            with _translated(self.name):
+                found = obstore.get(self._store, self._key)
+                return bytes(found.bytes()), _version(found.meta["e_tag"], found.meta["version"])
+        except FileNotFoundError:
+            return None
+
+    def write(self, content: bytes, over: UpdateVersion | None) -> UpdateVersion:
+        mode: PutMode = "create" if over is None else over
+        try:
+            with _translated(self.name):
+                written = obstore.put(self._store, self._key, content, mode=mode)
+        except FileNotFoundError as error:
+            if over is None:
+                raise StorageError(f"The bucket of {self.name} does not exist.") from error
+            raise Conflict from error
+        return _version(written["e_tag"], written["version"])
+
+
+def _version(e_tag: str | None, version: str | None) -> UpdateVersion:
+    """Return what a condition needs: S3 and Azure compare the one, GCS the other; obstore takes no None."""
+    said: UpdateVersion = {}
+    if e_tag is not None:
+        said["e_tag"] = e_tag
+    if version is not None:
+        said["version"] = version
+    return said
 
 
 class _Listing:

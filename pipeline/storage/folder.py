@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import StorageError
 from pipeline.storage.base import SKIPPED_NAMES, StoredFile
-from pipeline.storage.retrying import advice, retried
+from pipeline.storage.folder_lease import describe, lock
+from pipeline.storage.lease import wait_for
+from pipeline.storage.retrying import advice, naming, retried
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
+
+    from pipeline.storage.lease import Lease
+
+HALF_WRITTEN = ".tmp"
+"""What `put` writes to `.<name>.tmp` gets its name when it is whole."""
+SWEPT_DEPTH = 3
+"""Parts below the swept folder: no file of an output lies deeper."""
 
 
 class FolderStorage:
@@ -45,7 +54,7 @@ class FolderStorage:
         return self._path(key).open("rb")
 
     @contextlib.contextmanager
-    def local_copy(self, key: str) -> Iterator[Path]:
+    def local_copy(self, key: str, folder: Path | None = None) -> Iterator[Path]:  # noqa: ARG002 - nothing is copied
         """See Storage."""
         yield self._path(key)
 
@@ -57,14 +66,11 @@ class FolderStorage:
         of the file and of its folder.
         """
         target = self._path(key)
-        try:
-            _make_folders(target.parent)
-        except FileNotFoundError as error:  # below /proc for instance; to callers it would mean a missing `finished`
-            raise StorageError(advice(error)) from error
+        _make_place(target)
         # One name for each target: what a killed writer left is overwritten by the next one.
-        half_written = target.with_name(f".{target.name}.tmp")
+        half_written = target.with_name(f".{target.name}{HALF_WRITTEN}")
         try:
-            with finished.open("rb") as source, half_written.open("wb") as copy:
+            with finished.open("rb") as source, naming(target), half_written.open("wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
                 copy.flush()
                 os.fsync(copy.fileno())
@@ -86,6 +92,33 @@ class FolderStorage:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
             _sync_folder(path.parent)
+
+    @contextlib.contextmanager
+    def hold(self, key: str, *, wait_s: float = 0, on_wait: Callable[[str], None] | None = None) -> Iterator[Lease]:
+        """See Storage."""
+        path = self._path(key)
+        retried(_make_place)(path)
+        lease = wait_for(lambda: lock(path), lambda holder: describe(path, holder), wait_s=wait_s, on_wait=on_wait)
+        try:
+            yield lease
+        finally:
+            lease.release()
+
+    @retried
+    def sweep(self, prefix: str) -> int:
+        """See Storage; links are not followed."""
+        folders = [(self._path(prefix), 1)]
+        swept = 0
+        while folders:
+            folder, depth = folders.pop()
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False) and depth < SWEPT_DEPTH:
+                        folders.append((Path(entry.path), depth + 1))
+                    elif _is_half_written(entry):
+                        Path(entry.path).unlink(missing_ok=True)
+                        swept += 1
+        return swept
 
     def _path(self, key: str) -> Path:
         parts = PurePosixPath(key).parts
@@ -164,6 +197,17 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link that leads in a circle
         return False
+
+
+def _is_half_written(entry: os.DirEntry[str]) -> bool:
+    return entry.name.startswith(".") and entry.name.endswith(HALF_WRITTEN) and entry.is_file(follow_symlinks=False)
+
+
+def _make_place(path: Path) -> None:
+    try:
+        _make_folders(path.parent)
+    except FileNotFoundError as error:  # below /proc for instance; to callers it would mean a missing file
+        raise StorageError(advice(error)) from error
 
 
 def _make_folders(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import re
@@ -12,7 +13,8 @@ from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_
 from pipeline.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,6 +71,17 @@ def retried(work: Callable[P, R]) -> Callable[P, R]:
             raise StorageError(advice(error)) from error
 
     return translated
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name `path` in errors that name no file, as those of write(2) do."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def without_secrets(text: str) -> str:
