@@ -18,15 +18,14 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
 from pipeline.data import Json
 from pipeline.errors import ConfigError, ErrorType, GenerationInvalid
-from pipeline.merging import Merger
+from pipeline.merging import Merger, merge_rules
 from pipeline.outputs import drop_invalid, parse_cut_json, parse_json
-from pipeline.schema import Merge, Printed
 from pipeline.values import DateOrder
 
 log = logging.getLogger(__name__)
@@ -101,7 +100,7 @@ class Extraction:
             max_characters: of a joined text; what lies behind is left out.
             max_items: of a list, likewise.
         """
-        rules = {name: self._merge_rule(name) for name in self.model.model_fields}
+        rules = merge_rules(self.model, self.plain_text_field)
         check = partial(self._checked, date_order=DateOrder.DAY_FIRST)
         return Merger(rules, check, max_characters=max_characters, max_items=max_items)
 
@@ -127,17 +126,6 @@ class Extraction:
             log.exception("a validator of %s failed", self.name)
             reason = f"A validator of the schema failed: {type(error).__name__}: {error}"
             raise GenerationInvalid(ErrorType.OUTPUT_INVALID, reason) from error
-
-    def _merge_rule(self, name: str) -> Merge:
-        field = self.model.model_fields[name]
-        stated = next((meta.merge for meta in field.metadata if isinstance(meta, Printed) and meta.merge), None)
-        if stated:
-            return stated
-        if name == self.plain_text_field:
-            return Merge.JOIN
-        if any(get_origin(part) is list for part in (field.annotation, *get_args(field.annotation))):
-            return Merge.EXTEND
-        return Merge.LAST if "Decimal" in str(field.annotation) else Merge.FIRST
 
     @cached_property
     def _lenient_model(self) -> type[BaseModel]:
@@ -219,7 +207,7 @@ def _load(folder: Path) -> Extraction:
         if not path.is_file():
             raise ConfigError(f"The extraction folder {folder} has no {path.name}.")
     prompt = prompt_path.read_text("utf-8")
-    return Extraction(
+    extraction = Extraction(
         name=folder.resolve().name,
         folder=folder,
         prompt=prompt.strip(),
@@ -227,6 +215,8 @@ def _load(folder: Path) -> Extraction:
         prompt_sha256=hashlib.sha256(prompt.encode()).hexdigest(),
         schema_sha256=hashlib.sha256(schema_path.read_bytes()).hexdigest(),
     )
+    extraction.merger(max_characters=0, max_items=0)  # a rule that cannot work is found before anything is read
+    return extraction
 
 
 def _import_file(path: Path) -> ModuleType:

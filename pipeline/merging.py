@@ -1,18 +1,24 @@
 """Records of a document's pages -> the document's record, however many pages it has and in whatever order they come.
 
-Knows nothing of prompts and engines; which rule a field has and what makes a record valid is the extraction's.
+Knows nothing of prompts and engines; what makes a record valid is the extraction's.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Protocol
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Union, get_args, get_origin
 
 from pipeline.data import Json
-from pipeline.schema import Merge
+from pipeline.errors import ConfigError
+from pipeline.schema import Merge, Printed
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
 
 PAGE_BREAK = "\f"
 """Between the pages of a merged plain-text field, as pdftotext writes it."""
@@ -67,6 +73,45 @@ class Merger:
             return ({**self._first_come, **cut} if self._num_records else None), bool(cut)
         merged = {name: field.value() for name, field in self._fields.items() if field.is_set}
         return self._check(merged), bool(cut)
+
+
+def merge_rules(model: type[BaseModel], plain_text_field: str | None) -> dict[str, Merge]:
+    """Return the rule of each field of a record model, the stated or the default one.
+
+    Raises:
+        ConfigError: a field's values cannot be merged as its rule says.
+    """
+    rules = {name: _rule(field, is_plain_text=name == plain_text_field) for name, field in model.model_fields.items()}
+    for name, rule in rules.items():
+        needed = {Merge.JOIN: str, Merge.EXTEND: list}.get(rule)
+        if needed and set(_kinds(model.model_fields[name].annotation)) - {NoneType} != {needed}:
+            raise ConfigError(f"{model.__name__}.{name}: merge={rule.name} is for fields of type {needed.__name__}.")
+    return rules
+
+
+def _rule(field: FieldInfo, *, is_plain_text: bool) -> Merge:
+    stated = next((meta.merge for meta in field.metadata if isinstance(meta, Printed) and meta.merge), None)
+    if stated:
+        return stated
+    if is_plain_text:
+        return Merge.JOIN
+    if list in _kinds(field.annotation):
+        return Merge.EXTEND
+    return Merge.LAST if "Decimal" in str(field.annotation) else Merge.FIRST
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Yield the classes that an annotation allows, without what they hold."""
+    for wrapper in ("__value__", "__supertype__"):  # `type` aliases and NewType
+        annotation = getattr(annotation, wrapper, annotation)
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _kinds(get_args(annotation)[0])
+    elif origin in {Union, UnionType}:
+        for option in get_args(annotation):
+            yield from _kinds(option)
+    else:
+        yield origin or annotation
 
 
 class _Field(Protocol):

@@ -76,6 +76,25 @@ def test_an_unusable_schema_says_what_is_wrong(tmp_path: Path, schema: str, comp
         load_extraction(str(folder))
 
 
+@pytest.mark.parametrize(
+    ("field", "complaint"),
+    [
+        ('total: Annotated[Amount | None, Printed("Total", merge=Merge.JOIN)]', "total: merge=JOIN is for .* str"),
+        ('carrier: Annotated[str | None, Printed("Carrier", merge=Merge.EXTEND)]', "carrier: merge=EXTEND .* list"),
+    ],
+)
+def test_a_merge_rule_that_cannot_work_is_refused_before_anything_is_read(
+    tmp_path: Path, field: str, complaint: str
+) -> None:
+    """The first document of two pages would end the run."""
+    name = field.partition(":")[0]
+    schema = "\n".join(
+        f"    {field} = None" if line.startswith(f"    {name}:") else line for line in SCHEMA.split("\n")
+    )
+    with pytest.raises(ConfigError, match=complaint):
+        load_extraction(str(write_extraction(tmp_path / "note", schema)))
+
+
 def test_an_unknown_extraction_names_the_known_ones() -> None:
     """A typing error is cured without looking anything up."""
     with pytest.raises(ConfigError, match="invoice, receipt, transcript"):
