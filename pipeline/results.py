@@ -7,6 +7,7 @@ its pages are those of the same part.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.data import Status
+from pipeline.errors import StorageError
 from pipeline.layout import is_part, table_prefix
 from pipeline.storage import Storage, open_storage
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _INDEX_COLUMNS = ("source_uri", "finished_at", "status", "pages_ok", "pages_failed", "run_id")
 _RUN_COLUMNS = ("run_id", "engine", "model", "revision", "fingerprint", "pagemill_version")
+_RUN_FOLDS = {"started_at": "min", "finished_at": "max", "pages_ok": "sum", "pages_failed": "sum", "documents": "sum"}
 _DEPTH = 3
 """Parts of the key of a file with rows: extraction, table, file."""
 _FAILURE_COLUMNS = ("source_uri", "page_number", "error_type", "error_message", "num_tries", "run_id", "finished_at")
@@ -142,14 +145,10 @@ class ExtractionResults:
 
     def runs(self) -> pa.Table:
         """Return one row per run that committed documents, oldest first, superseded documents counted too."""
-        columns = (*_RUN_COLUMNS, "started_at", "finished_at", "pages_ok", "pages_failed")
-        tables = [self._read(key, columns) for key in self.document_parts]
-        if not tables:
-            return pa.table({})
-        sums = [("started_at", "min"), ("finished_at", "max"), ("pages_ok", "sum"), ("pages_failed", "sum")]
-        grouped = _concat(tables).group_by(list(_RUN_COLUMNS)).aggregate([*sums, ([], "count_all")])
-        names = {f"{name}_{fold}": name for name, fold in sums} | {"count_all": "documents"}
-        return grouped.rename_columns([names.get(name, name) for name in grouped.column_names]).sort_by("started_at")
+        columns = (*_RUN_COLUMNS, *_RUN_FOLDS)
+        # Part by part: rows of a million documents say little more than their sums.
+        tables = [_folded(_with_ones(self._read(key, columns))) for key in self.document_parts]
+        return _folded(_concat(tables)).sort_by("started_at") if tables else pa.table({})
 
     def stats(self) -> pa.Table:
         """Return the rows of the statistics, one per run and clock hour, oldest first."""
@@ -161,20 +160,15 @@ class ExtractionResults:
         """One row per current document by `source_uri`: _INDEX_COLUMNS, `part`, `row` in it, `order` here."""
         tables = []
         for part, key in enumerate(self.document_parts):
-            table = self._read(key, _INDEX_COLUMNS)
+            table = self._read(key, _INDEX_COLUMNS, repeated=("status", "run_id"))
             count = table.num_rows
             table = table.append_column("part", pa.repeat(pa.scalar(part, pa.int32()), count))
-            tables.append(table.append_column("row", pa.array(np.arange(count))))
+            tables.append(table.append_column("row", pa.array(np.arange(count, dtype=np.int32))))
         if not tables:
             return _empty_index()
-        everything = pa.concat_tables(tables).sort_by([("finished_at", "ascending"), ("part", "ascending")])
-        # The last of each document's rows in this order.
-        everything = everything.append_column("order", pa.array(np.arange(everything.num_rows)))
-        latest = everything.group_by("source_uri").aggregate([("order", "max")])["order_max"]
-        current = everything.take(latest).drop_columns("order")
+        current = _latest(pa.concat_tables(tables, promote_options="default").unify_dictionaries())
         if self.run_id is not None:
             current = current.filter(pc.equal(current["run_id"], self.run_id))
-        current = current.sort_by("source_uri")
         return current.append_column("order", pa.array(np.arange(current.num_rows)))
 
     def _by_part(self, index: pa.Table) -> Iterator[tuple[str, pa.Table]]:
@@ -182,19 +176,51 @@ class ExtractionResults:
         for part in sorted(pc.unique(index["part"]).to_pylist()):
             yield self.document_parts[part], index.filter(pc.equal(index["part"], part))
 
-    def _read(self, key: str, columns: Sequence[str] | None) -> pa.Table:
-        with self._storage.open(key) as file:
-            parquet = pq.ParquetFile(file)
+    def _read(self, key: str, columns: Sequence[str] | None, *, repeated: Sequence[str] = ()) -> pa.Table:
+        """Return a part's rows; the columns `repeated` hold each value once, as dictionaries."""
+        with self._parquet(key, repeated) as parquet:
             return parquet.read(columns=_present(parquet, columns)).replace_schema_metadata(None)
 
     def _pages_of(self, key: str, uris: pa.ChunkedArray, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-        with self._storage.open(key) as file:
-            parquet = pq.ParquetFile(file)
+        with self._parquet(key) as parquet:
             wanted = None if columns is None else list(dict.fromkeys((*columns, "source_uri")))
             for batch in parquet.iter_batches(columns=_present(parquet, wanted)):
                 kept = batch.filter(pc.is_in(batch["source_uri"], value_set=uris.combine_chunks()))
                 if kept.num_rows:
                     yield kept.select([name for name in kept.schema.names if columns is None or name in columns])
+
+    @contextlib.contextmanager
+    def _parquet(self, key: str, repeated: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+        try:
+            with self._storage.open(key) as file:
+                yield pq.ParquetFile(file, read_dictionary=list(repeated))
+        except (pa.ArrowException, OSError) as error:
+            raise StorageError(f"The file {key} cannot be read: {error}.") from error
+
+
+def _latest(rows: pa.Table) -> pa.Table:
+    """Return of each document the row that finished last, in the last part where several did, by `source_uri`.
+
+    Memory: two copies of the URIs beside `rows`; a hash table of a million of them would take more.
+    """
+    keys = [(name, "ascending") for name in ("source_uri", "finished_at", "part")]
+    rows = rows.take(pc.sort_indices(rows, sort_keys=keys))
+    uris = rows["source_uri"].combine_chunks()
+    is_last = np.ones(len(uris), dtype=bool)
+    is_last[:-1] = pc.not_equal(uris[:-1], uris[1:])
+    return rows if is_last.all() else rows.filter(pa.array(is_last))
+
+
+def _with_ones(documents: pa.Table) -> pa.Table:
+    return documents.append_column("documents", pa.array(np.ones(documents.num_rows, dtype=np.int64)))
+
+
+def _folded(rows: pa.Table) -> pa.Table:
+    """Return one row per run; folding what is folded again changes nothing."""
+    names = [name for name in _RUN_COLUMNS if name in rows.column_names]
+    folds = [(name, fold) for name, fold in _RUN_FOLDS.items() if name in rows.column_names]
+    folded = rows.group_by(names).aggregate(folds).select([*names, *map("_".join, folds)])
+    return folded.rename_columns([*names, *(name for name, _ in folds)])
 
 
 def _page_part(documents_key: str) -> str:

@@ -7,15 +7,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from made_records import NOON, Bill, commit, document, failed_page, identity, ok_page, unopened
 from pydantic import BaseModel
 
 from pipeline.config import CostConfig
 from pipeline.data import PageRecord
+from pipeline.errors import StorageError
 from pipeline.results import ExtractionResults, open_results
 from pipeline.schema import Amount, Date
 from pipeline.show import print_json, print_results
+from pipeline.sink import read_committed
 from pipeline.stats import RunStats
 from pipeline.storage import Storage, open_storage
 
@@ -148,6 +151,51 @@ def test_files_that_other_tools_leave_are_not_read(tmp_path: Path, storage: Stor
         (tmp_path / "bill/documents" / name).write_bytes(b"not parquet")
     (tmp_path / "readme.parquet").write_bytes(b"not parquet")
     assert the_extraction(tmp_path).documents(["status"]).num_rows == 1
+
+
+def test_of_rows_that_finished_at_the_same_time_one_is_current(tmp_path: Path, storage: Storage) -> None:
+    """Clocks are coarse; no document may have two current rows, whichever it is."""
+    for shard_id in ("2", "1", "3"):
+        commit(storage, shard_id, bill("a.pdf", seller=shard_id), bill(f"{shard_id}.pdf"))
+    found = the_extraction(tmp_path)
+    sellers = [row["seller"] for row in found.documents(["record"])["record"].to_pylist()]
+    assert sellers == [None, None, None, "3"]
+    assert found.totals().documents_ok == found.pages(["source_uri"]).num_rows == 4
+
+
+def test_runs_are_summed_over_their_parts(tmp_path: Path, storage: Storage) -> None:
+    """Superseded documents count: they were work."""
+    later = NOON + timedelta(hours=1)
+    commit(storage, "1", bill("a.pdf"), bill("b.pdf"))
+    commit(storage, "2", bill("c.pdf"), (unopened("locked.pdf"),), finished_at=later)
+    commit(storage, "3", bill("a.pdf"), run=identity(run_id="run-2"), finished_at=later)
+    runs = the_extraction(tmp_path).runs().to_pylist()
+    counts = {run["run_id"]: (run["documents"], run["pages_ok"], run["pages_failed"]) for run in runs}
+    assert counts == {"run-1": (4, 3, 1), "run-2": (1, 1, 0)}
+    assert {run["run_id"]: run["finished_at"] for run in runs} == {"run-1": later, "run-2": later}
+
+
+def test_a_part_of_another_version_may_lack_columns(tmp_path: Path, storage: Storage) -> None:
+    """What it does not say is unknown; what it says is shown."""
+    commit(storage, "1", bill("a.pdf"))
+    commit(storage, "2", bill("b.pdf"))
+    part = tmp_path / "bill/documents/part-2.parquet"
+    pq.write_table(pq.read_table(part).drop_columns(["pages_failed", "revision"]), part)
+    found = the_extraction(tmp_path)
+    assert found.totals().documents_ok == 2
+    assert [run["documents"] for run in found.runs().to_pylist()] == [1, 1]
+    assert "b.pdf" in shown(tmp_path)
+
+
+def test_a_damaged_part_is_named(tmp_path: Path, storage: Storage) -> None:
+    """A traceback out of a library helps nobody to find the file."""
+    commit(storage, "1", bill("a.pdf"))
+    part = tmp_path / "bill/documents/part-1.parquet"
+    part.write_bytes(part.read_bytes()[:-100])
+    with pytest.raises(StorageError, match=r"bill/documents/part-1\.parquet cannot be read"):
+        the_extraction(tmp_path).totals()
+    with pytest.raises(StorageError, match=r"bill/documents/part-1\.parquet cannot be read .*delete it"):
+        list(read_committed(storage, "bill/documents/part-1.parquet"))
 
 
 def test_an_empty_output_says_so(tmp_path: Path) -> None:
