@@ -5,9 +5,9 @@ from importlib.util import find_spec
 
 import pytest
 from rendering import renderer
-from s3_server import bucket, s3_server
+from s3_server import bucket, s3_faults, s3_faults_of_the_session, s3_server
 
-__all__ = ["bucket", "renderer", "s3_server"]
+__all__ = ["bucket", "renderer", "s3_faults", "s3_faults_of_the_session", "s3_server"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

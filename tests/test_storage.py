@@ -3,6 +3,8 @@
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -104,6 +106,82 @@ def test_failed_put_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None
         storage.put("a/b", tmp_path / "none")
     assert [path.name for path in (tmp_path / "root" / "a").iterdir()] == ["b"]
     assert (tmp_path / "root" / "a" / "b").read_text() == "old"
+
+
+def test_half_written_files_of_killed_writers_are_swept(tmp_path: Path) -> None:
+    """Nobody else would ever delete them, and a disk fills up; what merely looks alike stays."""
+    swept = [".a.tmp", "pages/.part-1.parquet.tmp", "quarantine/x/.1.png.tmp"]
+    kept = ["_lease", "pages/part-1.parquet", "pages/a.tmp", ".hidden", "q/r/s/.deeper.tmp", "pages/.folder.tmp/a"]
+    for name in [f"invoice/{key}" for key in swept + kept] + ["other/.a.tmp", "elsewhere/.a.tmp"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "invoice" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "invoice" / ".linked.tmp").symlink_to(tmp_path / "other" / ".a.tmp")
+    storage = open_storage(str(tmp_path))
+    assert storage.sweep("invoice/") == len(swept)
+    assert [key for key in swept if (tmp_path / "invoice" / key).exists()] == []
+    assert [key for key in kept if not (tmp_path / "invoice" / key).exists()] == []
+    assert (tmp_path / "other" / ".a.tmp").exists()
+    assert (tmp_path / "elsewhere" / ".a.tmp").exists()
+    assert storage.sweep("invoice/") == 0
+
+
+def test_sweeping_what_does_not_exist_is_no_error(storage: Storage) -> None:
+    """A first run sweeps too."""
+    assert storage.sweep("invoice/") == 0
+
+
+def test_copies_are_made_where_asked_and_leave_nothing(bucket: str, tmp_path: Path) -> None:
+    """A killed run's copies are found there and deleted."""
+    (tmp_path / "finished").write_text("x")
+    storage = open_storage(bucket)
+    storage.put("a", tmp_path / "finished")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with storage.local_copy("a", scratch) as path:
+        assert path.is_relative_to(scratch)
+    assert list(scratch.iterdir()) == []
+
+
+FULL_DISK = """
+import sys
+from pathlib import Path
+from pipeline.errors import StorageError
+from pipeline.storage import open_storage
+
+disk, big, filler = (Path(name) for name in sys.argv[1:])
+storage = open_storage(str(disk / "out"))
+storage.put("a/part", filler)
+Path(disk / "filler").write_bytes(b"x" * 600_000)
+try:
+    storage.put("a/part", big)
+except StorageError as error:
+    print(error)
+print(sorted(path.name for path in (disk / "out" / "a").iterdir()), (disk / "out" / "a" / "part").read_text())
+Path(disk / "filler").unlink()
+storage.put("a/part", big)
+print((disk / "out" / "a" / "part").stat().st_size)
+"""
+
+
+def test_a_full_disk_is_named_and_costs_nothing_that_was_written(tmp_path: Path) -> None:
+    """On a real small disk: the old part stays whole, nothing short is left, and it goes on when there is space."""
+    inside = ["unshare", "--user", "--map-root-user", "--mount"]
+    disk, big, small = tmp_path / "disk", tmp_path / "big", tmp_path / "small"
+    disk.mkdir()
+    big.write_bytes(b"x" * 700_000)
+    small.write_text("old")
+    mount = f"mount -t tmpfs -o size=1m none {disk}"
+    if subprocess.run([*inside, "sh", "-c", mount], capture_output=True, check=False).returncode:
+        pytest.skip("this kernel lets nobody mount a disk of his own (unshare --user --mount)")
+    code = [sys.executable, "-c", FULL_DISK, str(disk), str(big), str(small)]
+    done = subprocess.run(
+        [*inside, "sh", "-c", f'{mount} && exec "$@"', "sh", *code], capture_output=True, text=True, check=False
+    )
+    message, left, size = done.stdout.splitlines()
+    assert message == f"No space is left for '{disk}/out/a/part'; free some and run the same command again."
+    assert left == "['part'] old"
+    assert size == "700000"
 
 
 @pytest.mark.parametrize("root", ["/proc/pagemill/out", "{tmp}/file", "{tmp}/file/out"])

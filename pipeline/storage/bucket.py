@@ -14,7 +14,7 @@ from obstore.store import from_url
 
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.base import SKIPPED_NAMES, StoredFile
-from pipeline.storage.bucket_lease import Conflict, LeaseTimes, Seeker, check_conditions, describe
+from pipeline.storage.bucket_lease import Conflict, LeaseTimes, Seeker, check_conditions, place
 from pipeline.storage.lease import wait_for
 from pipeline.storage.retrying import TransientError, naming, retried, without_secrets
 
@@ -128,9 +128,8 @@ class BucketStorage:
         there = _LeaseObject(self._store, key, self._name(key))
         lease = wait_for(
             Seeker(there, self._lease_times).attempt,
-            lambda holder: describe(there, holder),
+            place(there, self._lease_times),
             wait_s=wait_s,
-            poll_s=self._lease_times.poll_s,
             on_wait=on_wait,
         )
         try:

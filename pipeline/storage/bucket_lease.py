@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pipeline.errors import LeaseLostError, StorageError
 from pipeline.storage.holder import Holder, Life, freed, from_json, this_process, to_json
-from pipeline.storage.lease import POLL_S, Busy
+from pipeline.storage.lease import POLL_S, Busy, Place
 from pipeline.storage.retrying import TransientError, retried
 
 if TYPE_CHECKING:
@@ -206,13 +206,14 @@ def check_conditions(there: LeaseObject) -> None:
     )
 
 
-def describe(there: LeaseObject, holder: Holder) -> str:
-    """Return who writes there, and what ends that."""
-    ttl_s = holder.ttl_s or LeaseTimes().ttl_s
-    return (
-        f"Another run writes to {there.name.rpartition('/')[0]}: {holder}. "
-        f"If it died, its lease ends {ttl_s:g} s after its last sign of life and goes to the next run that asks."
-    )
+def place(there: LeaseObject, times: LeaseTimes) -> Place:
+    """Return what to say of the lease in that object."""
+
+    def when_it_ends(holder: Holder) -> str:
+        ttl_s = holder.ttl_s or times.ttl_s
+        return f"If it died, the next run that asks may write {ttl_s:g} s after its last sign of life."
+
+    return Place(there.name.rpartition("/")[0], when_it_ends, poll_s=times.poll_s)
 
 
 def _now_s() -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import StorageError
 from pipeline.storage.base import SKIPPED_NAMES, StoredFile
-from pipeline.storage.folder_lease import describe, lock
+from pipeline.storage.folder_lease import lock, place
 from pipeline.storage.lease import wait_for
 from pipeline.storage.retrying import advice, naming, retried
 
@@ -98,7 +98,7 @@ class FolderStorage:
         """See Storage."""
         path = self._path(key)
         retried(_make_place)(path)
-        lease = wait_for(lambda: lock(path), lambda holder: describe(path, holder), wait_s=wait_s, on_wait=on_wait)
+        lease = wait_for(lambda: lock(path), place(path), wait_s=wait_s, on_wait=on_wait)
         try:
             yield lease
         finally:

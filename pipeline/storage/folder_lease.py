@@ -7,11 +7,12 @@ import errno
 import fcntl
 import logging
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from pipeline.errors import LeaseLostError
-from pipeline.storage.holder import Holder, from_json, this_process, to_json
-from pipeline.storage.lease import Busy
+from pipeline.storage.holder import Holder, Life, from_json, this_process, to_json
+from pipeline.storage.lease import Busy, Place
 from pipeline.storage.retrying import naming, retried
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LONGEST_CONTENT = 10_000
+LONGEST_DOUBT_S = 2.0
+"""Enough for a child to close what it inherits, and for a new holder to write who it is."""
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 """What flock(2) answers on file systems without locks."""
 
@@ -69,7 +72,7 @@ def lock(path: Path) -> FolderLease | Busy:
             if not _locked(path, fd):
                 holder = from_json(os.pread(fd, LONGEST_CONTENT, 0)) or Holder()
                 os.close(fd)
-                return Busy(holder)
+                return Busy(holder, certain=holder.life() is not Life.DEAD and bool(holder.pid))
             if _is_at(path, fd):
                 with naming(path):
                     os.ftruncate(fd, 0)
@@ -81,12 +84,16 @@ def lock(path: Path) -> FolderLease | Busy:
         os.close(fd)  # deleted between opening and locking
 
 
-def describe(path: Path, holder: Holder) -> str:
-    """Return who writes there, and what ends that."""
-    return (
-        f"Another run writes to {str(path.parent)!r}: {holder}. "
-        "Its lock ends with its process; if that hangs, end it and run the same command again."
-    )
+def place(path: Path) -> Place:
+    """Return what to say of the lease at `path`."""
+
+    def when_it_ends(holder: Holder) -> str:
+        if holder.life() is Life.DEAD:
+            named = shlex.quote(str(path))
+            return f"That process is gone, but a child of it still has the lock: `fuser {named}` tells which."
+        return "Its lock ends with its process; if that hangs, end it."
+
+    return Place(repr(str(path.parent)), when_it_ends, longest_doubt_s=LONGEST_DOUBT_S)
 
 
 def _locked(path: Path, fd: int) -> bool:

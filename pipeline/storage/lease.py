@@ -6,6 +6,7 @@ A folder's lease is a kernel lock (folder_lease.py), a bucket's an object that i
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.storage.holder import Holder
 
 POLL_S = 1.0
+HOW_TO_WAIT = "Wait for it, or let this one wait: `--set output_files.wait_s=3600`."
 
 
 class Lease(Protocol):
@@ -40,22 +42,28 @@ class Busy(NamedTuple):
     """Whether the holder is known to live; where it is not, the next attempts will tell."""
 
 
+class Place(NamedTuple):
+    """What a lease is about, for messages and for waiting."""
+
+    name: str
+    when_it_ends: Callable[[Holder], str]
+    """A sentence."""
+    poll_s: float = POLL_S
+    longest_doubt_s: float = math.inf
+    """How long it may stay uncertain whether the holder lives before it counts as living."""
+
+
 L = TypeVar("L")
 
 
 def wait_for(
     attempt: Callable[[], L | Busy],
-    describe: Callable[[Holder], str],
+    place: Place,
     *,
     wait_s: float,
-    poll_s: float = POLL_S,
     on_wait: Callable[[str], None] | None = None,
 ) -> L:
     """Return the lease that `attempt` gives, asking until `wait_s` has passed and it is certain that another lives.
-
-    Args:
-        describe: A sentence on who holds it and what ends that.
-        on_wait: Called with that sentence when waiting begins, and when the holder changes; what it raises ends it.
 
     Raises:
         OutputBusyError: it is still held.
@@ -63,13 +71,14 @@ def wait_for(
     give_up_at = time.monotonic() + wait_s
     told: str | None = None
     while isinstance(answer := attempt(), Busy):
+        holder = answer.holder
+        who = f"Another run writes to {place.name}: {holder}."
         left_s = give_up_at - time.monotonic()
-        if left_s <= 0 and answer.certain:
-            wait = "" if wait_s else " Wait for it, or let this run wait: `--set output_files.wait_s=3600`."
-            waited = f" It was waited for {wait_s:g} s." if wait_s else ""
-            raise OutputBusyError(describe(answer.holder) + waited + wait)
-        if on_wait and answer.holder.token != told:
-            on_wait(describe(answer.holder))
-            told = answer.holder.token
-        time.sleep(min(poll_s, left_s) if left_s > 0 else poll_s)
+        if left_s <= 0 and (answer.certain or -left_s >= place.longest_doubt_s):
+            advice = f"This one waited for {wait_s:g} s." if wait_s else HOW_TO_WAIT
+            raise OutputBusyError(f"{who} {advice} {place.when_it_ends(holder)}")
+        if on_wait and holder.token != told:
+            on_wait(f"{who} {place.when_it_ends(holder)}")
+            told = holder.token
+        time.sleep(min(place.poll_s, left_s) if left_s > 0 else place.poll_s)
     return answer
