@@ -22,6 +22,7 @@ def make_request(
     temperature: float = 0.0,
     seed: int = 0,
     constrained: bool = True,
+    plain_text: bool = False,
 ) -> PageRequest:
     """Return a new request: for a page of its own, or for the page of `like`."""
     number = next(_numbers)
@@ -34,6 +35,7 @@ def make_request(
         image_key=like.image_key if like else f"image-{number}",
         image=image,
         settings=TrySettings(1, max_tokens, temperature, constrained, spec, seed=seed),
+        plain_text=plain_text,
     )
 
 

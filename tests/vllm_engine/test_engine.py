@@ -5,6 +5,7 @@ all tests; the last one ends it.
 """
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -14,11 +15,15 @@ import pytest
 from pydantic import BaseModel
 from vllm_engine.page_requests import PageList, make_request
 
+from pipeline.canary import canary_pages, run_canary
 from pipeline.config import VllmConfig
-from pipeline.data import FinishReason
+from pipeline.data import FinishReason, RenderSpec
 from pipeline.engines.base import EngineTask
-from pipeline.engines.vllm import VllmEngine, describe
+from pipeline.engines.vllm import MAX_PIXELS, VllmEngine, describe
+from pipeline.engines.vllm.sampling import read_output
+from pipeline.engines.vllm.stream import Stream
 from pipeline.errors import EngineError, ErrorType
+from pipeline.render import Renderer
 from pipeline.values import DateOrder
 
 pytestmark = [
@@ -73,6 +78,21 @@ def test_unconstrained_output_is_free(engine: VllmEngine) -> None:
     """A later try may drop the schema; nothing of it may linger."""
     [generation] = engine.generate(PageList([make_request(constrained=False, temperature=1.0, max_tokens=24)]))
     assert not generation.text.startswith('{"kind"')
+
+
+def test_plain_text_is_asked_for_in_other_words_and_without_the_schema(engine: VllmEngine) -> None:
+    """Known pages have no fields; their whole text is to come back, whatever the extraction."""
+    [plain] = engine.generate(PageList([make_request(plain_text=True, temperature=1.0, max_tokens=24)]))
+    [task] = engine.generate(PageList([make_request(temperature=1.0, max_tokens=24)]))
+    assert not plain.text.startswith("{")
+    assert (plain.prompt_tokens or 0) < (task.prompt_tokens or 0), "the long instructions were sent"
+
+
+def test_known_pages_refuse_a_model_that_does_not_read(engine: VllmEngine, renderer: Renderer) -> None:
+    """Random weights load, answer and fit the schema; nothing else tells them from a good model."""
+    result = run_canary(engine, canary_pages(renderer, RenderSpec(MAX_PIXELS)), threshold=0.9)
+    assert result.score < 0.1
+    assert not result.passed
 
 
 def test_pages_share_the_instructions_in_the_prefix_cache(engine: VllmEngine) -> None:
@@ -138,6 +158,43 @@ def test_a_refused_page_leaves_the_engine_alive(engine: VllmEngine) -> None:
     assert found[good.request_id].finish_reason is FinishReason.STOP
 
 
+def stream_of(engine: VllmEngine, page_timeout_s: float) -> Stream:
+    """Return a stream like the engine's own, with another limit."""
+    return Stream(
+        engine._core,
+        engine._threads,
+        capacity=engine.capacity,
+        page_timeout_s=page_timeout_s,
+        prepare=engine._prepare,
+        send=engine._send,
+        read=read_output,
+    )
+
+
+def test_a_page_that_takes_too_long_is_aborted_and_fails(engine: VllmEngine) -> None:
+    """A page that never ends would hold its place, and its document, for ever."""
+    slow = [make_request(constrained=False, max_tokens=200) for _ in range(3)]
+    found = {each.request_id: each for each in stream_of(engine, page_timeout_s=0.01).run(PageList(slow))}
+    assert set(found) == {page.request_id for page in slow}
+    for generation in found.values():
+        assert generation.finish_reason is FinishReason.ERROR
+        assert generation.error
+        assert generation.error.error_type is ErrorType.ENGINE_TIMEOUT
+    page = make_request()
+    assert [each.request_id for each in engine.generate(PageList([page]))] == [page.request_id], "a page came back"
+    assert engine.metrics().gauges["running"] == 0
+
+
+def test_a_page_that_finished_while_nobody_looked_is_not_late(engine: VllmEngine) -> None:
+    """Writing a shard to a slow bucket may keep the run from the engine for longer than a page may take."""
+    limit_s = 2.0
+    pages = [make_request(max_tokens=5, constrained=False), make_request(max_tokens=40, constrained=False)]
+    stream = stream_of(engine, limit_s).run(PageList(pages))
+    first = next(stream)
+    time.sleep(2 * limit_s)
+    assert [each.error for each in (first, *stream)] == [None, None]
+
+
 def test_abandoned_pages_do_not_come_back(engine: VllmEngine) -> None:
     """A run that stops reading early must not find its pages in the next stream."""
     stream = engine.generate(PageList(make_request(constrained=False, max_tokens=200) for _ in range(4)))
@@ -155,6 +212,7 @@ def test_metrics_count_what_was_read(engine: VllmEngine) -> None:
     assert after.counters["output_tokens"] - before.counters["output_tokens"] == generation.output_tokens
     assert 0 < after.gauges["prefix_cache_hit_rate"] <= 1
     assert {"running", "waiting", "kv_cache_usage"} <= set(after.gauges)
+    assert after.gauges["host_memory_bytes"] > psutil.Process(engine.process_id).memory_info().rss
 
 
 def test_the_description_matches_the_engine(engine: VllmEngine, tiny_config: VllmConfig) -> None:

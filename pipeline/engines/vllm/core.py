@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import psutil
 
 SHUTDOWN_S = 10
+EXIT_S = 5
+"""An engine that fails says so before it ends, and only then has an exit code."""
 ENVIRONMENT: Mapping[str, str] = {
     # With 0 the model's work no longer overlaps with ours, and closing frees no GPU memory.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
@@ -219,9 +221,10 @@ class Core:
 
     def _raise_if_dead(self, cause: Exception | None) -> None:
         if self.is_dead:
-            codes = [process.exitcode for process in self._client.resources.engine_manager.processes]
+            process = self._client.resources.engine_manager.processes[0]
+            process.join(EXIT_S)
             raise EngineError(
-                f"vLLM's engine process died (exit code {codes[0]}); its last words are on standard error."
+                f"vLLM's engine process died (exit code {process.exitcode}); its last words are on standard error."
             ) from cause
 
 

@@ -1,0 +1,60 @@
+"""What becomes of pages when the model runs out of memory over one of them."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+
+import numpy as np
+import psutil
+import pytest
+from pydantic import BaseModel
+from vllm_engine.page_requests import PageList, make_request
+
+from pipeline.config import VllmConfig
+from pipeline.engines.base import EngineTask
+from pipeline.engines.vllm import VllmEngine
+from pipeline.errors import EngineError
+from pipeline.values import DateOrder
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.vllm,
+    # What vLLM's own dependencies warn about while they are imported is not ours to mend.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
+]
+
+TASK = EngineTask(
+    name="transcript",
+    prompt="Write down the page.",
+    json_schema={},
+    load_model=lambda: BaseModel,
+    plain_text=True,
+    date_order=DateOrder.DAY_FIRST,
+)
+ROOM_BYTES = 20 << 20
+"""Enough for small pages; the vision tower wants 51 MB at once for a large one."""
+
+
+def processes_of(engine: VllmEngine) -> list[psutil.Process]:
+    """Return the engine's processes; the last one runs the model."""
+    core = psutil.Process(engine.process_id)
+    return [core, *core.children(recursive=True)]
+
+
+def test_an_engine_out_of_memory_in_the_vision_tower_dies_at_once(tiny_config: VllmConfig) -> None:
+    """So it does on a GPU: vLLM takes any error within a step for fatal. The run builds a new one and sends all again.
+
+    The memory limit is the operating system's, set from outside on the process that runs the model.
+    """
+    with closing(VllmEngine(tiny_config, TASK)) as engine:
+        processes = processes_of(engine)
+        address_space = processes[-1].memory_info().vms + ROOM_BYTES
+        processes[-1].rlimit(psutil.RLIMIT_AS, (address_space, address_space))
+        small = [make_request(constrained=False) for _ in range(3)]
+        large = make_request(pixels=np.random.default_rng(0).integers(0, 255, (1344, 1596, 3), dtype=np.uint8))
+        started = time.monotonic()
+        with pytest.raises(EngineError, match="process died"):
+            list(engine.generate(PageList([*small, large])))
+        assert time.monotonic() - started < tiny_config.no_progress_s / 5
+    assert not any(process.is_running() for process in processes)
