@@ -53,7 +53,7 @@ ON CONFLICT DO UPDATE SET
 WHERE finished <= excluded.finished
 """
 _ADD_CONTENT = """
-INSERT INTO content VALUES (:sha256, :done_as = 'failed', :finished, :part, :uri)
+INSERT INTO content VALUES (:sha256, :status = 'failed', :finished, :part, :uri)
 ON CONFLICT DO UPDATE SET
     failed = excluded.failed, finished = excluded.finished, part = excluded.part, uri = excluded.uri
 WHERE (excluded.failed, finished) <= (failed, excluded.finished)
@@ -85,6 +85,8 @@ class Selection:
 
     force: bool = False
     """Nothing that earlier runs have done counts as done."""
+    again: bool = False
+    """The same, but their readings may be used for what need not be read."""
     since: datetime | None = None
     """Documents changed before then are left out; those without a known time are not."""
     sample: Sample | None = None
@@ -140,7 +142,7 @@ class Catalog:
             values = (self._committed_values(row, part_id) for row in rows)
             while batch := list(islice(values, BATCH_ROWS)):
                 self._database.executemany(_ADD_COMMITTED, batch)
-                self._database.executemany(_ADD_CONTENT, (row for row in batch if row["sha256"] and row["done_as"]))
+                self._database.executemany(_ADD_CONTENT, (row for row in batch if row["sha256"] and row["same"]))
 
     def plan(self, refs: Iterable[DocumentRef], selection: Selection) -> PlanCounts:
         """Take the listing of the input, once, and choose what is to be read.
@@ -149,7 +151,10 @@ class Catalog:
         """
         with self._transaction():
             self._list(refs, selection)
-            chosen = {"force": selection.force, "limit": -1 if selection.limit is None else selection.limit}
+            chosen = {
+                "force": selection.force or selection.again,
+                "limit": -1 if selection.limit is None else selection.limit,
+            }
             total, done, failed = self._database.execute(_COUNT, chosen).fetchone()
             self._database.execute(_CHOOSE, chosen)
             self._database.execute("DROP TABLE listed")
@@ -172,7 +177,7 @@ class Catalog:
     def find_content(self, sha256: str) -> tuple[str, str] | None:
         """Return where a reading of this content under the run's settings is committed, if there is one.
 
-        It is ok, or failed for a reason that lasts; an ok one is preferred, then the latest.
+        One without failed pages is preferred, then the latest.
 
         Returns:
             Key of the documents part and source_uri of the row in it.
@@ -199,6 +204,8 @@ class Catalog:
             "size": row.size_bytes,
             "modified": _microseconds(row.modified_at),
             "finished": _microseconds(row.finished_at) or 0,
+            "status": row.status,
+            "same": row.fingerprint == self._identity.fingerprint,
             "done_as": row.status if self._is_done(row) else None,
             "sha256": row.sha256,
             "part": part_id,

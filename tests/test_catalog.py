@@ -171,25 +171,35 @@ def test_a_sample_is_the_same_at_every_run_and_done_after_one(tmp_path: Path) ->
     assert len(sampled("100%", refs, [])) == len(sampled("501", refs, [])) == 500
 
 
+def test_documents_that_are_read_again_keep_what_need_not_be_read(catalog: Catalog) -> None:
+    """A retry of some pages takes the others over."""
+    catalog.add_committed([committed("a", error=ErrorType.DAMAGED)], "part")
+    assert catalog.plan([listed("a")], Selection(again=True)) == PlanCounts(1, 0, 0)
+    assert catalog.find_content(SHA) == ("part", "file:///in/a")
+
+
 def test_content_read_before_is_found_by_its_bytes(catalog: Catalog) -> None:
-    """A renamed or touched file need not be read; one read under other settings must be."""
+    """A renamed or touched file need not be read, and one that failed in part only there; other settings read anew."""
     catalog.add_committed(
         [
             committed("a", sha256="a" * 64),
             committed("b", sha256="b" * 64, fingerprint="other"),
             committed("c", sha256="c" * 64, error=ErrorType.RENDER_TIMEOUT),
-            committed("d", sha256="d" * 64, error=ErrorType.OUTPUT_INVALID),
+            committed("d", sha256="d" * 64, error=ErrorType.OUTPUT_INVALID, limits_fingerprint=None),
             committed("e", sha256=None, error=ErrorType.EMPTY_FILE),
         ],
         "part",
     )
     catalog.plan([], EVERYTHING)
     found = {letter: catalog.find_content(letter * 64) for letter in "abcd"}
-    assert found == {"a": ("part", "file:///in/a"), "b": None, "c": None, "d": ("part", "file:///in/d")}
+    expected = {letter: ("part", f"file:///in/{letter}") for letter in "acd"}
+    assert found == expected | {"b": None}
 
 
 def test_of_several_readings_of_one_content_the_latest_good_one_is_taken(catalog: Catalog) -> None:
     """Also one whose document has other bytes by now."""
+    catalog.add_committed([committed("0", error=ErrorType.OUTPUT_INVALID)], "0")
+    assert catalog.find_content(SHA) == ("0", "file:///in/0")
     catalog.add_committed([committed("a"), committed("b", after_s=1)], "1")
     catalog.add_committed([committed("c", after_s=2, error=ErrorType.OUTPUT_INVALID)], "2")
     catalog.add_committed([committed("b", after_s=3, sha256="d" * 64)], "3")
@@ -245,7 +255,7 @@ def test_a_plan_reads_exactly_what_has_no_lasting_current_row(
         assert list(catalog.pending()) == expected
         found = catalog.find_content("1")
     assert counts == PlanCounts(len(expected), len(skipped), sum(row.status == "failed" for row in skipped))
-    assert (found is None) == all(row.sha256 != "1" or not lasts(row) for row in rows)
+    assert (found is None) == all(row.sha256 != "1" or row.fingerprint == "other" for row in rows)
 
 
 def test_names_of_any_bytes_are_planned_from_a_real_folder_and_real_parts(tmp_path: Path) -> None:
@@ -334,5 +344,6 @@ def test_a_selection_is_what_the_configuration_says() -> None:
     config = RunConfig(input="in", output="out")
     assert Selection.of(config) == EVERYTHING
     config = RunConfig(input="in", output="out", since="1h", sample="0.5%", limit=3, force=True)
-    expected = Selection(True, NOON - timedelta(hours=1), Sample(share=Fraction(1, 200)), 3)
+    since, sample = NOON - timedelta(hours=1), Sample(share=Fraction(1, 200))
+    expected = Selection(force=True, since=since, sample=sample, limit=3)
     assert Selection.of(config, NOON) == expected

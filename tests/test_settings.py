@@ -70,6 +70,12 @@ def test_flags_win_over_variables_over_the_file_over_defaults() -> None:
     assert effective.origins["tries.max_tries"] == "default"
 
 
+def test_a_selection_that_means_nothing_is_refused_when_settings_are_read() -> None:
+    """With the setting, where it comes from and what it may say."""
+    assert refusal("since=yesterday").startswith("since = 'yesterday' (--set): give a date (2026-03-01), a time ")
+    assert refusal("sample=none").startswith("sample = 'none' (--set): give a number of documents (100) or a share ")
+
+
 def test_a_named_file_replaces_the_one_in_the_folder() -> None:
     """Two files at once would be one precedence rule too many."""
     Path("pagemill.toml").write_text("limit = 1")
