@@ -13,18 +13,19 @@ import pytest
 from made_records import NOON, commit, document, failed_page, identity, ok_page, unopened
 
 from pipeline import cli
-from pipeline.config import CostConfig
+from pipeline.config import CostConfig, RunConfig
 from pipeline.data import FinishReason, PageRecord, Status
-from pipeline.errors import WHAT_HELPS, ErrorType
+from pipeline.errors import CURABLE, WHAT_HELPS, ErrorType
 from pipeline.extraction import load_extraction
 from pipeline.sink import document_schema, page_schema
-from pipeline.stats import STATS_SCHEMA, RunStats
+from pipeline.stats import RUNS_SCHEMA, STATS_SCHEMA, Counts, RunRow, RunState, RunStats, write_run
 from pipeline.storage import open_storage
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "output.md"
 INVOICE = load_extraction("invoice").model
 SCHEMAS = {"Pages": page_schema(INVOICE), "Documents": document_schema(INVOICE), "Statistics": STATS_SCHEMA}
-FOLDERS = {"Pages": "pages", "Documents": "documents", "Statistics": "stats"}
+SCHEMAS["Runs"] = RUNS_SCHEMA
+FOLDERS = {"Pages": "pages", "Documents": "documents", "Statistics": "stats", "Runs": "runs"}
 
 
 def section(title: str) -> str:
@@ -78,6 +79,17 @@ def test_every_status_and_finish_reason_is_documented() -> None:
     assert all(f"`{value}`" in pages for value in (*Status, *FinishReason))
 
 
+def test_every_state_of_a_run_is_documented() -> None:
+    """As every status."""
+    assert all(f"`{state}`" in section("Runs") for state in RunState)
+
+
+def test_every_reason_that_is_tried_again_is_documented() -> None:
+    """People ask why a failed document is read again, or is not."""
+    told = section("Which rows count").partition("- failed")[2].partition("\n\n")[0]
+    assert {error for error in ErrorType if f"`{error}`" in told} == CURABLE
+
+
 def test_every_exit_code_is_documented() -> None:
     """Schedulers act on them."""
     known = {cli.OK, cli.SOME_FAILED, cli.USAGE, cli.STOPPED, cli.INTERRUPTED, cli.TERMINATED}
@@ -111,8 +123,11 @@ def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     commit(storage, "dead", changed, run=run, model=INVOICE, finished_at=later)
     Path("out/invoice/documents/part-dead.parquet").unlink()
     stats = RunStats(run, CostConfig())
-    stats.page_done(changed[0])
+    counts = Counts()
+    counts.add_page(changed[0])
+    stats.commit(counts)
     stats.put(storage)
+    write_run(storage, RunRow.begun(run, RunConfig(input="in", output="out")))
     return tmp_path / "out"
 
 

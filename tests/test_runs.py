@@ -11,6 +11,7 @@ import pytest
 from made_records import NOON, identity
 
 from pipeline.config import RunConfig
+from pipeline.show.statistics import run_line
 from pipeline.stats import RUNS_SCHEMA, RunRow, RunState, read_runs, settings_text, write_run
 from pipeline.storage import open_storage
 
@@ -106,6 +107,25 @@ def test_names_that_are_no_unicode_do_not_cost_the_row(tmp_path: Path) -> None:
     write_run(storage, replace(RunRow.begun(identity(), config(input="in/\udcff")), error_message="\ud800"))
     [row] = read_runs(storage, "bill")
     assert (row.input, row.error_message) == ("in/\ufffd", "\ufffd")
+
+
+def told(**changes: Any) -> str | None:
+    """Return what is shown of a run; its columns as a reader gets them."""
+    row = {"state": None, "pages_carried_over": 0, "documents_carried_over": 0, "error_message": None}
+    return run_line(row | {"pid": 7, "host": "node-1", "started_at": NOON} | changes)
+
+
+def test_a_run_that_did_not_end_well_is_shown_with_what_it_left() -> None:
+    """In the morning one looks at the output first, not at the log."""
+    assert told(state="finished") is None
+    assert told(state=None) is None
+    left = {"pages_carried_over": 2000, "documents_carried_over": 1}
+    assert told(state="interrupted", **left) == (
+        "The last run was interrupted: 2,000 pages and 1 document left for the next run."
+    )
+    failed = told(state="failed", error_message="disk full\x1b[2J", **left) or ""
+    assert failed.endswith("left for the next run. disk full\\x1b[2J")
+    assert "process 7 on node-1, since 2026-03-01 12:00 UTC" in (told(state="running") or "")
 
 
 def test_parts_say_what_wrote_them(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from made_records import NOON, attempt, document, document_of, failed_page, iden
 
 from pipeline.config import CostConfig
 from pipeline.data import DocumentRecord, EngineMetrics, PageRecord
+from pipeline.show.statistics import summary_lines
 from pipeline.stats import Counts, GpuSample, GpuSampler, RunStats, hour_rows, open_gpu_sampler, total
 from pipeline.storage import open_storage
 
@@ -100,6 +101,8 @@ def test_reused_pages_count_as_pages_of_the_hour_of_the_commit_and_not_as_work()
     assert (row.pages, row.pages_read, row.pages_per_hour) == (3, 1, 1.0)
     assert row.cost_per_1000_pages == 2000
     assert after.cost_per_1000_pages is None
+    assert "2 pages not read again: a document with the same bytes was" in summary_lines(row)
+    assert len(list(summary_lines(alone.total()))) == len(list(summary_lines(row))) - 2  # this and the cost
     for name in ("prompt_tokens", "output_tokens", "cached_tokens", "latency_histogram"):
         assert getattr(row, name) == getattr(alone.total(), name)
 
@@ -114,6 +117,7 @@ def test_engines_that_died_are_counted_at_once() -> None:
         clock.forward(hours=1)
     assert [(row.engine_restarts, row.pages_resent) for row in stats.hours()] == [(1, 16), (1, 16), (0, 0)]
     assert (stats.total().engine_restarts, stats.total().pages_resent) == (2, 32)
+    assert "engine died and was started again: 2 times, 32 pages sent again" in summary_lines(stats.total())
 
 
 def test_statistics_of_an_older_version_are_read(tmp_path: Path) -> None:

@@ -1,15 +1,16 @@
-"""Hour rows -> a table and a few lines."""
+"""Hour rows and runs -> a table and a few lines."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from pipeline.show.text import counted, duration, money, printable
+from pipeline.stats import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pipeline.stats import HourRow
 
@@ -47,9 +48,9 @@ def summary_lines(total: HourRow) -> Iterator[str]:
         yield f"pages that are ok: {_share(total.success_rate)}"
     if total.pages_reused:
         yield f"{counted(total.pages_reused, 'page')} not read again: a document with the same bytes was"
-    if total.engine_restarts:
-        again = f"; {counted(total.pages_resent, 'page')} sent again" if total.pages_resent else ""
-        yield f"engine started again: {counted(total.engine_restarts, 'time')}{again}"
+    if total.engine_restarts or total.pages_resent:
+        times, pages = counted(total.engine_restarts, "time"), counted(total.pages_resent, "page")
+        yield f"engine died and was started again: {times}, {pages} sent again"
     if total.prompt_tokens or total.output_tokens:
         cached = f" ({total.cached_tokens:,} from the cache)" if total.cached_tokens else ""
         yield f"tokens: {total.prompt_tokens:,} in{cached}, {total.output_tokens:,} out"
@@ -63,6 +64,26 @@ def summary_lines(total: HourRow) -> Iterator[str]:
         per_1000 = total.cost_per_1000_pages
         each = f", {money(per_1000)} per 1,000 pages" if per_1000 is not None else ""
         yield f"cost: {money(total.cost)} {printable(total.currency or '')}{each}"
+
+
+def run_line(run: Mapping[str, Any]) -> str | None:
+    """Return what to know of a run that did not do all it was to do; None of one that did.
+
+    Args:
+        run: a row of the runs table; what older runs left has no state.
+    """
+    left = f"{counted(run.get('pages_carried_over') or 0, 'page')} and "
+    left += f"{counted(run.get('documents_carried_over') or 0, 'document')} left for the next run"
+    match run.get("state"):
+        case RunState.INTERRUPTED:
+            return f"The last run was interrupted: {left}."
+        case RunState.FAILED:
+            return f"The last run failed: {left}. {printable(run['error_message'] or '')}".rstrip()
+        case RunState.RUNNING:
+            place = f"process {run['pid']} on {printable(run['host'])}, since {run['started_at']:%Y-%m-%d %H:%M} UTC"
+            return f"A run writes here ({place}), or was killed; then the next run goes on from what is here."
+        case _:
+            return None
 
 
 def _gpu_line(total: HourRow) -> str:

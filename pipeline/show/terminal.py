@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pipeline.results import Totals
 from pipeline.show.records import record_table
-from pipeline.show.statistics import hour_table, summary_lines
+from pipeline.show.statistics import hour_table, run_line, summary_lines
 from pipeline.show.text import clipped_left, counted, labels, printable
 from pipeline.stats import hour_rows, total
 
@@ -64,6 +64,7 @@ def print_results(
 
 def _print_extraction(console: Console, location: str, results: ExtractionResults, limit: int) -> None:
     _print_title(console, results)
+    _print_last_run(console, results)
     if results.run_id is not None and results.totals() == Totals(0, 0, 0, 0):
         console.print(f"This run added nothing; `pagemill show {printable(location)}` prints what is there.\n")
     _print_records(console, results, limit)
@@ -78,6 +79,13 @@ def _print_title(console: Console, results: ExtractionResults) -> None:
     console.print(Text(printable(results.name), "bold"), end="")
     console.print(f": {counted(documents, 'document')} ({counts.documents_failed:,} failed), ", end="")
     console.print(f"{counted(pages, 'page')} ({counts.pages_failed:,} failed)\n")
+
+
+def _print_last_run(console: Console, results: ExtractionResults) -> None:
+    runs = [run for run in results.runs().to_pylist() if results.run_id in {None, run["run_id"]}]
+    line = run_line(max(runs, key=lambda run: run["started_at"])) if runs else None
+    if line:
+        console.print(Text(line, "bold"), end="\n\n")
 
 
 def _print_records(console: Console, results: ExtractionResults, limit: int) -> None:
