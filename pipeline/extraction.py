@@ -104,17 +104,6 @@ class Extraction:
         check = partial(self._checked, date_order=DateOrder.DAY_FIRST)
         return Merger(rules, check, max_characters=max_characters, max_items=max_items)
 
-    def merge(self, pages: Sequence[Json]) -> Json:
-        """Return one validated record from at least one record, in page order, without limits; see `merger`.
-
-        Raises:
-            GenerationInvalid: the merged values break a rule of the schema.
-        """
-        merger = self.merger(max_characters=sys.maxsize, max_items=sys.maxsize)
-        for page_number, record in enumerate(pages, 1):
-            merger.add(page_number, record)
-        return merger.result()[0] or {}
-
     def _checked(self, data: Any, date_order: DateOrder) -> Json:
         try:
             return self.model.model_validate(data, context={"date_order": date_order}).model_dump()
