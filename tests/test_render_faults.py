@@ -166,3 +166,19 @@ def test_too_large_file_is_refused_unread(tmp_path: Path) -> None:
         renderer.open(ref(path), path).result()
     assert caught.value.error_type is ErrorType.TOO_LARGE
     renderer.close()
+
+
+def test_document_of_more_pages_than_allowed_is_refused_at_once(tmp_path: Path) -> None:
+    """A few kilobytes may hold a million pages, each of which would become a row."""
+    frame = Image.new("1", (8, 8))
+    frame.save(tmp_path / "many.tif", save_all=True, append_images=[frame] * 3)
+    document = pymupdf.open()
+    for _ in range(4):
+        document.new_page()
+    document.save(tmp_path / "many.pdf")
+    renderer = Renderer(RenderConfig(max_pages=3), num_workers=1)
+    for name in ("many.tif", "many.pdf"):
+        with pytest.raises(DocumentError, match=r"more than 3 pages.*render\.max_pages") as caught:
+            renderer.open(ref(tmp_path / name), tmp_path / name).result()
+        assert caught.value.error_type is ErrorType.TOO_LARGE
+    renderer.close()

@@ -177,7 +177,7 @@ PAGE = "<< /Type /Page /Parent 2 0 R >>"
         (raw_pdf(CATALOG, NO_KIDS), ErrorType.NO_PAGES, "no page"),
         (raw_pdf(CATALOG, NO_KIDS).split(b"xref")[0], ErrorType.DAMAGED, "no page can be recovered"),
         (
-            raw_pdf(CATALOG, "<< /Type /Pages /Kids [3 0 R] /Count 99999999 >>", PAGE),
+            raw_pdf(CATALOG, f"<< /Type /Pages /Kids [{'3 0 R ' * 9}] /Count 99999999 >>", PAGE),
             ErrorType.DAMAGED,
             "number of pages",
         ),
@@ -191,6 +191,65 @@ def test_what_cannot_be_opened_says_why(
     with pytest.raises(DocumentError, match=message) as caught:
         open_file(renderer, tmp_path / "a.pdf")
     assert caught.value.error_type is error_type
+
+
+@pytest.mark.parametrize(
+    ("count", "pages", "flags"),
+    [
+        ("/Count 2", 2, ()),
+        ("/Count 1", 2, ("page_tree_mismatch",)),
+        ("/Count 0", 2, ("page_tree_mismatch",)),
+        ("/Count -7", 2, ("page_tree_mismatch",)),
+        ("/Count 1000000", 2, ("page_tree_mismatch",)),
+        ("", 2, ("page_tree_mismatch",)),
+        ("/Count 3", 3, ("page_tree_mismatch",)),
+    ],
+)
+def test_all_pages_are_found_whatever_the_document_counts(
+    renderer: Renderer, tmp_path: Path, count: str, pages: int, flags: tuple[str, ...]
+) -> None:
+    """MuPDF believes the count: a page beyond it would be missing and nobody would know."""
+    path = tmp_path / "a.pdf"
+    path.write_bytes(raw_pdf(CATALOG, f"<< /Type /Pages /Kids [3 0 R 4 0 R] {count} >>", PAGE, PAGE))
+    document = open_file(renderer, path)
+    assert (document.num_pages, document.flags) == (pages, flags)
+    assert [renderer.render(document, path, number, SPEC).result().page_number for number in (1, 2)] == [1, 2]
+    if pages == 3:
+        with pytest.raises(RenderError):
+            renderer.render(document, path, 3, SPEC).result()
+
+
+@pytest.mark.parametrize(
+    "kids",
+    [("3 0 R 2 0 R", "<< /Type /Page >>"), ("3 0 R", "<< /Type /Pages /Kids [2 0 R 4 0 R] >>", "<< /Type /Page >>")],
+)
+def test_a_page_tree_that_contains_itself_ends(renderer: Renderer, tmp_path: Path, kids: tuple[str, ...]) -> None:
+    """Walking it must not last for ever."""
+    path = tmp_path / "a.pdf"
+    path.write_bytes(raw_pdf(CATALOG, f"<< /Type /Pages /Kids [{kids[0]}] /Count 1 >>", *kids[1:]))
+    assert open_file(renderer, path).num_pages == 1
+
+
+def test_a_page_whose_only_content_is_lost_is_no_blank_page(renderer: Renderer, tmp_path: Path) -> None:
+    """A scan that cannot be decoded would else end as an ok record of nothing."""
+    page = "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 99 99] /Contents 4 0 R >>"
+    lost = "<< /Length 9 /Filter /FlateDecode >>\nstream\nnonsense!\nendstream"
+    path = tmp_path / "a.pdf"
+    path.write_bytes(raw_pdf(CATALOG, "<< /Type /Pages /Kids [3 0 R] /Count 1 >>", page, lost))
+    with pytest.raises(RenderError, match=r"Nothing on the page can be decoded.*zlib") as caught:
+        render(renderer, path)
+    assert caught.value.error_type is ErrorType.DAMAGED
+
+
+def test_text_beyond_what_anybody_can_read_is_no_text_and_never_cut(renderer: Renderer, tmp_path: Path) -> None:
+    """Half a page of text would pass for the whole page."""
+    words = "BT /F1 1 Tf " + "0 0.001 Td (a b c d e f g h) Tj " * 13_000 + "ET"
+    font = "/Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
+    page = f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 99 99] /Contents 4 0 R {font} >>"
+    stream = f"<< /Length {len(words)} >>\nstream\n{words}\nendstream"
+    path = tmp_path / "a.pdf"
+    path.write_bytes(raw_pdf(CATALOG, "<< /Type /Pages /Kids [3 0 R] /Count 1 >>", page, stream))
+    assert render(renderer, path).text_layer is None
 
 
 def test_image_bomb_fails_its_page_only(renderer: Renderer, tmp_path: Path) -> None:

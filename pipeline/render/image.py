@@ -74,8 +74,9 @@ class ImageSource:
         self._limit_megapixels = config.max_source_megapixels
         self._truncated = truncated
         try:
-            self._frames = find_frames(self._fd) if formats == ("TIFF",) else None
+            self._frames = find_frames(self._fd, at_most=config.max_pages) if formats == ("TIFF",) else None
             self.num_pages = 1 if self._frames is None else len(self._frames.offsets)
+            _refuse_many(self.num_pages, config.max_pages)
             with self._frame(0) as first:
                 self.media_type = Image.MIME.get(first.format or "", "image/*")
                 flags = {
@@ -89,9 +90,9 @@ class ImageSource:
 
     def draw(self, page_index: int, max_pixels: int) -> Drawing:
         """Decode one frame to upright RGB of its final size."""
-        ImageFile.LOAD_TRUNCATED_IMAGES = self._truncated  # what is there is read; the flag tells
         with self._frame(page_index) as frame:
             self._refuse_large(frame)
+            ImageFile.LOAD_TRUNCATED_IMAGES = self._truncated  # what is there is read; the flag tells
             resolution = _resolution(frame)
             xdpi, ydpi = resolution or (1.0, 1.0)
             # Oblong pixels (faxes) become square ones of the finer resolution.
@@ -119,11 +120,13 @@ class ImageSource:
         if self._frames is not None and not self._frames.offsets:
             raise DocumentError(ErrorType.DAMAGED, "The TIFF image has a damaged header, and no frame.")
         offset = None if self._frames is None else self._frames.offsets[page_index]
+        # Text and colour chunks of a PNG are decoration: broken or huge, they must not cost the page.
+        ImageFile.LOAD_TRUNCATED_IMAGES = self._truncated or self._formats == ("PNG",)
         with FrameReader(self._fd, offset) as reader:
             try:
                 with _bombs_as(DocumentError):
                     frame = Image.open(reader, formats=self._formats)
-            except UnidentifiedImageError:
+            except (UnidentifiedImageError, UnicodeError):
                 raise DocumentError(
                     ErrorType.DAMAGED,
                     f"The {self._formats[0]} image has a damaged header, or is of a kind that cannot be read.",
@@ -137,6 +140,14 @@ class ImageSource:
                 f"The image has {frame.width} x {frame.height} pixels; "
                 f"render.max_source_megapixels allows {self._limit_megapixels:g} million.",
             )
+
+
+def _refuse_many(num_pages: int, max_pages: int) -> None:
+    if num_pages > max_pages:
+        raise DocumentError(
+            ErrorType.TOO_LARGE,
+            f"The TIFF image has more than {max_pages:,} pages; raise render.max_pages if the file is honest.",
+        )
 
 
 @contextlib.contextmanager

@@ -19,12 +19,14 @@ from pipeline.errors import DocumentError, ErrorType, RenderError
 from pipeline.render.drawing import Drawing
 from pipeline.render.grid import fit
 from pipeline.render.mupdf import pymupdf
-from pipeline.render.page_tree import find_pages
+from pipeline.render.page_tree import correct_count, find_pages
 from pipeline.render.text import image_share, read_text_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from io import BufferedReader
+
+    import numpy.typing as npt
 
     from pipeline.config import RenderConfig
 
@@ -34,7 +36,10 @@ POINTS_PER_INCH = 72
 MAX_DPI = 300
 """Small pages (tickets, labels) gain nothing beyond what people scan at."""
 
-UNTELLING = ("... repeated", "repairing PDF document", "dropping unclosed")
+LOST = ("library error", "read error", "padding truncated image", "premature end")
+"""What MuPDF says when it draws an image or a stream only in part, or not at all."""
+
+UNTELLING = ("... repeated", "repairing PDF document", "dropping unclosed", "read error; treating as")
 """What MuPDF says besides what went wrong."""
 
 
@@ -54,10 +59,11 @@ class PdfSource:
         self._document = _open(file)
         try:
             decrypted = self._unlock([password.get_secret_value() for password in config.passwords])
-            self.num_pages = self._count_pages()
+            self.num_pages, agrees = self._count_pages(config.max_pages)
             flags = {
                 "repaired": self._document.is_repaired,
                 "truncated": truncated and self._document.is_repaired,
+                "page_tree_mismatch": not agrees,
                 "decrypted": decrypted,
                 "dynamic_form": self._catalog_entry("NeedsRendering") == "true",
                 "portfolio": self._catalog_entry("Collection") not in {"null", ""},
@@ -88,6 +94,7 @@ class PdfSource:
             text_layer = read_text_layer(shown, matrix, image_share(images, page))
         samples = np.frombuffer(pixmap.samples_mv, np.uint8)
         content = samples.reshape(pixmap.height, pixmap.width, 3).copy()  # the view ends with the pixmap
+        _refuse_lost(content)
         return Drawing(content, grid, grid.scale * POINTS_PER_INCH, text_layer)
 
     def close(self) -> None:
@@ -103,16 +110,34 @@ class PdfSource:
         tried = f", and none of the {len(passwords)} passwords tried opens it" if passwords else ""
         raise DocumentError(ErrorType.ENCRYPTED, f"The PDF is encrypted{tried}; add its password to render.passwords.")
 
-    def _count_pages(self) -> int:
-        """Return the number of pages; MuPDF itself refuses counts beyond the number of objects."""
-        num_pages = int(self._document.page_count)
-        if num_pages == 0 and self._document.is_repaired:
+    def _count_pages(self, max_pages: int) -> tuple[int, bool]:
+        """Return the number of pages and whether the document's own count agrees with its page tree.
+
+        When the tree holds more, those are read too. When it holds fewer, the missing ones fail
+        one by one, as they are missing. MuPDF refuses counts beyond the number of objects.
+        """
+        try:
+            declared, refusal = int(self._document.page_count), None
+        except RuntimeError as error:
+            declared, refusal = 0, error
+        found = find_pages(self._document, at_most=max_pages)
+        if max(declared, found) > max_pages:
+            raise DocumentError(
+                ErrorType.TOO_LARGE,
+                f"The PDF has more than {max_pages:,} pages; raise render.max_pages if the file is honest.",
+            )
+        if found > declared:
+            correct_count(self._document, found)
+            return int(self._document.page_count), False
+        if refusal:
+            raise refusal
+        if declared == 0 and self._document.is_repaired:
             raise DocumentError(
                 ErrorType.DAMAGED, "The PDF is damaged or cut off, no page can be recovered; fetch it again."
             )
-        if num_pages == 0:
+        if declared == 0:
             raise DocumentError(ErrorType.NO_PAGES, "The PDF has no pages.")
-        return num_pages
+        return declared, found == declared
 
     def _catalog_entry(self, key: str) -> str:
         try:
@@ -164,6 +189,12 @@ def _translated() -> Iterator[None]:
         raise MemoryError from error
     except (pymupdf.FileDataError, pymupdf.mupdf.FzErrorBase) as error:
         raise RenderError(ErrorType.DAMAGED, f"The PDF is damaged{_last_message() or f': {error}'}.") from error
+
+
+def _refuse_lost(content: npt.NDArray[np.uint8]) -> None:
+    """A page that stayed blank since its content could not be decoded must not pass for a blank page."""
+    if content.min() == content.max() and any(loss in pymupdf.TOOLS.mupdf_warnings(reset=0) for loss in LOST):
+        raise RenderError(ErrorType.DAMAGED, f"Nothing on the page can be decoded{_last_message()}.")
 
 
 def _last_message() -> str:

@@ -91,13 +91,19 @@ def _has_pdf_structure(head: bytes, file: BufferedReader) -> bool:
 
 
 def _is_truncated(head: bytes, file: BufferedReader) -> bool:
-    """Return whether the mark that ends a PNG, JPEG or PDF is missing; other types have none."""
+    """Return whether the mark that ends a PNG, JPEG, GIF or PDF is missing, or a BMP or WebP shorter than it says."""
     if head.startswith(b"\x89PNG"):
         return not _has(b"IEND", file.fileno(), len(b"\x89PNG"))
     if head.startswith(b"\xff\xd8\xff"):
         # Searched from the pixels on: thumbnails before them have ends of their own, and
         # phones append whole videos behind them.
         return not _has(b"\xff\xd9", file.fileno(), _jpeg_pixels(file.fileno()))
+    if head.startswith(b"GIF8"):
+        return not _tail(file).rstrip(b"\0").endswith(b";")
+    if head.startswith(b"BM"):
+        return os.fstat(file.fileno()).st_size < int.from_bytes(head[2:6], "little")
+    if head.startswith(b"RIFF"):
+        return os.fstat(file.fileno()).st_size < int.from_bytes(head[4:8], "little") + 8
     return head.startswith(b"%PDF") and b"%%EOF" not in _tail(file)
 
 

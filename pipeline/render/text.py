@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import unicodedata
-from itertools import groupby, islice
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +17,10 @@ from pipeline.render.mupdf import pymupdf
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_WORDS = 20_000
-"""A dense newspaper page has 5,000; what follows is dropped, as a text layer travels between processes."""
-MAX_WORD_CHARS = 1_000
+MAX_WORDS = 100_000
+MAX_CHARS = 1_000_000
+"""A dense newspaper page has 5,000 words of 30,000 characters. A text layer travels between processes, so
+there is a limit; beyond it nobody could read the page, and its text is taken as no text at all and not cut."""
 
 FILLED_OR_STROKED = 16 | 32
 """Bits of MuPDF's char_flags; render mode 3 (ISO 32000-1, table 106) and clipping set neither."""
@@ -35,16 +36,19 @@ COVERAGE_CELLS = 100
 TEXT_FLAGS = pymupdf.TEXT_MEDIABOX_CLIP | pymupdf.TEXT_PRESERVE_WHITESPACE
 
 
-def read_text_layer(shown: Any, matrix: Any, image_share: float) -> TextLayer:
-    """Return the text of a pymupdf.DisplayList in pixels: page coordinates times `matrix`."""
+def read_text_layer(shown: Any, matrix: Any, image_share: float) -> TextLayer | None:
+    """Return the text of a pymupdf.DisplayList in pixels (page coordinates times `matrix`); None when too long."""
     page = pymupdf.TextPage(shown.get_textpage(TEXT_FLAGS))
+    words = page.extractWORDS()
+    if len(words) > MAX_WORDS or sum(len(word[4]) for word in words) > MAX_CHARS:
+        return None
     num_chars = num_hidden = num_unmapped = 0
     for text, char_flags in _spans(page):
         num_chars += len(text)
         num_hidden += 0 if char_flags & FILLED_OR_STROKED else len(text)
         num_unmapped += sum(_is_unmapped(char) for char in text)
     return TextLayer(
-        lines=tuple(_lines(page, matrix)),
+        lines=tuple(_lines(words, matrix)),
         hidden_share=num_hidden / max(num_chars, 1),
         unmapped_share=num_unmapped / max(num_chars, 1),
         image_share=image_share,
@@ -74,10 +78,9 @@ def _is_unmapped(char: str) -> bool:
     return char == "\N{REPLACEMENT CHARACTER}" or unicodedata.category(char) in UNMAPPED_CATEGORIES
 
 
-def _lines(page: Any, matrix: Any) -> Iterator[TextLine]:
-    words = islice(page.extractWORDS(), MAX_WORDS)
+def _lines(words: list[Any], matrix: Any) -> Iterator[TextLine]:
     for _, group in groupby(words, key=lambda word: (word[5], word[6])):  # block and line number
-        line = tuple(Word(word[4][:MAX_WORD_CHARS], Box(*(pymupdf.Rect(word[:4]) * matrix))) for word in group)
+        line = tuple(Word(word[4], Box(*(pymupdf.Rect(word[:4]) * matrix))) for word in group)
         yield TextLine(" ".join(word.text for word in line), _around([word.box for word in line]), words=line)
 
 

@@ -39,15 +39,18 @@ class _Layout(NamedTuple):
     offset: str
 
 
-def find_frames(fd: int) -> Frames:
-    """Return the offsets of all pages, in order; an empty list when there is none."""
+def find_frames(fd: int, *, at_most: int) -> Frames:
+    """Return the offsets of all pages, in order; an empty list when there is none.
+
+    The search ends when more than `at_most` frames were found, pages or not.
+    """
     header = os.pread(fd, 16, 0)
     layout = _layout(header)
     next_offset = struct.unpack_from(layout.first, header)[-1]
     pages: list[int] = []
     others: list[int] = []
     seen: set[int] = set()
-    while next_offset:
+    while next_offset and len(seen) <= at_most:
         found = None if next_offset in seen else _read_frame(fd, next_offset, layout)
         if found is None:
             return Frames(pages or others, broken=True)
