@@ -85,12 +85,12 @@ class Selection:
 
     force: bool = False
     """Nothing that earlier runs have done counts as done."""
-    again: bool = False
-    """The same, but their readings may be used for what need not be read."""
     since: datetime | None = None
     """Documents changed before then are left out; those without a known time are not."""
     sample: Sample | None = None
     limit: int | None = None
+    again: bool = False
+    """As `force`, but what earlier runs have read may be used for pages that need no reading."""
 
     @classmethod
     def of(cls, config: RunConfig, now: datetime | None = None) -> Selection:

@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 class OpenDocuments:
     """Documents whose content lies on this machine from opening to release, and the renderer of their pages."""
 
-    def __init__(self, renderer: Renderer) -> None:
+    def __init__(self, renderer: Renderer, scratch: Path) -> None:
+        """Open nothing yet.
+
+        Args:
+            scratch: where copies of what lies in buckets are made.
+        """
         self._renderer = renderer
-        self._fetcher = Fetcher()
-        self._held: dict[str, ExitStack] = {}
+        self._fetcher = Fetcher(scratch)
+        self._held: dict[str, tuple[Path, ExitStack]] = {}
         self._upright = UprightFinder()
         self._turning = ThreadPoolExecutor(1, thread_name_prefix="upright")
 
@@ -38,8 +43,12 @@ class OpenDocuments:
             except FileNotFoundError:
                 raise DocumentError(ErrorType.UNREADABLE, "The file vanished after it was listed.") from None
             document = self._renderer.open(ref, path).result()
-            self._held[ref.uri] = stack.pop_all()
+            self._held[ref.uri] = path, stack.pop_all()
             return document, path
+
+    def path_of(self, uri: str) -> Path | None:
+        """Return where the content of an open document lies; None when it could not be opened."""
+        return self._held[uri][0] if uri in self._held else None
 
     def render(self, document: Document, path: Path, page_number: int, settings: TrySettings) -> Future[PageImage]:
         """Start rasterising a page, upright if that is asked for."""
@@ -56,7 +65,7 @@ class OpenDocuments:
     def release(self, uri: str) -> None:
         """Delete the copy of a document, if one was made; unknown ones (never opened) are passed over."""
         if held := self._held.pop(uri, None):
-            held.close()
+            held[1].close()
 
     def close(self) -> None:
         """Release what is still held; pages not done end cancelled or with what the renderer says."""

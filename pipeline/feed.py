@@ -1,15 +1,16 @@
 """Pages on their way to the engine: opened and rendered ahead, next tries first.
 
 The engine's `take` is the only thing that moves the feed, so nothing here runs further
-ahead of the engine than `ahead` page images, however long the input is.
+ahead of the engine than `ahead` page images or `ahead_bytes` of them, however long the input is.
 """
 
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,17 +27,24 @@ SUSPECT_SHARE = 8
 and no page is read alone that need not be."""
 OPEN_AHEAD = 4
 """Documents opened before their pages are needed; opening a large file must not stall the engine."""
+BYTES_PER_PIXEL = 3
 
 
 @dataclass(slots=True)
 class _OpenDocument:
     document: Document
     path: Path
-    next_number: int = 1
+    done: Container[int]
+    """Pages that need no reading."""
+    number: int = 0
 
-    @property
-    def has_more(self) -> bool:
-        return self.next_number <= self.document.num_pages
+    def next_number(self) -> int | None:
+        """Return the next page to read."""
+        while self.number < self.document.num_pages:
+            self.number += 1
+            if self.number not in self.done:
+                return self.number
+        return None
 
 
 class Documents(Protocol):
@@ -54,8 +62,8 @@ class Documents(Protocol):
 class Losses(Protocol):
     """Who is told of what never reaches the engine."""
 
-    def document_opened(self, document: Document) -> None:
-        """Its pages will follow."""
+    def document_opened(self, document: Document) -> Container[int]:
+        """Return the numbers of its pages that need no reading; the others will follow."""
         ...
 
     def document_failed(self, ref: DocumentRef, error: DocumentError, started_at: datetime) -> None:
@@ -75,9 +83,28 @@ class PageFeed:
     """The `Requests` of a run. Not thread-safe: take, resolve and retry are called by one thread."""
 
     def __init__(
-        self, refs: Iterator[DocumentRef], documents: Documents, losses: Losses, first: TrySettings, *, ahead: int = 2
+        self,
+        refs: Iterator[DocumentRef],
+        documents: Documents,
+        losses: Losses,
+        first: TrySettings,
+        *,
+        stop: threading.Event,
+        ahead_bytes: int,
+        ahead: int = 2,
     ) -> None:
+        """Open and render nothing yet.
+
+        Args:
+            stop: once set, no more pages are taken.
+            ahead: page images ready or in the making at most; one at least, whatever its size.
+            ahead_bytes: memory that these may take.
+        """
         self.ahead = ahead
+        self.paused = False
+        """While it is set no pages are taken: the engine ends when those that it holds are read."""
+        self._stop = stop
+        self._ahead_bytes = ahead_bytes
         self._refs = refs
         self._documents = documents
         self._losses = losses
@@ -87,6 +114,7 @@ class PageFeed:
         self._current: _OpenDocument | None = None
         self._retries: deque[PageTask] = deque()
         self._rendering = 0
+        self._rendering_bytes = self._ready_bytes = 0
         self._rendered: SimpleQueue[tuple[PageTask, Future[PageImage]] | None] = SimpleQueue()
         self._ready: deque[tuple[PageTask, PageRequest]] = deque()
         self._in_flight: dict[str, PageTask] = {}
@@ -97,7 +125,9 @@ class PageFeed:
 
     @property
     def exhausted(self) -> bool:
-        """True when no page is left anywhere."""
+        """True when no page is left anywhere, or none may be taken."""
+        if self._draining:
+            return not self._in_flight
         busy = self._in_flight or self._ready or self._rendering or self._retries or self._opening or self._current
         return self._all_listed and not busy
 
@@ -105,10 +135,12 @@ class PageFeed:
         """Wait until a page is ready; False when none is left, so that no engine need be loaded."""
         while not self._ready and not self.exhausted:
             self._prepare(WAIT_S)
-        return bool(self._ready)
+        return bool(self._ready) and not self._draining
 
     def take(self, wait_s: float) -> PageRequest | None:
-        """Return the next request, or None when none became ready in time."""
+        """Return the next request, or None when none became ready in time or none may be taken."""
+        if self._draining:
+            return None
         if self._most_in_flight is not None and len(self._in_flight) >= self._most_in_flight:
             return None
         if not self._ready:
@@ -116,6 +148,7 @@ class PageFeed:
         if not self._ready:
             return None
         task, request = self._ready.popleft()
+        self._ready_bytes -= request.image.pixels.nbytes
         self._in_flight[request.request_id] = task
         self._losses.pages_in_engine(len(self._in_flight))
         return request
@@ -151,9 +184,18 @@ class PageFeed:
         self._most_in_flight = max(1, len(held) // SUSPECT_SHARE)
         return None
 
+    @property
+    def _draining(self) -> bool:
+        return self.paused or self._stop.is_set()
+
+    @property
+    def num_in_flight(self) -> int:
+        """Pages that the engine holds."""
+        return len(self._in_flight)
+
     def close(self) -> None:
-        """Stop opening documents."""
-        self._openers.shutdown(wait=True, cancel_futures=True)
+        """Stop opening documents; those being opened end when their renderer is closed."""
+        self._openers.shutdown(wait=False, cancel_futures=True)
 
     def _clear(self, task: PageTask) -> None:
         if task.suspected:
@@ -178,13 +220,19 @@ class PageFeed:
 
     def _fill(self) -> None:
         self._open_ahead()
-        while self._rendering + len(self._ready) < self.ahead:
+        while self._has_room():
             task = self._retries.popleft() if self._retries else self._next_page()
             if task is None:
                 return
             future = self._documents.render(task.document, task.path, task.page_number, task.settings)
             self._rendering += 1
+            self._rendering_bytes += BYTES_PER_PIXEL * task.settings.render.max_pixels
             future.add_done_callback(lambda done, task=task: self._rendered.put((task, done)))  # type: ignore[misc]
+
+    def _has_room(self) -> bool:
+        ahead = self._rendering + len(self._ready)
+        has_bytes = self._rendering_bytes + self._ready_bytes < self._ahead_bytes
+        return ahead < self.ahead and (has_bytes or not ahead)
 
     def _open_ahead(self) -> None:
         while len(self._opening) < OPEN_AHEAD and not self._all_listed:
@@ -197,17 +245,14 @@ class PageFeed:
             self._opening.append((ref, datetime.now(UTC), future))
 
     def _next_page(self) -> PageTask | None:
-        while self._current is None:
+        while True:
+            if self._current and (number := self._current.next_number()):
+                return PageTask(self._current.document, self._current.path, number, self._first)
+            self._current = None
             if not self._opening or not self._opening[0][2].done():
                 return None
             self._admit(*self._opening.popleft())
             self._open_ahead()
-        opened = self._current
-        task = PageTask(opened.document, opened.path, opened.next_number, self._first)
-        opened.next_number += 1
-        if not opened.has_more:
-            self._current = None
-        return task
 
     def _admit(self, ref: DocumentRef, started_at: datetime, opened: Future[tuple[Document, Path]]) -> None:
         try:
@@ -215,11 +260,11 @@ class PageFeed:
         except DocumentError as error:
             self._losses.document_failed(ref, error, started_at)
             return
-        self._losses.document_opened(document)
-        self._current = _OpenDocument(document, path)
+        self._current = _OpenDocument(document, path, self._losses.document_opened(document))
 
     def _receive(self, task: PageTask, rendered: Future[PageImage]) -> None:
         self._rendering -= 1
+        self._rendering_bytes -= BYTES_PER_PIXEL * task.settings.render.max_pixels
         try:
             image = rendered.result()
         except PageError as error:
@@ -236,3 +281,4 @@ class PageFeed:
             settings=task.settings,
         )
         self._ready.append((task, request))
+        self._ready_bytes += image.pixels.nbytes

@@ -2,20 +2,45 @@
 
 A document belongs to the shard that is open when it is opened. A shard with enough pages
 takes no more documents; it is committed when the last page of its last document is done.
-Until then its rows stand in local temporary files, not in memory.
+Until then its rows stand in local temporary files, not in memory, and in the journal, which
+outlives a killed run.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from pipeline.data import Document, DocumentRecord, DocumentRef, Json, PageRecord, Status
-from pipeline.errors import DocumentError, PageError
+from pipeline.config import OutputConfig
+from pipeline.data import Document, DocumentRecord, DocumentRef, PageRecord, Status
+from pipeline.errors import DocumentError, LedgerError, PageError
 from pipeline.extraction import Extraction
+from pipeline.journal import Journal
+from pipeline.merging import Merger
+from pipeline.stats import Counts
+
+DoneDocument = tuple[Document, tuple[int, ...]]
+"""A committed document and those of its pages that failed."""
+
+MERGED_CUT = "merged_cut"
+"""Flag of a document whose lists or texts are too long for one row."""
+
+
+class Committed(Protocol):
+    """What a commit put; see sink.Committed."""
+
+    @property
+    def key(self) -> str:
+        """Of the documents part."""
+        ...
+
+    @property
+    def pages(self) -> int:
+        """Rows of the pages part, as it says itself."""
+        ...
 
 
 class RowWriter(Protocol):
@@ -29,7 +54,7 @@ class RowWriter(Protocol):
         """Append a document row."""
         ...
 
-    def commit(self, shard_id: str, except_uris: Collection[str] = ()) -> None:
+    def commit(self, shard_id: str, except_uris: Collection[str] = ()) -> Committed:
         """Make the rows part of the output, all or none, without the pages of the documents `except_uris`."""
         ...
 
@@ -46,10 +71,14 @@ class Progress(Protocol):
         ...
 
     def document_done(self, record: DocumentRecord) -> None:
-        """A document has its terminal row."""
+        """A document has its terminal row; more documents may be entered meanwhile."""
         ...
 
-    def shard_committed(self) -> None:
+    def shard_closed(self) -> None:
+        """A shard is about to be committed; raise to prevent it."""
+        ...
+
+    def shard_committed(self, part: str, documents: Sequence[DoneDocument], counts: Counts) -> None:
         """The rows of a shard are part of the output."""
         ...
 
@@ -59,22 +88,26 @@ class _OpenDocument:
     document: Document
     shard: _Shard
     started_at: datetime
-    outstanding: int
-    records: dict[int, Json] = field(default_factory=dict)
+    merger: Merger
+    done: bytearray
+    """1 for each page with its terminal row."""
+    counts: Counts = field(default_factory=Counts)
     first_error: PageError | None = None
-    pages_failed: int = 0
+    failed: list[int] = field(default_factory=list)
+    """Numbers of its pages that failed; 0 stands for a document that could not be opened."""
 
 
 @dataclass(slots=True)
 class _Shard:
     writer: RowWriter
+    journal: str
     num_pages: int = 0
     sealed: bool = False
     """Whether it takes no more documents."""
     open: set[str] = field(default_factory=set)
     """URIs of its documents without their terminal row."""
-    done: list[str] = field(default_factory=list)
-    """Identities of those with one."""
+    done: list[DoneDocument] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
 
 
 class Ledger:
@@ -85,24 +118,41 @@ class Ledger:
         extraction: Extraction,
         fingerprint: str,
         open_writer: Callable[[], RowWriter],
+        *,
+        journal: Journal,
         progress: Progress,
-        shard_pages: int,
+        config: OutputConfig,
     ) -> None:
+        self.pages_committed = 0
+        """Page rows in the parts that were committed, as these say themselves."""
         self._extraction = extraction
         self._fingerprint = fingerprint
         self._open_writer = open_writer
+        self._journal = journal
         self._progress = progress
-        self._shard_pages = shard_pages
+        self._config = config
         self._shards: list[_Shard] = []
         self._open: dict[str, _OpenDocument] = {}
+        self._pages_dropped = 0
+
+    @property
+    def pages_left(self) -> int:
+        """Pages of the documents that were entered and have no terminal row."""
+        return self._pages_dropped + sum(_num_rows(opened.document) for opened in self._open.values())
 
     def open_document(self, document: Document, started_at: datetime) -> None:
         """Enter a document whose pages will follow."""
+        if document.ref.uri in self._open:
+            raise LedgerError(f"{document.ref.uri} was entered a second time.")
         shard = self._unsealed_shard()
         shard.num_pages += document.num_pages
-        shard.sealed = shard.num_pages >= self._shard_pages
+        shard.sealed = shard.num_pages >= self._config.shard_pages
         shard.open.add(document.ref.uri)
-        self._open[document.ref.uri] = _OpenDocument(document, shard, started_at, max(document.num_pages, 1))
+        merger = self._extraction.merger(
+            max_characters=self._config.merged_characters, max_items=self._config.merged_items
+        )
+        done = bytearray(document.num_pages + 1)
+        self._open[document.ref.uri] = _OpenDocument(document, shard, started_at, merger, done)
 
     def fail_document(self, ref: DocumentRef, error: DocumentError, started_at: datetime) -> None:
         """Enter a document that cannot be opened: one failed row in both tables."""
@@ -112,17 +162,26 @@ class Ledger:
         self.add_page(PageRecord(document, None, Status.FAILED, started_at, now, error=error))
 
     def add_page(self, record: PageRecord) -> None:
-        """Enter the terminal row of a page; the last one of a document closes it, the last of a shard commits it."""
-        opened = self._open[record.document.ref.uri]
+        """Enter the terminal row of a page; the last one of a document closes it, the last of a shard commits it.
+
+        Raises:
+            LedgerError: the page has its row already, or its document is not open.
+        """
+        opened = self._open.get(record.document.ref.uri)
+        number = record.page_number or 0
+        if opened is None or opened.done[number]:
+            raise LedgerError(f"{record.document.ref.uri}: page {number or 1} was to be recorded a second time.")
+        if record.reused_from is None and record.page_number is not None:
+            self._journal.add(opened.shard.journal, record)
+        opened.done[number] = True
         opened.shard.writer.add_page(record)
-        self._progress.page_done(record)
-        opened.outstanding -= 1
+        opened.counts.add_page(record)
+        opened.merger.add(number, record.record)
         if record.status is Status.FAILED:
-            opened.pages_failed += 1
+            opened.failed.append(number)
             opened.first_error = opened.first_error or record.error
-        if record.record is not None and record.page_number is not None:
-            opened.records[record.page_number] = record.record
-        if opened.outstanding == 0:
+        self._progress.page_done(record)
+        if opened.done.count(1) == _num_rows(opened.document):
             self._close_document(opened)
 
     def finish(self) -> None:
@@ -136,33 +195,37 @@ class Ledger:
 
     def _unsealed_shard(self) -> _Shard:
         if not self._shards or self._shards[-1].sealed:
-            self._shards.append(_Shard(self._open_writer()))
+            self._shards.append(_Shard(self._open_writer(), self._journal.open_file()))
         return self._shards[-1]
 
     def _close_document(self, opened: _OpenDocument) -> None:
-        document, shard = opened.document, opened.shard
+        shard = opened.shard
         record = self._merged(opened)
         shard.writer.add_document(record)
+        opened.counts.add_document(record)
+        shard.counts.add(opened.counts)
+        del self._open[opened.document.ref.uri]
+        shard.open.remove(opened.document.ref.uri)
+        shard.done.append((opened.document, tuple(opened.failed)))
         self._progress.document_done(record)
-        del self._open[document.ref.uri]
-        shard.open.remove(document.ref.uri)
-        shard.done.append(f"{document.ref.uri}\n{document.sha256}")
-        if shard.sealed and not shard.open:
+        # What document_done entered may have closed and committed the shard already.
+        if shard.sealed and not shard.open and shard in self._shards:
             self._commit(shard)
 
     def _merged(self, opened: _OpenDocument) -> DocumentRecord:
-        error, merged = opened.first_error, None
-        if opened.records:
-            try:
-                merged = self._extraction.merge([opened.records[number] for number in sorted(opened.records)])
-            except PageError as invalid:
-                error = error or invalid
+        document, error, merged = opened.document, opened.first_error, None
+        try:
+            merged, is_cut = opened.merger.result()
+        except PageError as invalid:
+            error = error or invalid
+        else:
+            document = replace(document, flags=(*document.flags, MERGED_CUT)) if is_cut else document
         return DocumentRecord(
-            document=opened.document,
+            document=document,
             status=Status.FAILED if error else Status.OK,
             record=merged,
-            pages_ok=max(opened.document.num_pages, 1) - opened.pages_failed,
-            pages_failed=opened.pages_failed,
+            pages_ok=_num_rows(document) - len(opened.failed),
+            pages_failed=len(opened.failed),
             error=error,
             started_at=opened.started_at,
             finished_at=datetime.now(UTC),
@@ -170,9 +233,20 @@ class Ledger:
 
     def _commit(self, shard: _Shard) -> None:
         if shard.done:
-            names = "\n".join([self._fingerprint, *sorted(shard.done)])
-            shard_id = hashlib.sha256(names.encode()).hexdigest()[:16]
-            shard.writer.commit(shard_id, shard.open)
-            self._progress.shard_committed()
+            self._progress.shard_closed()
+            names = sorted(f"{document.ref.uri}\n{document.sha256}" for document, _ in shard.done)
+            shard_id = hashlib.sha256("\n".join([self._fingerprint, *names]).encode()).hexdigest()[:16]
+            committed = shard.writer.commit(shard_id, shard.open)
+            self.pages_committed += committed.pages
+            self._progress.shard_committed(committed.key, shard.done, shard.counts)
         shard.writer.discard()
+        if shard.open:  # their pages stay in the journal, for the next run
+            self._pages_dropped += sum(_num_rows(self._open.pop(uri).document) for uri in shard.open)
+        else:
+            self._journal.drop(shard.journal)
         self._shards.remove(shard)
+
+
+def _num_rows(document: Document) -> int:
+    """Return how many page rows a document has; one that could not be opened has one."""
+    return max(document.num_pages, 1)

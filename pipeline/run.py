@@ -2,62 +2,59 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
+from pipeline.canary import CanaryResult, canary_pages, fallback_config, run_canary, should_run
+from pipeline.catalog import Catalog, PlanCounts, Selection
 from pipeline.config import RunConfig
 from pipeline.data import (
     Document,
     DocumentRecord,
     DocumentRef,
-    Generation,
+    EngineMetrics,
     PageRecord,
     PageTask,
     RunIdentity,
     Status,
 )
 from pipeline.documents import OpenDocuments
+from pipeline.drive import Driver
 from pipeline.engines import EngineChoice, choose_engine
-from pipeline.engines.base import EngineTask
-from pipeline.errors import DocumentError, EngineError, EngineStartError, ErrorType, PageError
+from pipeline.engines.base import Engine, EngineInfo, EngineTask
+from pipeline.errors import CanaryError, DocumentError, LedgerError, PageError, StorageError
 from pipeline.extraction import Extraction, load_extraction, load_model
+from pipeline.failed import FailedDocuments, Retry, find_failed
 from pipeline.feed import PageFeed
 from pipeline.identity import identify_run
+from pipeline.journal import Journal
 from pipeline.judge import Judge
-from pipeline.ledger import Ledger, RowWriter
+from pipeline.layout import lease_key
+from pipeline.ledger import DoneDocument, Ledger, RowWriter
+from pipeline.quarantine import Quarantine
 from pipeline.render import Renderer
-from pipeline.sink import CommittedDocument, ShardWriter, committed_documents, page_schema
+from pipeline.reuse import KnownPages
+from pipeline.scratch import Scratch
+from pipeline.sink import PartReader, ShardWriter, committed_parts, delete_orphans, page_schema, read_committed
 from pipeline.source import list_input
-from pipeline.stats import HourRow, RunStats
-from pipeline.storage import Storage, open_storage
+from pipeline.stats import Counts, HourRow, RunRow, RunState, RunStats, write_run
+from pipeline.storage import open_storage
 from pipeline.tally import Progress, Tally
 from pipeline.tries import Ladder
 
+__all__ = ["Retry", "RunReport", "default_render_workers", "run"]
+
 log = logging.getLogger(__name__)
 
-AHEAD_FACTOR = 1.5
-"""Page images ready or in the making, as a multiple of what the engine holds: enough that it never waits
-for rendering, few enough that 3 MB images stay within a few hundred megabytes."""
-
-
-CURABLE = frozenset(
-    {
-        ErrorType.ENCRYPTED,
-        ErrorType.UNREADABLE,
-        ErrorType.TOO_LARGE,
-        ErrorType.RENDER_TIMEOUT,
-        ErrorType.RENDER_CRASH,
-        ErrorType.ENGINE_TIMEOUT,
-    }
-)
-"""Failures whose cause may be gone at the next run (a password, a permission, a limit), though the document is
-the same; none of these settings is in the fingerprint, so such documents are read again."""
+STATS_INTERVAL_S = 60
+"""How much of its time a killed run may leave unrecorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +63,24 @@ class RunReport:
 
     identity: RunIdentity
     output: str
+    interrupted: bool
+    """Stopped before everything was read; the next run goes on from there."""
     documents: int
     documents_skipped: int
     """Unchanged since an earlier run with the same settings."""
     documents_skipped_failed: int
     """Those of them that failed then."""
+    documents_carried_over: int
+    """Left to the next run."""
     pages_found: int
+    """Of the documents opened; pages_ok + pages_failed + pages_carried_over."""
     pages_ok: int
     pages_failed: int
+    pages_reused: int
+    """Of these two, those whose bytes had been read before."""
+    pages_carried_over: int
+    canary_score: float | None
+    """Share of the words on known pages that the engine read; None when it was not asked."""
     elapsed_s: float
     hours: tuple[HourRow, ...]
     total: HourRow
@@ -89,171 +96,337 @@ def run(
     *,
     on_progress: Callable[[Progress], None] | None = None,
     engine: EngineChoice | None = None,
+    stop: threading.Event | None = None,
+    retry: Retry | None = None,
 ) -> RunReport:
     """Read every document of the input that is not done yet and commit its records.
 
     Args:
         on_progress: called from the run's own thread, a few times a second at most.
         engine: used instead of the one `config.engine` names.
+        stop: once set, no more pages are taken; those in the engine are finished and committed.
+        retry: read again what failed in the output, for these reasons, instead of the input.
 
     Raises:
         ConfigError: a setting is wrong; nothing was read or written.
+        OutputBusyError: another run writes to the output; nothing was read or written.
         StorageError: input or output cannot be reached; what is committed stays.
         EngineError: the engine kept dying; what is committed stays.
+        CanaryError: the engine does not read what stands on known pages; nothing was read.
+        LedgerError: the books do not balance; what is committed stays.
     """
-    return _Run(config, on_progress or (lambda _: None), engine).execute()
+    wanted = _Wanted(config, on_progress or (lambda _: None), engine, stop or threading.Event(), retry)
+    attempt = _Run(wanted)
+    try:
+        return attempt.execute()
+    except CanaryError as error:
+        fallback = None if engine else fallback_config(config, attempt.engine_info)
+        if fallback is None:
+            raise
+        log.warning("%s NOW TRYING A 16-BIT KV CACHE, which is slower and reads fewer pages at once.", error)
+    return _Run(replace(wanted, config=fallback, is_fallback=True)).execute()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What `run` was asked for."""
+
+    config: RunConfig
+    on_progress: Callable[[Progress], None]
+    engine: EngineChoice | None
+    stop: threading.Event
+    retry: Retry | None
+    is_fallback: bool = False
 
 
 class _Run:
-    """The state of one run; what the feed and the ledger report to."""
+    """The state of one run; what the feed, the driver and the ledger report to."""
 
-    def __init__(self, config: RunConfig, on_progress: Callable[[Progress], None], engine: EngineChoice | None) -> None:
-        self._config = config
+    def __init__(self, wanted: _Wanted) -> None:
+        config = self._config = wanted.config
+        self._wanted = wanted
         self._extraction = load_extraction(config.extraction, config.prompts)
-        self._choice = engine or choose_engine(config, _engine_task(self._extraction, config))
-        ladder = Ladder(config.tries, self._choice.max_pixels, deterministic=self._choice.info.deterministic)
-        self._first_try = ladder.first()
-        self._judge = Judge(self._extraction, ladder, config.date_order)
-        self._identity = identify_run(config, self._extraction, self._choice.info, self._choice.max_pixels)
+        self._choice = wanted.engine or choose_engine(config, _engine_task(self._extraction, config))
+        self._ladder = Ladder(config.tries, self._choice.max_pixels, deterministic=self._choice.info.deterministic)
+        identity = identify_run(config, self._extraction, self._choice.info, self._choice.max_pixels)
         page_schema(self._extraction.model)  # a field no column can hold is found before anything is read
         self._storage = open_storage(config.output)
-        self._stats = RunStats(self._identity, config.cost)
-        self._tally = Tally(on_progress)
-        self._deaths = 0
-        self._ledger = Ledger(
-            self._extraction, self._identity.fingerprint, self._open_shard, self, config.output_files.shard_pages
-        )
+        self._failed: FailedDocuments | None = None
+        if wanted.retry:
+            self._failed = find_failed(config.output, identity.extraction, wanted.retry)
+            identity = replace(identity, fingerprint=self._failed.fingerprint)
+        self._identity = identity
+        self._tally = Tally(wanted.on_progress)
+        self._stats = RunStats(identity, config.cost)
+        self._stats_put_at = time.monotonic()
+        self._row = RunRow.begun(identity, config)
+        self._canary: CanaryResult | None = None
+        self._leaders: dict[str, str] = {}
+        """URI of the document that is being read, by its SHA-256."""
+        self._followers: dict[str, list[Document]] = {}
+        """Documents with the same bytes as one that is being read."""
+
+    @property
+    def engine_info(self) -> EngineInfo:
+        """What reads."""
+        return self._choice.info
 
     def execute(self) -> RunReport:
         """Read what is pending, commit it, and report."""
-        self._tally.report("listing")
-        done = _done(self._storage, self._identity)
-        self._tally.listed((done.get(_state(ref)) for ref in self._listed()), self._config.limit)
-        try:
-            if self._tally.documents_total:
-                pending = (ref for ref in self._listed() if _state(ref) not in done)
-                self._read(itertools.islice(pending, self._config.limit))
-        finally:
-            self._stats.close()
+        name, wait_s = self._identity.extraction, self._config.output_files.wait_s
+        with closing(self._stats), self._storage.hold(lease_key(name), wait_s=wait_s, on_wait=self._waiting) as lease:
+            self._lease = lease
+            self._scratch = Scratch(self._config.output, name)
+            try:
+                self._work()
+                report = self._report()
+            except BaseException as error:
+                state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
+                with suppress(StorageError):  # the error that ended the run says more
+                    self._close_books(state, error)
+                self._scratch.close(keep_journals=True)
+                raise
+            self._close_books(RunState.INTERRUPTED if report.interrupted else RunState.FINISHED)
+            self._scratch.close(keep_journals=report.interrupted)
         self._tally.report("done")
-        return self._report()
+        return report
 
-    def document_opened(self, document: Document) -> None:
-        """Its pages will follow."""
-        self._ledger.open_document(document, datetime.now(UTC))
+    def _waiting(self, _: str) -> None:
+        self._tally.report("waiting")
+
+    def _work(self) -> None:
+        extraction, identity = self._extraction, self._identity
+        self._storage.sweep(f"{extraction.name}/")
+        delete_orphans(self._storage, extraction.name)
+        write_run(self._storage, self._row)  # an output that cannot be written is found before hours of reading
+        with ExitStack() as parts:
+            journal = Journal(self._scratch.journals, identity, anew=self._config.force)
+            parts.enter_context(closing(journal))
+            self._catalog = parts.enter_context(closing(Catalog(self._scratch.catalog, identity)))
+            reader = parts.enter_context(closing(PartReader(self._storage, extraction.name, extraction.model)))
+            retry = self._wanted.retry
+            self._known = KnownPages(self._catalog, journal, reader, identity=identity, retry=retry)
+            self._ledger = Ledger(
+                extraction,
+                identity.fingerprint,
+                self._open_shard,
+                journal=journal,
+                progress=self,
+                config=self._config.output_files,
+            )
+            if self._plan().documents:
+                self._read()
+
+    def _plan(self) -> PlanCounts:
+        self._tally.report("listing")
+        for part in committed_parts(self._storage, self._identity.extraction):
+            self._catalog.add_committed(read_committed(self._storage, part), part)
+        if self._failed:
+            counts = self._catalog.plan(self._failed.refs, Selection(again=True, limit=self._config.limit))
+        else:
+            counts = self._catalog.plan(list_input(self._config.input, self._config.output), Selection.of(self._config))
+        self._tally.planned(counts.documents, counts.documents_skipped, counts.documents_skipped_failed)
+        return counts
+
+    def _read(self) -> None:
+        config = self._config
+        workers = config.render.workers or default_render_workers()
+        with (
+            closing(Renderer(config.render, num_workers=workers)) as self._renderer,
+            closing(OpenDocuments(self._renderer, self._scratch.fetched)) as self._documents,
+            closing(self._open_quarantine()) as self._quarantine,
+            closing(self._open_feed()) as feed,
+        ):
+            judge = Judge(self._extraction, self._ladder, config.date_order)
+            self._give_up = judge.give_up
+            try:
+                Driver(config, self._choice, feed, judge=judge, tally=self._tally, books=self).drive()
+            finally:
+                self._ledger.finish()
+
+    def _open_feed(self) -> PageFeed:
+        return PageFeed(
+            self._catalog.pending(),
+            self._documents,
+            self,
+            self._ladder.first(),
+            stop=self._wanted.stop,
+            ahead_bytes=self._config.render.ahead_mb << 20,
+        )
+
+    def _open_quarantine(self) -> Quarantine:
+        return Quarantine(
+            self._storage,
+            self._identity,
+            self._renderer.save,
+            self._scratch.quarantine,
+            first=self._ladder.first().render,
+            max_images=self._config.output_files.quarantine_images,
+        )
+
+    def _open_shard(self) -> RowWriter:
+        return ShardWriter(self._storage, self._extraction.model, self._identity, folder=self._scratch.shards)
+
+    # What the feed tells.
+
+    def document_opened(self, document: Document) -> Collection[int]:
+        """Enter a document with those of its pages that need no reading, and return their numbers."""
         self._tally.opened(document.num_pages)
+        if document.sha256 in self._leaders:
+            self._followers.setdefault(document.sha256, []).append(document)
+            self._documents.release(document.ref.uri)
+            return range(1, document.num_pages + 1)
+        self._leaders[document.sha256] = document.ref.uri
+        self._ledger.open_document(document, datetime.now(UTC))
+        return self._enter(self._known.read_before(document))
 
     def document_failed(self, ref: DocumentRef, error: DocumentError, started_at: datetime) -> None:
         """It could not be opened."""
+        if self._wanted.retry:
+            log.warning("not read again: %s", error, extra={"document": ref.uri})  # the rows that it has say more
+            return
         self._tally.opened(1)
         self._ledger.fail_document(ref, error, started_at)
 
     def page_failed(self, task: PageTask, error: PageError) -> None:
         """It could not be rendered."""
-        self._ledger.add_page(self._judge.give_up(task, error))
+        self.page_settled(self._give_up(task, error))
 
     def pages_in_engine(self, number: int) -> None:
         """The number of pages that the engine holds changed."""
         self._stats.in_flight(number)
 
+    # What the driver tells.
+
+    def page_settled(self, record: PageRecord) -> None:
+        """A page has its terminal record."""
+        self._ledger.add_page(record)
+
+    def engine_opened(self, engine: Engine) -> None:
+        """Have it read known pages before it is trusted with others."""
+        if not should_run(self._config.canary, engine.info):
+            return
+        self._tally.report("checking the engine")
+        pages = canary_pages(self._renderer, self._ladder.first().render)
+        self._canary = run_canary(engine, pages, self._config.canary.threshold)
+        if not self._canary.passed:
+            raise self._canary.refusal()
+
+    def engine_replaced(self, pages_resent: int) -> None:
+        """Count an engine that was given up."""
+        self._stats.engine_restarted()
+        self._stats.pages_resent(pages_resent)
+
+    def engine_sampled(self, metrics: EngineMetrics) -> None:
+        """Keep the engine's figures, and now and then put the run's."""
+        self._stats.sample(metrics)
+        if time.monotonic() - self._stats_put_at > STATS_INTERVAL_S:
+            self._put_stats()
+
+    # What the ledger tells.
+
     def page_done(self, record: PageRecord) -> None:
         """A page has its terminal row."""
-        self._stats.page_done(record)
+        if record.status is Status.FAILED and record.reused_from is None:
+            self._quarantine.add(record, self._documents.path_of(record.document.ref.uri))
         self._tally.page_done(record)
         self._tally.report()
 
     def document_done(self, record: DocumentRecord) -> None:
-        """A document has its terminal row."""
-        self._stats.document_done(record)
+        """A document has its terminal row; so have those with the same bytes, now."""
+        document = record.document
         self._tally.documents_done += 1
-        self._documents.release(record.document.ref.uri)
+        self._documents.release(document.ref.uri)
+        if self._leaders.get(document.sha256) == document.ref.uri:
+            del self._leaders[document.sha256]
+            for follower in self._followers.pop(document.sha256, ()):
+                self._ledger.open_document(follower, datetime.now(UTC))
+                self._enter(self._known.read_in_this_run(follower))
 
-    def _listed(self) -> Iterator[DocumentRef]:
-        return list_input(self._config.input, self._config.output)
+    def shard_closed(self) -> None:
+        """Nothing is committed to an output that somebody else has taken over."""
+        self._lease.check()
 
-    def _read(self, refs: Iterator[DocumentRef]) -> None:
-        workers = self._config.render.workers or default_render_workers()
-        self._put_stats()  # an output that cannot be written is found before hours of reading
-        try:
-            with (
-                closing(Renderer(self._config.render, num_workers=workers)) as renderer,
-                closing(OpenDocuments(renderer)) as self._documents,
-                closing(PageFeed(refs, self._documents, self, self._first_try)) as feed,
-            ):
-                self._drive(feed)
-        finally:
-            self._ledger.finish()
-            self._put_stats()
-
-    def _drive(self, feed: PageFeed) -> None:
-        """Take generations until nothing is left; replace an engine that dies."""
-        engines = 0
-        while feed.wait_for_page():
-            self._tally.report("loading the engine")
-            engines += 1
-            try:
-                with closing(self._choice.open()) as engine:
-                    self._tally.report("reading")
-                    feed.ahead = self._config.render.ahead_pages or int(AHEAD_FACTOR * engine.capacity) + 1
-                    for generation in engine.generate(feed):
-                        self._settle(feed, generation)
-                        self._deaths = 0
-                        if self._tally.report("reading"):
-                            self._stats.sample(engine.metrics())
-            except EngineError as error:
-                if engines == 1 and isinstance(error, EngineStartError):
-                    raise
-                self._bury(feed, error)
-
-    def _bury(self, feed: PageFeed, error: EngineError) -> None:
-        """Send a dead engine's pages again, or fail the one that killed it."""
-        self._deaths += 1
-        killer = feed.engine_died()
-        if killer:
-            cause = PageError(ErrorType.ENGINE_CRASH, f"The engine died when it held this page alone: {error}")
-            self._ledger.add_page(self._judge.give_up(killer, cause))
-        if self._deaths > self._config.tries.engine_rebuilds:
-            raise EngineError(f"The engine died {self._deaths} times and read no page in between: {error}") from error
-        log.warning("engine died (%s); starting it again", error)
-
-    def _settle(self, feed: PageFeed, generation: Generation) -> None:
-        task = feed.resolve(generation.request_id)
-        decision = self._judge.decide(task, generation)
-        if isinstance(decision, PageRecord):
-            self._ledger.add_page(decision)
-        else:
-            self._tally.pages_retried += 1
-            fault = task.attempts[-1].error
-            log.info(
-                "page is tried again: %s", fault, extra={"document": task.document.ref.uri, "page": task.page_number}
-            )
-            feed.retry(task, decision)
-
-    def shard_committed(self) -> None:
-        """A shard became part of the output: so do the statistics, lest a crash lose one without the other."""
+    def shard_committed(self, part: str, documents: Sequence[DoneDocument], counts: Counts) -> None:
+        """A shard became part of the output: so do its statistics, and its documents are known from now on."""
+        self._stats.commit(counts)
         self._put_stats()
+        self._catalog.add_committed(read_committed(self._storage, part), part)
+        for document, failed_pages in documents:
+            self._quarantine.clear(document, failed_pages)
 
-    def _open_shard(self) -> RowWriter:
-        return ShardWriter(self._storage, self._extraction.model, self._identity)
+    def _enter(self, records: Iterator[PageRecord]) -> set[int]:
+        """Record pages that were read before; return their numbers."""
+        numbers = set()
+        for record in records:
+            self._ledger.add_page(record)
+            numbers.add(record.page_number or 0)
+        return numbers
 
     def _put_stats(self) -> None:
         self._stats.put(self._storage)
+        self._stats_put_at = time.monotonic()
 
     def _report(self) -> RunReport:
-        tally = self._tally
+        """Close the books: every page that was found is committed or carried over.
+
+        Raises:
+            LedgerError: they do not balance.
+        """
+        tally, total = self._tally, self._stats.total()
+        waiting = sum(document.num_pages for group in self._followers.values() for document in group)
+        carried_over = self._ledger.pages_left + waiting
+        if not tally.pages_found == total.pages + carried_over == self._ledger.pages_committed + carried_over:
+            raise LedgerError(
+                f"Of {tally.pages_found} pages found, {self._ledger.pages_committed} are in the output, {total.pages} "
+                f"in the statistics and {carried_over} carried over; this is a fault in Pagemill, please report it. "
+                f"`pagemill check {self._config.output}` looks through the output."
+            )
+        documents_carried_over = tally.documents_total - tally.documents_done
         return RunReport(
             identity=self._identity,
             output=self._config.output,
-            documents=tally.documents_done,
+            interrupted=self._wanted.stop.is_set() and documents_carried_over > 0,
+            documents=total.documents,
             documents_skipped=tally.documents_skipped,
             documents_skipped_failed=tally.documents_skipped_failed,
+            documents_carried_over=documents_carried_over,
             pages_found=tally.pages_found,
-            pages_ok=tally.pages_ok,
-            pages_failed=tally.pages_failed,
+            pages_ok=total.pages_ok,
+            pages_failed=total.pages_failed,
+            pages_reused=total.pages_reused,
+            pages_carried_over=carried_over,
+            canary_score=self._canary.score if self._canary else None,
             elapsed_s=tally.elapsed_s,
             hours=tuple(self._stats.hours()),
-            total=self._stats.total(),
+            total=total,
         )
+
+    def _close_books(self, state: RunState, error: BaseException | None = None) -> None:
+        """Put the statistics and what there is to say about the run."""
+        tally, total = self._tally, self._stats.total()
+        self._put_stats()
+        row = replace(
+            self._row,
+            state=state,
+            finished_at=datetime.now(UTC),
+            documents_planned=tally.documents_total,
+            documents_done=total.documents,
+            documents_skipped=tally.documents_skipped,
+            documents_carried_over=tally.documents_total - total.documents,
+            pages_found=tally.pages_found,
+            pages_ok=total.pages_ok,
+            pages_failed=total.pages_failed,
+            pages_reused=total.pages_reused,
+            pages_carried_over=tally.pages_found - total.pages,
+            engine_restarts=total.engine_restarts,
+            pages_resent=total.pages_resent,
+            canary_score=self._canary.score if self._canary else None,
+            canary_threshold=self._canary.threshold if self._canary else None,
+            kv_cache_fallback=self._wanted.is_fallback,
+            error_message=str(error) or type(error).__name__ if error else None,
+        )
+        write_run(self._storage, row)
 
 
 def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
@@ -265,30 +438,6 @@ def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
         plain_text=extraction.plain_text_field is not None,
         date_order=config.date_order,
     )
-
-
-_State = tuple[str, int, datetime | None]
-"""What of a file tells that it is still the same, without reading it."""
-
-
-def _state(file: DocumentRef | CommittedDocument) -> _State:
-    return file.uri, file.size_bytes, file.modified_at
-
-
-def _done(storage: Storage, identity: RunIdentity) -> dict[_State, Status]:
-    """Return the documents that need not be read again, and what they were done as.
-
-    Their current row has this fingerprint and is ok, or failed for a reason that lies in the document.
-    """
-    current: dict[str, CommittedDocument] = {}
-    for row in committed_documents(storage, identity.extraction):
-        if row.uri not in current or current[row.uri].finished_at <= row.finished_at:
-            current[row.uri] = row
-    return {
-        _state(row): Status(row.status)
-        for row in current.values()
-        if row.fingerprint == identity.fingerprint and row.error_type not in CURABLE
-    }
 
 
 def default_render_workers() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.data import PageRecord, Status
@@ -19,7 +19,7 @@ class Progress:
     """Where a run stands."""
 
     phase: str
-    """"listing", "loading the engine", "reading" or "done"."""
+    """"waiting", "listing", "loading the engine", "checking the engine", "reading" or "done"."""
     documents_total: int
     """To be read: those done earlier are not among them."""
     documents_done: int
@@ -52,13 +52,9 @@ class Tally:
         self._phase = ""
         self._due = 0.0
 
-    def listed(self, done_as: Iterable[Status | None], limit: int | None) -> None:
-        """Count the documents of the input by what they were done as earlier, if they were."""
-        for status in done_as:
-            self.documents_skipped += status is not None
-            self.documents_skipped_failed += status is Status.FAILED
-            self.documents_total += status is None
-        self.documents_total = min(self.documents_total, limit or self.documents_total)
+    def planned(self, to_read: int, skipped: int, skipped_failed: int) -> None:
+        """Say how many documents are to be read, were done earlier, and failed then."""
+        self.documents_total, self.documents_skipped, self.documents_skipped_failed = to_read, skipped, skipped_failed
 
     @property
     def elapsed_s(self) -> float:

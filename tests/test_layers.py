@@ -14,16 +14,18 @@ LAYERS = (
     {"flows"},
     {"__main__"},
     {"cli"},
+    {"running"},
     {"run"},
-    {"documents"},  # wires fetching, opening and rendering for run
+    {"retry"},  # what was read, and how, for cli
+    {"documents", "drive", "reuse"},  # each wires a few stages for run
     # Stages, and what stands beside a run: they know the data, not each other.
     {
         *("source", "render", "feed", "extraction", "tries", "judge", "ledger", "sink", "stats", "tally"),
         *("identity", "results", "show", "settings", "progress", "arguments"),
-        *("canary", "catalog", "check", "journal", "quarantine", "scratch"),
+        *("canary", "catalog", "check", "journal", "failed", "quarantine", "scratch"),
         *("engines", "engines.ocr", "engines.vllm", "engines.scripted"),
     },
-    {"storage", "workers", "engines.base", "log", "merging", "outputs"},
+    {"storage", "workers", "engines.base", "log", "signals", "merging", "outputs"},
     {"config", "data", "layout", "schema"},
     {"values", "errors", "selection"},
 )
@@ -34,6 +36,9 @@ BETWEEN_STAGES = {
     ("judge", "extraction"): "judging an output is validating it against the extraction",
     ("judge", "tries"): "and choosing the next try",
     ("identity", "extraction"): "what is extracted decides what a record is",
+    ("ledger", "journal"): "what is recorded outlives the process at once",
+    ("ledger", "stats"): "documents and shards are counted as they are closed",
+    ("failed", "results"): "what failed is read from the output",
     ("ledger", "extraction"): "a document's record is merged by the extraction's rules",
     ("catalog", "sink"): "the catalog holds what sink has committed",
     ("show", "results"): "show prints what results reads",

@@ -249,7 +249,7 @@ def test_closing_while_a_page_is_about_to_be_turned_leaves_no_process(renderer: 
     """Ctrl-C comes at any moment; a process started after it would outlive its run."""
     page = letter().rendered(renderer, tmp_path)
     before = {child.pid for child in psutil.Process().children()}
-    documents = OpenDocuments(renderer)
+    documents = OpenDocuments(renderer, tmp_path)
     document, path = documents.open(ref(tmp_path / "page.pdf"))
     settings = TrySettings(1, 1, 0, True, page.spec, find_upright=True)
     pages = [documents.render(document, path, 1, settings) for _ in range(3)]

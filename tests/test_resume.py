@@ -1,0 +1,282 @@
+"""Runs that are interrupted, repeated, forced, or given bytes they know: what is read again, and what is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pymupdf
+import pytest
+
+from pipeline.config import RunConfig
+from pipeline.data import FinishReason, Generation, PageRequest
+from pipeline.engines import EngineChoice
+from pipeline.engines.scripted import ScriptedEngine
+from pipeline.errors import ConfigError, ErrorType, PageError
+from pipeline.run import Retry, RunReport, run
+
+RECEIPT = json.dumps({"seller": "Corner Shop", "total": "12,50 €", "line_items": [{"description": "Tea"}]})
+Answer = Callable[[PageRequest], Generation | str]
+
+
+class Night:
+    """An input, an output, and an engine that notes which pages it was asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.input, self.output = folder / "in", folder / "out"
+        self.input.mkdir()
+        self.asked: Counter[str] = Counter()
+
+    def write(self, name: str, *pages: str) -> Path:
+        """Write a PDF with a line of text a page."""
+        document: Any
+        with pymupdf.open() as document:  # type: ignore[no-untyped-call]
+            for text in pages:
+                document.new_page(width=200, height=200).insert_text((20, 40), text)
+            document.save(self.input / name)
+        return self.input / name
+
+    def run(
+        self,
+        answer: Answer = lambda _: RECEIPT,
+        *,
+        stop: threading.Event | None = None,
+        retry: Retry | None = None,
+        **settings: object,
+    ) -> RunReport:
+        """Run once; `asked` then holds what this run asked the engine for."""
+        self.asked.clear()
+
+        def noted(request: PageRequest) -> Generation | str:
+            self.asked[f"{request.image_key.split(':')[0][:6]}:{request.image.page_number}"] += 1
+            return answer(request)
+
+        engine = ScriptedEngine(noted)
+        defaults = {"input": str(self.input), "output": str(self.output), "extraction": "receipt"}
+        config = RunConfig.model_validate({**defaults, "render": {"workers": 1}, "tries": {"max_tries": 1}, **settings})
+        choice = EngineChoice(engine.info, lambda: engine, max_pixels=100_000)
+        return run(config, engine=choice, stop=stop, retry=retry)
+
+    def current(self, columns: str = "source, page_number, status") -> list[tuple[Any, ...]]:
+        """Return the current page rows as docs/output.md defines them, by queries of its own."""
+        parts = f"{self.output}/receipt"
+        return _rows(f"""
+            WITH documents AS (
+                SELECT *, parse_filename(filename) AS part
+                FROM read_parquet('{parts}/documents/*.parquet', filename = true, union_by_name = true)
+                QUALIFY row_number() OVER (PARTITION BY source_uri ORDER BY finished_at DESC) = 1
+            ), pages AS (
+                SELECT *, parse_filename(filename) AS part, parse_filename(source_uri) AS source
+                FROM read_parquet('{parts}/pages/*.parquet', filename = true, union_by_name = true)
+            )
+            SELECT {columns} FROM pages SEMI JOIN documents USING (part, source_uri)
+            ORDER BY source, page_number
+        """)
+
+
+@pytest.fixture
+def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
+    """Return a night with three documents of six pages; left-overs of its runs stay below tmp_path."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    made = Night(tmp_path)
+    made.write("a.pdf", "a1")
+    made.write("b.pdf", "b1", "b2", "b3")
+    made.write("c.pdf", "c1", "c2")
+    return made
+
+
+ALL_OK = [
+    ("a.pdf", 1, "ok"),
+    *(("b.pdf", number, "ok") for number in (1, 2, 3)),
+    ("c.pdf", 1, "ok"),
+    ("c.pdf", 2, "ok"),
+]
+
+
+def test_the_same_bytes_under_two_names_are_read_once_and_recorded_twice(night: Night) -> None:
+    """Mail folders are full of copies."""
+    for name in ("copy of b.pdf", "b (2).pdf"):
+        shutil.copyfile(night.input / "b.pdf", night.input / name)
+    report = night.run()
+    assert set(night.asked.values()) == {1}
+    assert (len(night.asked), report.pages_found, report.pages_ok, report.pages_reused) == (6, 12, 12, 6)
+    rows = night.current("source, page_number, reused_from IS NOT NULL, record.seller")
+    assert len(rows) == 12
+    assert {row[3] for row in rows} == {"Corner Shop"}
+    assert sum(row[2] for row in rows) == 6
+
+
+def test_a_touched_a_renamed_and_a_copied_file_are_not_read_again(night: Night) -> None:
+    """Their bytes are known from the nights before."""
+    night.run()
+    os.utime(night.input / "a.pdf", (1, 1))
+    (night.input / "b.pdf").rename(night.input / "moved.pdf")
+    shutil.copyfile(night.input / "c.pdf", night.input / "d.pdf")
+    report = night.run()
+    assert (report.documents, report.pages_ok, report.pages_reused) == (3, 6, 6)
+    assert not night.asked
+    assert [row[:2] for row in night.current() if row[0] == "moved.pdf"] == [("moved.pdf", n) for n in (1, 2, 3)]
+
+
+def test_a_changed_file_alone_is_read_again(night: Night) -> None:
+    """Its other pages have rows already; the new content has one current row a page."""
+    night.run()
+    night.write("c.pdf", "c1 is new", "c2 is new", "c3 too")
+    assert night.run().pages_found == 3
+    assert night.asked.total() == 3
+    assert [row for row in night.current() if row[0] == "c.pdf"] == [("c.pdf", n, "ok") for n in (1, 2, 3)]
+
+
+def test_a_setting_that_changes_records_reads_all_again_and_one_that_does_not_reads_nothing(night: Night) -> None:
+    """The page size changes what is seen; the number of tries changes nothing about a page that was read."""
+    night.run()
+    assert night.run(tries={"max_tries": 3}, render={"workers": 1, "timeout_s": 7}).documents == 0
+    night.run(date_order="month-first")
+    assert night.asked.total() == 6
+    assert night.current() == ALL_OK
+
+
+def test_more_tries_are_given_to_the_pages_that_failed_and_to_no_other(night: Night) -> None:
+    """The ok pages of the same document are taken over."""
+
+    def answer(request: PageRequest) -> Generation | str:
+        fails = request.image.page_number == 2 and request.settings.number < 3
+        return "no JSON" if fails else RECEIPT
+
+    assert night.run(answer).pages_failed == 2
+    assert night.run(answer).documents == 0
+    again = night.run(answer, tries={"max_tries": 3})
+    assert (again.documents, again.pages_ok, again.pages_reused) == (2, 5, 3)
+    assert sorted(night.asked.values()) == [3, 3]
+    assert night.current() == ALL_OK
+
+
+def test_force_reads_everything_again_and_leaves_one_current_row_a_page(night: Night) -> None:
+    """For those who changed what no fingerprint sees."""
+    night.run()
+    shutil.copyfile(night.input / "a.pdf", night.input / "z.pdf")
+    assert night.run(force=True).pages_found == 7
+    assert night.asked.total() == 6  # a.pdf and z.pdf have the same bytes
+    assert [row[:2] for row in night.current()] == [*(row[:2] for row in ALL_OK), ("z.pdf", 1)]
+
+
+def test_a_stop_commits_what_is_read_and_the_next_run_reads_the_rest(night: Night) -> None:
+    """Also the pages of a document that was in the middle: they are in the journal."""
+    stop = threading.Event()
+
+    def answer(request: PageRequest) -> str:
+        if night.asked.total() == 3:
+            stop.set()
+        return RECEIPT
+
+    first = night.run(answer, stop=stop, output_files={"shard_pages": 100})
+    asked = set(night.asked)
+    assert first.interrupted
+    assert first.pages_found == first.pages_ok + first.pages_failed + first.pages_carried_over
+    second = night.run()
+    assert not second.interrupted
+    assert not asked & set(night.asked)
+    assert len(asked) + len(night.asked) == 6
+    assert night.current() == ALL_OK
+
+
+def test_a_killed_run_costs_no_page_that_was_read(night: Night) -> None:
+    """SIGKILL before anything is committed: the next run takes the pages from the journal."""
+    program = f"""
+import os, signal, sys, tempfile
+tempfile.tempdir = {tempfile_dir(night)!r}
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_resume import Night, RECEIPT
+night = Night.__new__(Night)
+from collections import Counter
+night.input, night.output, night.asked = Path({str(night.input)!r}), Path({str(night.output)!r}), Counter()
+def answer(request):
+    if night.asked.total() == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return RECEIPT
+night.run(answer)
+"""
+    killed = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert not list(night.output.glob("receipt/documents/*"))
+    report = night.run()
+    assert (report.pages_found, report.pages_ok, report.pages_reused) == (6, 6, 4)
+    assert len(night.asked) == 2
+    assert night.current() == ALL_OK
+    assert list(Path(tempfile_dir(night)).glob("pagemill-*/*")) == []
+
+
+def test_retry_reads_the_pages_that_failed_for_a_reason_and_no_other(night: Night) -> None:
+    """At other settings too; and the next ordinary run leaves the outcome alone."""
+
+    def answer(request: PageRequest) -> Generation | str:
+        if request.settings.max_tokens > 1000:
+            return RECEIPT
+        number = request.image.page_number
+        if number == 1:
+            return RECEIPT
+        reason = ErrorType.INPUT_REJECTED if number == 3 else ErrorType.ENGINE_CRASH
+        return Generation(request.request_id, "", FinishReason.ERROR, error=PageError(reason, "no"))
+
+    small = {"max_tries": 1, "max_tokens": 500}
+    assert night.run(answer, tries=small).pages_failed == 3
+    retried = night.run(answer, retry=Retry(frozenset({ErrorType.ENGINE_CRASH})), tries={"max_tokens": 5000})
+    assert night.asked.total() == 2
+    assert (retried.documents, retried.pages_ok, retried.pages_failed) == (2, 4, 1)
+    assert [row for row in night.current() if row[2] == "failed"] == [("b.pdf", 3, "failed")]
+    assert night.run(answer, tries=small).pages_found <= 3
+    assert [row for row in night.current() if row[2] == "failed"] == [("b.pdf", 3, "failed")]
+    night.run(answer, retry=Retry(), tries={"max_tokens": 5000})
+    assert night.current() == ALL_OK
+
+
+def test_retry_keeps_the_rows_of_a_file_that_is_gone(night: Night) -> None:
+    """An inbox is emptied after the night; good pages must not become one failed row."""
+    night.run(lambda request: RECEIPT if request.image.page_number == 1 else "no JSON")
+    before = night.current()
+    (night.input / "b.pdf").unlink()
+    night.run(retry=Retry())
+    after = night.current()
+    assert [row for row in after if row[0] == "b.pdf"] == [row for row in before if row[0] == "b.pdf"]
+    assert [row for row in after if row[0] == "c.pdf"] == [("c.pdf", 1, "ok"), ("c.pdf", 2, "ok")]
+
+
+def test_retry_says_which_reasons_there_are(night: Night) -> None:
+    """A misspelt or absent reason must not pass for a cure."""
+    night.run(lambda _: "no JSON")
+    with pytest.raises(ConfigError, match="output_invalid"):
+        night.run(retry=Retry(frozenset({ErrorType.ENCRYPTED})))
+    night.run(retry=Retry())
+    with pytest.raises(ConfigError, match="no failed page"):
+        night.run(retry=Retry())
+
+
+def test_statistics_add_up_to_the_rows(night: Night) -> None:
+    """Rows and statistics agree after any number of runs."""
+    night.run(output_files={"shard_pages": 1})
+    night.write("d.pdf", "d1")
+    night.run()
+    counted = _rows(f"SELECT sum(pages) FROM '{night.output}/receipt/stats/*.parquet'")
+    assert counted == [(len(night.current()),)] == [(7,)]
+
+
+def _rows(query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as database:
+        return database.execute(query).fetchall()
+
+
+def tempfile_dir(night: Night) -> str:
+    """Return where the night's runs keep their temporary files."""
+    return str(night.output.parent / "tmp")
