@@ -35,6 +35,7 @@ class RenderConfig(_Part):
     timeout_s: float = Field(30, gt=0, description="Longest time for opening a document or rasterising one page.")
     memory_limit_mb: int = Field(2048, ge=512, description="Address space of one render process.")
     max_file_mb: int = Field(2048, ge=1, description="Larger files are refused.")
+    max_pages: int = Field(20_000, ge=1, description="Documents of more pages are refused.")
     max_source_megapixels: float = Field(200, gt=0, description="Larger images are refused before they are decoded.")
     ahead_pages: int | None = Field(
         None, ge=1, description="Page images ready or in the making; default by engine capacity."
