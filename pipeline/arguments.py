@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline import __version__
+from pipeline.errors import ErrorType
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -17,6 +18,7 @@ examples:
   pagemill run invoices/ out/ --extraction invoice     read a folder of invoices
   pagemill run scan.pdf out/ --extraction transcript   read the text of one document
   pagemill show out/                                   look at what was read
+  pagemill failures out/                               what failed, and what helps
   pagemill extractions                                 what can be read from documents
 
 Run the same command again to go on where a run stopped: what is done is not read again.
@@ -31,8 +33,13 @@ exit codes:
   0  all pages ok
   1  some pages failed; their rows say why
   2  wrong usage or configuration; nothing was read
-  3  the run could not go on; what was committed stays, and the next run goes on from there
+  3  the run could not go on, or another run writes to the output; what was committed stays, and
+     the next run goes on from there
   130, 143  stopped by Ctrl-C or by SIGTERM; finished documents are committed, and the same holds
+"""
+STOPPING = """\
+The first Ctrl-C ends a run gracefully: it takes no more pages and finishes those in the engine,
+for 20 seconds at most (after SIGTERM for 8). A second one ends it at once.
 """
 RUN_EXAMPLES = """\
 examples:
@@ -47,6 +54,28 @@ rows. Names that start with "." or "_" are passed over. Any setting of `pagemill
 in a PAGEMILL_* variable, or behind --set; the later of these wins.
 
 """
+FAILURES_EXAMPLES = """\
+examples:
+  pagemill failures out/                               reasons, examples, what helps
+  pagemill failures out/ --reason output_invalid       where to look at these pages
+  pagemill failures out/ --json | jq .source_uri       for machines: an object a line
+"""
+RETRY_EXAMPLES = """\
+examples:
+  pagemill retry out/ --dry-run
+  pagemill retry out/ --reason output_cut_off --set tries.max_tokens=4096
+  pagemill retry out/ --reason encrypted --set render.passwords=secret
+
+The settings are those of the latest run, but for secrets, which no output holds; pagemill.toml,
+PAGEMILL_* variables and what stands here win over them.
+
+"""
+CHECK_ABOUT = """\
+exit codes:
+  0  every page of every document has exactly one row, and every file can be read to its end
+  1  there are problems; each is one line
+  3  the output cannot be read
+"""
 
 
 Parser = argparse.ArgumentParser
@@ -59,6 +88,10 @@ class Flag(NamedTuple):
     key: str
     metavar: str
     help: str
+    value: str | None = None
+    """What the flag means, when it takes no value."""
+    chooses: bool = False
+    """Whether it says which documents are read rather than how; such flags mean nothing to `retry`."""
 
 
 FLAGS = (
@@ -67,6 +100,7 @@ FLAGS = (
         "extraction",
         "NAME",
         "what to read: a name from `pagemill extractions`, or your own folder (default: transcript)",
+        chooses=True,
     ),
     Flag(
         "--engine",
@@ -78,12 +112,17 @@ FLAGS = (
     Flag("--text-layer", "ocr.text_layer", "auto|never|only", "for ocr: when to use the text inside born-digital PDFs"),
     Flag("--max-pixels", "render.max_pixels", "N", "pixels a page image may have"),
     Flag("--workers", "ocr.workers", "N", "for ocr: processes that read pages (default: one a core)"),
-    Flag("--limit", "limit", "N", "documents to read at most"),
+    Flag("--limit", "limit", "N", "documents to read at most", chooses=True),
+    Flag("--since", "since", "TIME", "only documents changed since a date, a time, or an age (36h, 7d)", chooses=True),
+    Flag("--sample", "sample", "N|N%", "only some documents, always the same: a number or a share", chooses=True),
+    Flag("--force", "force", "", "read documents again that are done", value="true", chooses=True),
+    Flag("--wait", "output_files.wait_s", "SECONDS", "how long to wait for another run that writes to OUTPUT"),
+    Flag("--no-canary", "canary.mode", "", "do not have the engine read known pages first", value="off"),
 )
 
 
-def build_parser(run: Command, show: Command, extractions: Command, models: Command, config: Command) -> Parser:
-    """Return the parser; the namespaces it makes hold the chosen command as `command`."""
+def build_parser(commands: Mapping[str, Command]) -> Parser:
+    """Return the parser; the namespaces it makes hold the chosen one of `commands` as `command`."""
     parser = argparse.ArgumentParser(
         prog="pagemill",
         description=ABOUT,
@@ -91,10 +130,10 @@ def build_parser(run: Command, show: Command, extractions: Command, models: Comm
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"pagemill {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(name: str, command: Command, about: str, *, epilog: str = "") -> Parser:
-        made = commands.add_parser(
+    def add(name: str, about: str, *, epilog: str = "") -> Parser:
+        made = subparsers.add_parser(
             name,
             help=about,
             description=f"{about[0].upper()}{about[1:]}.",
@@ -102,16 +141,22 @@ def build_parser(run: Command, show: Command, extractions: Command, models: Comm
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        made.set_defaults(command=command)
+        made.set_defaults(command=commands[name])
         made.add_argument("--json", action="store_true", help="print JSON, for machines")
         made.add_argument("--verbose", "-v", action="count", default=0, help="say more; twice: say everything")
         return made
 
-    _add_run_arguments(add("run", run, "read documents and write their records", epilog=RUN_EXAMPLES + EXIT_CODES))
-    _add_show_arguments(add("show", show, "print records, failures and statistics of finished runs"))
-    _add_settings(add("extractions", extractions, "list what can be read from documents"))
-    add("models", models, "list the vision-language models with known settings")
-    made_config = add("config", config, "print all settings and where each value comes from", epilog=CONFIG_EXAMPLES)
+    run_epilog = f"{RUN_EXAMPLES}{STOPPING}\n{EXIT_CODES}"
+    _add_run_arguments(add("run", "read documents and write their records", epilog=run_epilog))
+    _add_show_arguments(add("show", "print records, failures and statistics of finished runs"))
+    _add_failures_arguments(add("failures", "print what failed, why, and what helps", epilog=FAILURES_EXAMPLES))
+    retry_epilog = f"{RETRY_EXAMPLES}{STOPPING}\n{EXIT_CODES}"
+    _add_retry_arguments(add("retry", "read failed pages again, at other settings if need be", epilog=retry_epilog))
+    check = add("check", "verify that every page has exactly one row and every file is whole", epilog=CHECK_ABOUT)
+    check.add_argument("output", metavar="OUTPUT", help="where a run wrote to")
+    _add_settings(add("extractions", "list what can be read from documents"))
+    add("models", "list the vision-language models with known settings")
+    made_config = add("config", "print all settings and where each value comes from", epilog=CONFIG_EXAMPLES)
     _add_run_settings(made_config)
     made_config.add_argument("--markdown", action="store_true", help="print the reference of all settings instead")
     return parser
@@ -135,9 +180,16 @@ def _add_run_arguments(parser: Parser) -> None:
 def _add_run_settings(parser: Parser) -> None:
     parser.add_argument("input", nargs="?", metavar="INPUT", help="a document, a folder (with all below it) or a glob")
     parser.add_argument("output", nargs="?", metavar="OUTPUT", help="a folder for the Parquet files; made if missing")
-    for flag in FLAGS:
-        parser.add_argument(flag.name, dest=flag.key, metavar=flag.metavar, help=flag.help)
+    _add_flags(parser, FLAGS)
     _add_settings(parser)
+
+
+def _add_flags(parser: Parser, flags: Iterable[Flag]) -> None:
+    for flag in flags:
+        if flag.value is None:
+            parser.add_argument(flag.name, dest=flag.key, metavar=flag.metavar, help=flag.help)
+        else:
+            parser.add_argument(flag.name, dest=flag.key, action="store_const", const=flag.value, help=flag.help)
 
 
 def _add_settings(parser: Parser) -> None:
@@ -152,3 +204,42 @@ def _add_show_arguments(parser: Parser) -> None:
     parser.add_argument("output", metavar="OUTPUT", help="where a run wrote to")
     parser.add_argument("--extraction", metavar="NAME", help="only this one")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="records to print (default: 20)")
+
+
+def _add_failures_arguments(parser: Parser) -> None:
+    _add_failed(parser)
+    parser.add_argument("--limit", type=_count, metavar="N", help="failures to print of each reason (default: a few)")
+
+
+def _add_retry_arguments(parser: Parser) -> None:
+    _add_failed(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be read again")
+    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
+    _add_flags(parser, (flag for flag in FLAGS if not flag.chooses))
+    _add_settings(parser)
+
+
+def _add_failed(parser: Parser) -> None:
+    parser.add_argument("output", metavar="OUTPUT", help="where a run wrote to")
+    parser.add_argument("--extraction", dest="only", metavar="NAME", help="only this one")
+    parser.add_argument(
+        "--reason",
+        dest="reasons",
+        action="append",
+        default=[],
+        type=_reason,
+        metavar="TYPE",
+        help="only pages with this error_type; may be repeated",
+    )
+
+
+def _reason(text: str) -> ErrorType:
+    if text not in set(ErrorType):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(ErrorType)}")
+    return ErrorType(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of failures")
+    return int(text)

@@ -10,31 +10,43 @@ import io
 import json
 import logging
 import os
-import shlex
 import signal
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from pipeline.arguments import FLAGS, build_parser, parse
+from pipeline.arguments import FLAGS, Command, build_parser, parse
 from pipeline.errors import ConfigError, EngineStartError, PipelineError
+from pipeline.signals import INTERRUPTED_MESSAGE, Terminated, raise_terminated
 
 if TYPE_CHECKING:
-    from pipeline.run import RunReport
-    from pipeline.settings import Effective
+    from pipeline.check import Problem
+    from pipeline.config import RunConfig
+    from pipeline.results import Results
+    from pipeline.run import Retry
+    from pipeline.settings import Effective, Setting
 
 OK, SOME_FAILED, USAGE, STOPPED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 3, 130, 141, 143
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came: what Ctrl-C does, for those who have no keyboard (docker stop, systemd)."""
+def _commands() -> dict[str, Command]:
+    return {
+        "run": _run,
+        "show": _show,
+        "failures": _failures,
+        "retry": _retry,
+        "check": _check,
+        "extractions": _extractions,
+        "models": _models,
+        "config": _config,
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    arguments = parse(build_parser(_run, _show, _extractions, _models, _config), argv)
+    arguments = parse(build_parser(_commands()), argv)
     _make_streams_safe()
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, raise_terminated)
     try:
         code = _run_command(arguments)
         sys.stdout.flush()
@@ -53,8 +65,8 @@ def _run_command(arguments: argparse.Namespace) -> int:
     except PipelineError as error:
         return _complain(error, STOPPED, verbose=arguments.verbose)
     except KeyboardInterrupt as stop:
-        print("pagemill: interrupted; finished documents are committed, run again to go on", file=sys.stderr)
-        return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
+        print(INTERRUPTED_MESSAGE, file=sys.stderr)
+        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
     except BrokenPipeError:
         raise
     except Exception:  # noqa: BLE001 - Python's own exit code 1 would say that only some pages failed
@@ -66,44 +78,114 @@ def _run_command(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _terminate(*_: object) -> NoReturn:
-    # Once: a second signal must not end the commit that the first one brings about.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _Terminated
-
-
 def _run(arguments: argparse.Namespace) -> int:
+    return _run_config(arguments, _effective(arguments).config)
+
+
+def _run_config(arguments: argparse.Namespace, config: RunConfig, retry: Retry | None = None) -> int:
     from pipeline.log import configure_logging
-    from pipeline.progress import show_progress
 
-    effective = _effective(arguments)
     configure_logging(_log_level(arguments), as_json=arguments.json)
-    from pipeline.run import run
+    from pipeline.running import run_and_report
 
-    with show_progress(as_json=arguments.json, quiet=arguments.quiet) as on_progress:
-        report = run(effective.config, on_progress=on_progress)
-    if arguments.json:
-        _print_json_report(report)
-    elif not arguments.quiet:
-        _print_report(report)
-    return report.exit_code
+    return run_and_report(config, as_json=arguments.json, quiet=arguments.quiet, retry=retry)
+
+
+def _retry(arguments: argparse.Namespace) -> int:
+    from pipeline.retry import choose_failed
+    from pipeline.show.text import counted, printable
+
+    failed = choose_failed(arguments.output, arguments.only, arguments.reasons)
+    effective = _effective(arguments, base=failed.settings)
+    pages = counted(sum(failed.counts.values()), "page")
+    reasons = ", ".join(f"{count:,} {printable(reason)}" for reason, count in failed.counts.items())
+    if arguments.json and arguments.dry_run:
+        print(json.dumps({"extraction": failed.extraction, "reasons": failed.counts, "settings_of": failed.run_id}))
+    elif not failed.counts:
+        print(f"No page of {printable(failed.extraction)} failed: there is nothing to read again.")
+    elif arguments.dry_run:
+        print(f"{pages} of {printable(failed.extraction)} would be read again: {reasons}")
+        _print_changed(effective, failed.run_id)
+    if arguments.dry_run or not failed.counts:
+        return OK
+    from pipeline.run import Retry
+
+    return _run_config(arguments, effective.config, Retry(frozenset(arguments.reasons)))
+
+
+def _print_changed(effective: Effective, run_id: str | None) -> None:
+    from pipeline.log import printable
+
+    if run_id:
+        print(f"with the settings of run {run_id}")
+    for key, origin in effective.origins.items():
+        if origin not in {"default", f"run {run_id}", "OUTPUT", "the output"}:
+            print(f"  but {key} as in {printable(origin)}")
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from pipeline.results import open_results
     from pipeline.show import print_json, print_results
 
-    results = open_results(arguments.output)
-    names = [found.name for found in results.extractions]
-    if not names or arguments.extraction not in {None, *names}:
-        if not names and results.is_extraction:
-            above = results.location.rpartition("/")[0] or "."
-            raise ConfigError(f"{arguments.output} is one extraction of an output; did you mean {above!r}?")
-        of = f" of {arguments.extraction!r}, only of {', '.join(names)}" if arguments.extraction and names else ""
-        raise ConfigError(f"{arguments.output} holds no results{of}.")
+    results = _results(arguments.output, arguments.extraction)
     show = print_json if arguments.json else print_results
     show(results, sys.stdout, extraction=arguments.extraction, limit=arguments.limit)
     return OK
+
+
+def _failures(arguments: argparse.Namespace) -> int:
+    from pipeline.show import print_failures, print_failures_json
+
+    results = _results(arguments.output, arguments.only)
+    show = print_failures_json if arguments.json else print_failures
+    show(results, sys.stdout, extraction=arguments.only, reasons=arguments.reasons, limit=arguments.limit)
+    return OK
+
+
+def _results(output: str, extraction: str | None) -> Results:
+    """Return what is in an output; ConfigError when that is nothing, or nothing of this extraction."""
+    from pipeline.results import open_results
+
+    results = open_results(output)
+    names = [found.name for found in results.extractions]
+    if not names or extraction not in {None, *names}:
+        if not names and results.is_extraction:
+            above = results.location.rpartition("/")[0] or "."
+            raise ConfigError(f"{output} is one extraction of an output; did you mean {above!r}?")
+        of = f" of {extraction!r}, only of {', '.join(names)}" if extraction and names else ""
+        raise ConfigError(f"{output} holds no results{of}.")
+    return results
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from pipeline.check import Audit
+    from pipeline.show.text import counted
+
+    _results(arguments.output, None)
+    audit = Audit(arguments.output)
+    harmless = harmful = 0
+    for problem in audit.problems():
+        harmless += problem.harmless
+        harmful += not problem.harmless
+        _print_problem(problem, as_json=arguments.json)
+    found = {"parts": audit.parts, "documents": audit.documents, "pages": audit.pages}
+    if arguments.json:
+        print(json.dumps({"event": "checked", **found, "problems": harmful, "harmless": harmless}))
+    else:
+        checked = ", ".join(counted(count, noun[:-1]) for noun, count in found.items())
+        left = f" ({counted(harmless, 'harmless left-over')} of a dead run)" if harmless else ""
+        print(f"checked {checked}: {counted(harmful, 'problem') if harmful else 'no problem'}{left}")
+    return SOME_FAILED if harmful else OK
+
+
+def _print_problem(problem: Problem, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from pipeline.log import printable
+
+    if as_json:
+        print(json.dumps({"event": "problem", **asdict(problem)}))
+    else:
+        print(printable(f"{'harmless: ' if problem.harmless else ''}{problem.key}: {problem.message}"))
 
 
 def _extractions(arguments: argparse.Namespace) -> int:
@@ -142,7 +224,7 @@ def _models(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _effective(arguments: argparse.Namespace, *, complete: bool = True) -> Effective:
+def _effective(arguments: argparse.Namespace, *, base: Iterable[Setting] = (), complete: bool = True) -> Effective:
     from pipeline.settings import Setting, load_config
 
     given = vars(arguments)
@@ -155,7 +237,7 @@ def _effective(arguments: argparse.Namespace, *, complete: bool = True) -> Effec
         if not equals:
             raise ConfigError(f"--set {text}: write it as KEY=VALUE, for example --set tries.max_tries=2.")
         flags.append(Setting(key.strip(), value, "--set"))
-    return load_config(flags, environ=os.environ, config_file=arguments.config, complete=complete)
+    return load_config(flags, base=base, environ=os.environ, config_file=arguments.config, complete=complete)
 
 
 def _log_level(arguments: argparse.Namespace) -> int:
@@ -180,34 +262,3 @@ def _make_streams_safe() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _print_json_report(report: RunReport) -> None:
-    from dataclasses import asdict
-
-    print(json.dumps({"event": "report", **asdict(report), "exit_code": report.exit_code}, default=str))
-
-
-def _print_report(report: RunReport) -> None:
-    from pipeline.results import open_results
-    from pipeline.show import print_results
-
-    if report.documents_skipped:
-        print(_skipped_line(report))
-    if report.documents:
-        extraction, run_id = report.identity.extraction, report.identity.run_id
-        print_results(open_results(report.output), sys.stdout, extraction=extraction, run_id=run_id)
-    elif not report.documents_skipped:
-        print("There was no document to read.")
-
-
-def _skipped_line(report: RunReport) -> str:
-    from pipeline.log import printable
-    from pipeline.show.text import counted
-
-    failed = report.documents_skipped_failed
-    of_these = f" ({failed:,} of them failed)" if failed else ""
-    were = "was" if report.documents_skipped == 1 else "were"
-    count = f"{counted(report.documents_skipped, 'document')}{of_these}"
-    show = f"pagemill show {shlex.quote(printable(report.output))}"
-    return f"{count} {were} read before with the same settings; `{show}` has all."

@@ -56,6 +56,7 @@ class Effective:
 def load_config(
     flags: Iterable[Setting] = (),
     *,
+    base: Iterable[Setting] = (),
     environ: Mapping[str, str],
     config_file: Path | None = None,
     complete: bool = True,
@@ -63,13 +64,14 @@ def load_config(
     """Return the configuration that holds.
 
     Args:
+        base: used instead of the defaults; all other sources win over them.
         config_file: default: the file PAGEMILL_CONFIG names, else pagemill.toml here if there is one.
         complete: False admits a configuration without input and output.
 
     Raises:
         ConfigError: names the key, its value, where it came from and what is expected.
     """
-    chosen: dict[str, Setting] = {}
+    chosen = {setting.key: setting for setting in base}
     for setting in _all_settings(config_file, environ, flags):
         if setting.value == "":
             chosen.pop(setting.key, None)
@@ -83,6 +85,20 @@ def load_config(
     except ValidationError as error:
         raise ConfigError(_explain(error, chosen)) from None
     return Effective(config, {key: _origin(key, chosen) for key in options()})
+
+
+def recorded_settings(text: str, source: str) -> Iterator[Setting]:
+    """Yield the settings of a run as its output records them; see stats.settings_text.
+
+    Those that this version does not know, and those left to their default, are passed over.
+    """
+    content = json.loads(text)
+    for key in options():
+        value: Any = content
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None:
+            yield Setting(key, value, source)
 
 
 def options(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, FieldInfo]:

@@ -1,0 +1,87 @@
+"""Runs a configuration for whoever sits at the command line: progress, signals, and what became of every page."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from pipeline.log import printable
+from pipeline.progress import show_progress
+from pipeline.results import open_results
+from pipeline.run import run
+from pipeline.show import print_results
+from pipeline.show.text import counted
+from pipeline.signals import INTERRUPTED_MESSAGE, GracefulStop
+
+if TYPE_CHECKING:
+    from pipeline.config import RunConfig
+    from pipeline.run import Retry, RunReport
+    from pipeline.tally import Progress
+
+
+def run_and_report(config: RunConfig, *, as_json: bool, quiet: bool, retry: Retry | None = None) -> int:
+    """Run, print what became of every page, and return the exit code; raises what `run` does.
+
+    Once pages are read, the first Ctrl-C or SIGTERM ends the run gracefully; see signals.
+    """
+    with show_progress(as_json=as_json, quiet=quiet) as show, GracefulStop() as stop:
+
+        def on_progress(progress: Progress) -> None:
+            if progress.phase == "reading":
+                stop.begin()
+            elif progress.phase == "done":
+                stop.end()
+            show(progress)
+
+        report = run(config, on_progress=on_progress, stop=stop.event, retry=retry)
+    code = stop.exit_code if report.interrupted else report.exit_code
+    if as_json:
+        _print_json_report(report, code)
+    elif not quiet:
+        _print_report(report)
+    if report.interrupted:
+        print(INTERRUPTED_MESSAGE, file=sys.stderr)
+    return code
+
+
+def _print_json_report(report: RunReport, exit_code: int) -> None:
+    print(json.dumps({"event": "report", **asdict(report), "exit_code": exit_code}, default=str))
+
+
+def _print_report(report: RunReport) -> None:
+    if report.documents_skipped:
+        print(_skipped_line(report))
+    if report.documents:
+        extraction, run_id = report.identity.extraction, report.identity.run_id
+        print_results(open_results(report.output), sys.stdout, extraction=extraction, run_id=run_id)
+    elif not (report.documents_skipped or report.documents_carried_over):
+        print("There was no document to read.")
+    if report.canary_score is not None:
+        print(f"words read on known pages, before the run: {report.canary_score:.1%}")
+    if report.pages_found or report.documents_carried_over:
+        print(_ledger_line(report))
+
+
+def _ledger_line(report: RunReport) -> str:
+    """Return what became of each page that was found; the run has verified that it adds up."""
+    terms = f"{report.pages_ok:,} ok + {report.pages_failed:,} failed"
+    if report.pages_carried_over:
+        terms += f" + {report.pages_carried_over:,} carried over"
+    line = f"pages found {report.pages_found:,} = {terms}"
+    if report.pages_reused:
+        line += f"; {report.pages_reused:,} were read before, from the same bytes"
+    if report.documents_carried_over:
+        line += f"; {counted(report.documents_carried_over, 'document')} left for the next run"
+    return line
+
+
+def _skipped_line(report: RunReport) -> str:
+    failed = report.documents_skipped_failed
+    of_these = f" ({failed:,} of them failed)" if failed else ""
+    were = "was" if report.documents_skipped == 1 else "were"
+    count = f"{counted(report.documents_skipped, 'document')}{of_these}"
+    show = f"pagemill show {shlex.quote(printable(report.output))}"
+    return f"{count} {were} read before with the same settings; `{show}` has all."
