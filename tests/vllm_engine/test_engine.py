@@ -5,6 +5,7 @@ all tests; the last one ends it.
 """
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -193,6 +194,15 @@ def test_a_page_that_finished_while_nobody_looked_is_not_late(engine: VllmEngine
     first = next(stream)
     time.sleep(2 * limit_s)
     assert [each.error for each in (first, *stream)] == [None, None]
+
+
+def test_ctrl_c_does_not_end_the_engine(engine: VllmEngine) -> None:
+    """The terminal sends it to every process; the run then wants the pages that are in the engine."""
+    model = psutil.Process(engine.process_id)
+    for process in (model, *model.children(recursive=True)):
+        process.send_signal(signal.SIGINT)
+    pages = [make_request() for _ in range(3)]
+    assert [each.error for each in engine.generate(PageList(pages))] == [None] * 3
 
 
 def test_abandoned_pages_do_not_come_back(engine: VllmEngine) -> None:

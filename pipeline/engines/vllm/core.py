@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import EngineError, EngineStartError
@@ -65,7 +67,8 @@ class Core:
         try:
             import vllm
 
-            self._llm: Any = vllm.LLM(**arguments)
+            with _out_of_reach_of_ctrl_c():
+                self._llm: Any = vllm.LLM(**arguments)
         except Exception as error:
             raise EngineStartError(_start_message(error)) from error
         self._engine: Any = self._llm.llm_engine
@@ -226,6 +229,21 @@ class Core:
             raise EngineError(
                 f"vLLM's engine process died (exit code {process.exitcode}); its last words are on standard error."
             ) from cause
+
+
+@contextlib.contextmanager
+def _out_of_reach_of_ctrl_c() -> Iterator[None]:
+    """Have processes that start meanwhile ignore SIGINT: the terminal sends it to all, the run says when they end.
+
+    vLLM's engine would end at once, with every page in it. A blocked signal stays blocked in child
+    processes, whatever handlers they set.
+    """
+    resource_tracker.ensure_running()  # its start unblocks the signal (CPython issue 77794)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _processes_of(client: Any) -> list[psutil.Process]:
