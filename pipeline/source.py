@@ -4,6 +4,9 @@ Does not open them. Listing streams and is in a fixed order, sorted by name with
 folder. Names that start with "." or "_" are skipped, except when they are named outright.
 What is listed but cannot be read (a pipe, a broken link, a locked folder) is listed all
 the same: opening it fails, and that failure becomes its record.
+
+Links are followed, also out of the input: who may place a link in it says what is read. A
+linked folder is walked once, and never again below itself.
 """
 
 from __future__ import annotations
@@ -65,7 +68,21 @@ def list_input(location: str, output: str) -> Iterator[DocumentRef]:
         raise ConfigError(
             f"The input {location!r} lies in the output {output!r}, whose content is not read; name another."
         )
-    return (ref for ref in list_documents(location) if not ref.uri.startswith(below))
+    found = (ref for ref in list_documents(location) if not ref.uri.startswith(below))
+    both_local = {scheme_of(location), scheme_of(output)} <= {None, "file"}
+    return _outside(found, path_of(below)) if both_local else found
+
+
+def _outside(refs: Iterator[DocumentRef], folder: Path) -> Iterator[DocumentRef]:
+    """Yield the documents that do not lie in `folder` by way of a link either."""
+    real, seen, is_inside = os.path.realpath(folder), "", False
+    for ref in refs:
+        parent = ref.uri.rpartition("/")[0]
+        if parent != seen:  # the documents of a folder come one after the other
+            found = os.path.realpath(path_of(parent))
+            seen, is_inside = parent, found == real or found.startswith(f"{real}/")
+        if not is_inside:
+            yield ref
 
 
 def _folder_uri(location: str) -> str:

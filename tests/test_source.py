@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.source import Fetcher, list_documents, path_of, path_uri
+from pipeline.source import Fetcher, list_documents, list_input, path_of, path_uri
 
 
 @pytest.fixture
@@ -105,6 +105,15 @@ def test_links_in_circles_end(tree: Path) -> None:
     (tree / "link1").symlink_to(other)
     (tree / "link2").symlink_to(other)
     assert names(tree, tree) == ["a.pdf", "b.pdf", "link1/o.pdf", "loop", "sub/c.pdf", "sub/deep/d.png"]
+
+
+def test_the_output_is_no_input_by_way_of_a_link_either(tree: Path) -> None:
+    """A link to the folder above, which holds both, would turn results into documents."""
+    (tree.parent / "out" / "receipt").mkdir(parents=True)
+    (tree.parent / "out" / "receipt" / "part.parquet").write_text("x")
+    (tree / "sub" / "up").symlink_to(tree.parent)
+    found = [Path(ref.name).name for ref in list_input(str(tree), str(tree.parent / "out"))]
+    assert found == ["a.pdf", "b.pdf", "c.pdf", "d.png"]
 
 
 def test_what_cannot_be_read_is_listed_all_the_same(tree: Path) -> None:
