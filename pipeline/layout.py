@@ -32,6 +32,12 @@ def part_key(extraction: str, table: str, shard_id: str) -> str:
     return f"{table_prefix(extraction, table)}part-{shard_id}{_SUFFIX}"
 
 
+def pages_key(documents_key: str) -> str:
+    """Return the key of the pages part that a documents part makes count."""
+    extraction, _, name = documents_key.split("/")
+    return table_prefix(extraction, "pages") + name
+
+
 def stats_key(extraction: str, run_id: str) -> str:
     """Return the key of a run's statistics."""
     return f"{table_prefix(extraction, 'stats')}{run_id}{_SUFFIX}"

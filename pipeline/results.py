@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline.data import Status
 from pipeline.errors import StorageError
-from pipeline.layout import is_part, table_prefix
+from pipeline.layout import is_part, pages_key, table_prefix
 from pipeline.storage import Storage, open_storage
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class ExtractionResults:
         self._storage = storage
         self._keys = keys
         self.document_parts = tuple(key for key in keys if key.startswith(table_prefix(name, "documents")))
-        wanted = {_page_part(key) for key in self.document_parts}
+        wanted = {pages_key(key) for key in self.document_parts}
         self.page_parts = tuple(key for key in keys if key in wanted)
         self.stats_files = tuple(key for key in keys if key.startswith(table_prefix(name, "stats")))
 
@@ -114,7 +114,7 @@ class ExtractionResults:
         Parts written under different schemas differ in the type of `record`.
         """
         for key, rows in self._by_part(self._current):
-            yield from self._pages_of(_page_part(key), rows["source_uri"], columns)
+            yield from self._pages_of(pages_key(key), rows["source_uri"], columns)
 
     def pages(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the current page rows in no particular order; name columns where the output is large."""
@@ -129,7 +129,7 @@ class ExtractionResults:
         tables = [
             pa.Table.from_batches([batch.filter(pc.equal(batch["status"], Status.FAILED.value))])
             for key, rows in self._by_part(failed.filter(pc.greater(failed["pages_failed"], 0)))
-            for batch in self._pages_of(_page_part(key), rows["source_uri"], (*_FAILURE_COLUMNS, "status"))
+            for batch in self._pages_of(pages_key(key), rows["source_uri"], (*_FAILURE_COLUMNS, "status"))
         ]
         tables += [
             self._read(key, _FAILURE_COLUMNS).take(rows["row"])
@@ -221,12 +221,6 @@ def _folded(rows: pa.Table) -> pa.Table:
     folds = [(name, fold) for name, fold in _RUN_FOLDS.items() if name in rows.column_names]
     folded = rows.group_by(names).aggregate(folds).select([*names, *map("_".join, folds)])
     return folded.rename_columns([*names, *(name for name, _ in folds)])
-
-
-def _page_part(documents_key: str) -> str:
-    """Return the key of the pages part that a documents part makes count."""
-    extraction, _, name = documents_key.split("/")
-    return table_prefix(extraction, "pages") + name
 
 
 def _stem(key: str) -> str:

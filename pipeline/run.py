@@ -42,6 +42,7 @@ from pipeline.quarantine import Quarantine
 from pipeline.render import Renderer
 from pipeline.reuse import KnownPages
 from pipeline.scratch import Scratch
+from pipeline.settle import settle_dead_runs
 from pipeline.sink import PartReader, ShardWriter, committed_parts, delete_orphans, page_schema, read_committed
 from pipeline.source import list_input
 from pipeline.stats import Counts, HourRow, RunRow, RunState, RunStats, write_run
@@ -198,6 +199,7 @@ class _Run:
         extraction, identity = self._extraction, self._identity
         self._storage.sweep(f"{extraction.name}/")
         delete_orphans(self._storage, extraction.name)
+        settle_dead_runs(self._storage, extraction.name)
         write_run(self._storage, self._row)  # an output that cannot be written is found before hours of reading
         with ExitStack() as parts:
             journal = Journal(self._scratch.journals, identity, anew=self._config.force)

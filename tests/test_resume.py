@@ -18,6 +18,7 @@ import duckdb
 import pymupdf
 import pytest
 
+from pipeline.check import check_output
 from pipeline.config import RunConfig
 from pipeline.data import FinishReason, Generation, PageRequest
 from pipeline.engines import EngineChoice
@@ -193,29 +194,26 @@ def test_a_stop_commits_what_is_read_and_the_next_run_reads_the_rest(night: Nigh
 
 def test_a_killed_run_costs_no_page_that_was_read(night: Night) -> None:
     """SIGKILL before anything is committed: the next run takes the pages from the journal."""
-    program = f"""
-import os, signal, sys, tempfile
-tempfile.tempdir = {tempfile_dir(night)!r}
-from pathlib import Path
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_resume import Night, RECEIPT
-night = Night.__new__(Night)
-from collections import Counter
-night.input, night.output, night.asked = Path({str(night.input)!r}), Path({str(night.output)!r}), Counter()
-def answer(request):
-    if night.asked.total() == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return RECEIPT
-night.run(answer)
-"""
-    killed = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    killed(night, "answer = lambda request: kill() if night.asked.total() == 5 else RECEIPT; night.run(answer)")
     assert not list(night.output.glob("receipt/documents/*"))
     report = night.run()
     assert (report.pages_found, report.pages_ok, report.pages_reused) == (6, 6, 4)
     assert len(night.asked) == 2
     assert night.current() == ALL_OK
     assert list(Path(tempfile_dir(night)).glob("pagemill-*/*")) == []
+
+
+def test_the_statistics_of_a_run_that_was_killed_after_its_commit_are_made_up_by_the_next(night: Night) -> None:
+    """Rows and their statistics are two files, and a kill may fall between them."""
+    killed(night, "RunStats.commit = lambda *_: kill(); night.run()")
+    night.write("d.pdf", "d1")
+    assert (night.run().pages_found, night.asked.total()) == (1, 1)
+    parts = f"{night.output}/receipt"
+    counted = f"SELECT sum(pages), sum(documents), sum(len(latency_histogram)) > 0 FROM '{parts}/stats/*.parquet'"
+    assert _rows(counted) == [(7, 4, True)]
+    states = f"SELECT state, pages_found, pages_ok FROM '{parts}/runs/*.parquet' ORDER BY started_at"
+    assert _rows(states) == [("interrupted", 6, 6), ("finished", 1, 1)]
+    assert check_output(str(night.output)) == []
 
 
 def test_retry_reads_the_pages_that_failed_for_a_reason_and_no_other(night: Night) -> None:
@@ -270,6 +268,24 @@ def test_statistics_add_up_to_the_rows(night: Night) -> None:
     night.run()
     counted = _rows(f"SELECT sum(pages) FROM '{night.output}/receipt/stats/*.parquet'")
     assert counted == [(len(night.current()),)] == [(7,)]
+
+
+def killed(night: Night, program: str) -> None:
+    """Run `program` in a process of its own, which it ends with kill()."""
+    setup = f"""
+import os, signal, sys, tempfile
+from collections import Counter
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+tempfile.tempdir = {tempfile_dir(night)!r}
+from pipeline.stats import RunStats
+from test_resume import Night, RECEIPT
+night = Night.__new__(Night)
+night.input, night.output, night.asked = Path({str(night.input)!r}), Path({str(night.output)!r}), Counter()
+kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", setup + program], capture_output=True, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
 
 def _rows(query: str) -> list[tuple[Any, ...]]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _CHUNK_ROWS = 64
 """Records held as Python objects: a page's lines and words take a hundred times their size in Arrow."""
 _ROW_GROUP_ROWS = 4096
-_ROW_GROUP_BYTES = 32 * 2**20
+_ROW_GROUP_BYTES = 8 * 2**20
 """Uncompressed; what an open part holds in memory at most, beside its chunk."""
 
 

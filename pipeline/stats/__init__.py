@@ -1,6 +1,6 @@
 """Statistics per clock hour: counted while a run runs, written beside its rows, added up again; and the runs."""
 
-from pipeline.stats.counts import Counts
+from pipeline.stats.counts import DOCUMENT_COLUMNS, PAGE_COLUMNS, Counts
 from pipeline.stats.fold import RunStats
 from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
 from pipeline.stats.hours import HourRow, total
@@ -8,6 +8,8 @@ from pipeline.stats.runs import RUNS_SCHEMA, RunRow, RunState, read_runs, settin
 from pipeline.stats.table import STATS_SCHEMA, hour_rows, table_row, write_stats
 
 __all__ = [
+    "DOCUMENT_COLUMNS",
+    "PAGE_COLUMNS",
     "RUNS_SCHEMA",
     "STATS_SCHEMA",
     "Counts",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.data import DocumentRecord, PageRecord, Status
 from pipeline.stats.latency import LatencyHistogram
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 HOUR_S = 3600
+_TOKENS = ("prompt_tokens", "output_tokens", "cached_tokens")
+PAGE_COLUMNS = ("status", "reused_from", "started_at", "finished_at", "num_tries", *_TOKENS)
+DOCUMENT_COLUMNS = ("status", "finished_at")
 
 
 def hour_of(seconds: float) -> int:
@@ -45,24 +48,39 @@ class Counts:
 
     def add_page(self, record: PageRecord) -> None:
         """Count a page's terminal row; of one that repeats another document's, only that it is there."""
-        reused = record.reused_from is not None
-        counted = self._at(None if reused else hour_of(record.finished_at.timestamp()))
+        self.add_page_row(
+            {
+                "status": record.status,
+                "reused_from": record.reused_from,
+                "started_at": record.started_at,
+                "finished_at": record.finished_at,
+                "num_tries": len(record.attempts),
+                **{name: sum(getattr(attempt, name) or 0 for attempt in record.attempts) for name in _TOKENS},
+            }
+        )
+
+    def add_page_row(self, row: Mapping[str, Any]) -> None:
+        """Count a page by the columns PAGE_COLUMNS of its row."""
+        reused = row["reused_from"] is not None
+        counted = self._at(None if reused else hour_of(row["finished_at"].timestamp()))
         numbers = counted.numbers
-        numbers["pages_ok" if record.status is Status.OK else "pages_failed"] += 1
+        numbers["pages_ok" if row["status"] == Status.OK else "pages_failed"] += 1
         if reused:
             numbers["pages_reused"] += 1
             return
-        numbers["pages_retried"] += len(record.attempts) > 1
-        for attempt in record.attempts:
-            numbers["prompt_tokens"] += attempt.prompt_tokens or 0
-            numbers["output_tokens"] += attempt.output_tokens or 0
-            numbers["cached_tokens"] += attempt.cached_tokens or 0
-        counted.latencies.add((record.finished_at - record.started_at).total_seconds())
+        numbers["pages_retried"] += row["num_tries"] > 1
+        for name in _TOKENS:
+            numbers[name] += row[name] or 0
+        counted.latencies.add((row["finished_at"] - row["started_at"]).total_seconds())
 
     def add_document(self, record: DocumentRecord) -> None:
         """Count a document's terminal row."""
-        numbers = self._at(hour_of(record.finished_at.timestamp())).numbers
-        numbers["documents_ok" if record.status is Status.OK else "documents_failed"] += 1
+        self.add_document_row({"status": record.status, "finished_at": record.finished_at})
+
+    def add_document_row(self, row: Mapping[str, Any]) -> None:
+        """Count a document by the columns DOCUMENT_COLUMNS of its row."""
+        numbers = self._at(hour_of(row["finished_at"].timestamp())).numbers
+        numbers["documents_ok" if row["status"] == Status.OK else "documents_failed"] += 1
 
     def add(self, other: Counts) -> None:
         """Count what another one counted."""

@@ -118,17 +118,20 @@ def write_run(storage: Storage, row: RunRow) -> None:
         storage.put(run_key(row.identity.extraction, row.identity.run_id), finished)
 
 
-def read_runs(storage: Storage, extraction: str) -> list[RunRow]:
+def read_runs(storage: Storage, extraction: str, *, last: int | None = None) -> list[RunRow]:
     """Return the runs of an extraction, oldest first; what an older version did not write is as if not known.
+
+    Args:
+        last: only so many of the latest ones; each is a file of its own.
 
     Raises:
         StorageError: the output cannot be read.
     """
     rows = []
-    for key in storage.keys(table_prefix(extraction, "runs")):
-        if is_part(key):
-            with storage.open(key) as file:
-                rows += [_row(values) for values in pq.read_table(file).to_pylist()]
+    # Names begin with the time.
+    for key in sorted(filter(is_part, storage.keys(table_prefix(extraction, "runs"))))[-(last or 0) :]:
+        with storage.open(key) as file:
+            rows += [_row(values) for values in pq.read_table(file).to_pylist()]
     return sorted(rows, key=lambda row: row.started_at)
 
 

@@ -266,6 +266,4 @@ class Invoice(BaseModel):
     iban: Annotated[Iban | None, Printed("IBAN", "IBAN-Nr", "IBAN no")] = Field(
         None, description="Bank account to pay to."
     )
-    line_items: list[LineItem] = Field(
-        default_factory=list, max_length=200, description="Billed positions in printed order."
-    )
+    line_items: list[LineItem] = Field(default_factory=list, description="Billed positions in printed order.")

@@ -102,4 +102,4 @@ class Receipt(BaseModel):
     )
     tax: Annotated[Amount | None, TAX] = Field(None, description="Sum of the taxes, where it is printed.")
     total: Annotated[Amount | None, TOTAL] = Field(None, description="Amount to pay: after rounding, tax included.")
-    line_items: list[LineItem] = Field(default_factory=list, max_length=200, description="Articles in printed order.")
+    line_items: list[LineItem] = Field(default_factory=list, description="Articles in printed order.")

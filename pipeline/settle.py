@@ -1,0 +1,127 @@
+"""Closes the books of a run that was killed before it could.
+
+Its rows are committed; the statistics of its last shard may not be, and nothing says that it
+ended. Only the holder of the output's lease can tell that a run which never ended is dead.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from pipeline.layout import pages_key, stats_key
+from pipeline.sink import committed_parts
+from pipeline.stats import (
+    DOCUMENT_COLUMNS,
+    PAGE_COLUMNS,
+    Counts,
+    HourRow,
+    RunRow,
+    RunState,
+    hour_rows,
+    read_runs,
+    total,
+    write_run,
+    write_stats,
+)
+
+if TYPE_CHECKING:
+    from pipeline.storage import Storage
+
+log = logging.getLogger(__name__)
+
+LATEST = 3
+"""Every run settles the one before it, so at most the last few are open."""
+KILLED = "The process was killed; the next run went on from there."
+_COUNTED = {field.name for field in fields(HourRow) if field.type == "int"} - {"engine_restarts", "pages_resent"}
+"""What the rows say; the rest only the run knew."""
+
+
+def settle_dead_runs(storage: Storage, extraction: str) -> None:
+    """Say of runs that never ended what they committed, and count it.
+
+    Raises:
+        StorageError: the output cannot be read or written.
+    """
+    for run in read_runs(storage, extraction, last=LATEST):
+        if run.state is not RunState.RUNNING:
+            continue
+        counts = _counts(storage, run)
+        hours = _recounted(_hours(storage, run), run, counts)
+        write_stats(storage, run.identity, hours)
+        write_run(storage, _settled(run, total(hours)))
+        log.warning("run %s was killed; what it read is kept", run.identity.run_id)
+
+
+def _settled(run: RunRow, done: HourRow) -> RunRow:
+    return replace(
+        run,
+        state=RunState.INTERRUPTED,
+        finished_at=datetime.now(UTC),
+        documents_done=done.documents,
+        pages_found=done.pages,
+        pages_ok=done.pages_ok,
+        pages_failed=done.pages_failed,
+        pages_reused=done.pages_reused,
+        engine_restarts=done.engine_restarts,
+        pages_resent=done.pages_resent,
+        error_message=KILLED,
+    )
+
+
+def _counts(storage: Storage, run: RunRow) -> Counts:
+    """Count what a run committed, by its rows."""
+    counts = Counts()
+    extraction = run.identity.extraction
+    for part in committed_parts(storage, extraction):
+        if _is_of(storage, part, run):
+            for row in _rows(storage, part, DOCUMENT_COLUMNS):
+                counts.add_document_row(row)
+            for row in _rows(storage, pages_key(part), PAGE_COLUMNS):
+                counts.add_page_row(row)
+    return counts
+
+
+def _is_of(storage: Storage, part: str, run: RunRow) -> bool:
+    """Tell whether a run wrote a part; all rows of one part are of one run."""
+    with storage.open(part) as file:
+        first = next(pq.ParquetFile(file).iter_batches(1, columns=["run_id"]), None)
+    return first is not None and first["run_id"].to_pylist() == [run.identity.run_id]
+
+
+def _rows(storage: Storage, key: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    with storage.open(key) as file:
+        for batch in pq.ParquetFile(file).iter_batches(columns=list(columns)):
+            yield from batch.to_pylist()
+
+
+def _hours(storage: Storage, run: RunRow) -> list[HourRow]:
+    key = stats_key(run.identity.extraction, run.identity.run_id)
+    if not storage.exists(key):
+        return []
+    with storage.open(key) as file:
+        return list(hour_rows(pq.read_table(file)))
+
+
+def _recounted(hours: list[HourRow], run: RunRow, counts: Counts) -> list[HourRow]:
+    """Return the hours with what the rows say in place of what was counted; times and gauges stay."""
+    nothing: dict[str, Any] = {**dict.fromkeys(_COUNTED, 0), "latency_histogram": ()}
+    by_hour = {row.hour: replace(row, **nothing) for row in hours or [_hour_of(run)]}
+    latest = max(by_hour)
+    for start, counted in counts.hours():
+        hour = latest if start is None else datetime.fromtimestamp(start, UTC)
+        row = by_hour.get(hour, HourRow(hour=hour))
+        numbers: dict[str, Any] = {name: getattr(row, name) + n for name, n in counted.numbers.items()}
+        # Only the hour of the commit has two counts, and one of them has no latencies.
+        histogram = counted.latencies.buckets() or row.latency_histogram
+        by_hour[hour] = replace(row, **numbers, latency_histogram=histogram)
+    return [by_hour[hour] for hour in sorted(by_hour)]
+
+
+def _hour_of(run: RunRow) -> HourRow:
+    return HourRow(hour=run.started_at.replace(minute=0, second=0, microsecond=0))
