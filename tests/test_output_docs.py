@@ -140,13 +140,22 @@ def test_columns_said_to_be_never_null_are_never_null(output: Path, title: str) 
             assert null_when != "never" or rows[name].null_count == 0, name
 
 
+@pytest.fixture
+def mixed_output(output: Path) -> Path:
+    """The same, its first parts written by a version that had fewer columns."""
+    for part in output.glob("invoice/*/part-1.parquet"):
+        table = pq.read_table(part)
+        pq.write_table(table.select([n for n in table.column_names if n not in {"reused_from", "render_s"}]), part)
+    return output
+
+
 def examples(title: str, language: str) -> list[str]:
     """Return the code blocks under a heading."""
     start = DOCUMENT.read_text().partition(f"### {title}\n")[2].partition("\n### ")[0]
     return re.findall(rf"```{language}\n(.*?)```", start, re.DOTALL)
 
 
-def test_duckdb_examples_give_current_committed_rows(output: Path) -> None:
+def test_duckdb_examples_give_current_committed_rows(mixed_output: Path) -> None:
     """Old, superseded and uncommitted rows are left out."""
     views, totals, items, failures = examples("DuckDB", "sql")
     with duckdb.connect() as database:
@@ -159,7 +168,7 @@ def test_duckdb_examples_give_current_committed_rows(output: Path) -> None:
         assert database.execute("SELECT count(*) FROM pages").fetchall() == [(4,)]
 
 
-def test_polars_example_gives_current_committed_rows(output: Path) -> None:
+def test_polars_example_gives_current_committed_rows(mixed_output: Path) -> None:
     """The same rows as with DuckDB, lazily."""
     [code] = examples("Polars", "python")
     names: dict[str, Any] = {}
@@ -170,7 +179,7 @@ def test_polars_example_gives_current_committed_rows(output: Path) -> None:
     assert names["pages"].collect().height == 4
 
 
-def test_pandas_example_gives_current_committed_rows(output: Path) -> None:
+def test_pandas_example_gives_current_committed_rows(mixed_output: Path) -> None:
     """The same rows as with DuckDB, decimals exact."""
     [code] = examples("pandas", "python")
     names: dict[str, Any] = {}

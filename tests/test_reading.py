@@ -1,7 +1,10 @@
 """Committed pages read back as records: what a document with the same bytes gets instead of being read again."""
 
 import datetime as dt
+import multiprocessing
+import re
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
@@ -291,12 +294,46 @@ def test_pages_of_one_document_are_found_among_others(mixed: Path) -> None:
         assert list(reader.pages(PART, "file:///in/missing.pdf")) == []
 
 
+@pytest.mark.slow
+def test_pages_are_read_back_from_a_bucket(bucket: str) -> None:
+    """Several parts, one after the other, by ranges."""
+    storage = open_storage(f"{bucket}/out")
+    for shard in "12":
+        commit(storage, shard, (ok_page(document("a.pdf")),), (ok_page(document("b.pdf"), raw_text=shard),))
+    with closing(PartReader(storage, "bill", Bill)) as reader:
+        for shard in "121":
+            [page] = reader.pages(f"bill/documents/part-{shard}.parquet", "file:///in/b.pdf")
+            assert page.raw_text == shard
+
+
 def test_row_groups_that_cannot_hold_a_document_are_not_read(mixed: Path) -> None:
     """Their statistics tell; a part of long documents has many."""
     with closing(PartReader(open_storage(str(mixed)), "bill", Bill)) as reader:
         list(reader.pages(PART, "file:///in/z.pdf"))
         assert reader._part is not None
         assert list(reader._part._uris) == [2]
+
+
+def peak_of_reading(folder: str, num_pages: int) -> int:
+    """Read a document of so many pages back and return the peak of resident memory, in KB."""
+    with closing(PartReader(open_storage(folder), "bill", Bill)) as reader:
+        assert sum(1 for _ in reader.pages(f"part-{num_pages}.parquet", document().ref.uri)) == num_pages
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    return int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0])
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length_of_a_document(tmp_path: Path) -> None:
+    """A 20,000-page document is read back page by page, as it was written."""
+    peaks = []
+    for num_pages in (5000, 20_000):
+        of = document(num_pages=num_pages)
+        long = tuple(ok_page(of, number, raw_text=f"{number} " * 500) for number in range(1, num_pages + 1))
+        commit(open_storage(str(tmp_path)), str(num_pages), long)
+        # A process of its own: the peak of this one is that of all tests before.
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            peaks.append(pool.submit(peak_of_reading, str(tmp_path), num_pages).result())
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 def test_a_damaged_part_is_a_storage_error(tmp_path: Path) -> None:
