@@ -118,18 +118,18 @@ def show(_: str, output: str) -> str:
 def measured(work: Callable[[str, str], str], folder: Path, output: Path) -> str:
     """Return a line with the time and the peak memory of `work` in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        seconds, peak_mb, outcome = pool.apply(measure, (work, str(folder), str(output)))
-    return f"{seconds:7.1f} s  peak {peak_mb:6.0f} MB  {outcome}"
+        seconds, cpu_s, peak_mb, outcome = pool.apply(measure, (work, str(folder), str(output)))
+    return f"{seconds:7.1f} s ({cpu_s:5.1f} s of CPU)  peak {peak_mb:6.0f} MB  {outcome}"
 
 
-def measure(work: Callable[[str, str], str], folder: str, output: str) -> tuple[float, float, str]:
-    """Return seconds, peak resident memory in MB, and what `work` says."""
-    started = time.perf_counter()
+def measure(work: Callable[[str, str], str], folder: str, output: str) -> tuple[float, float, float, str]:
+    """Return seconds, those on a processor, peak resident memory in MB, and what `work` says."""
+    started, cpu_started = time.perf_counter(), time.process_time()
     outcome = work(folder, output)
-    seconds = time.perf_counter() - started
+    seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
     # ru_maxrss would also hold the peak of the process that started this one.
     peak_kb = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"))[0]
-    return seconds, int(peak_kb) / 1024, outcome
+    return seconds, cpu_s, int(peak_kb) / 1024, outcome
 
 
 def main() -> None:
