@@ -69,7 +69,7 @@ class _Lines(logging.Formatter):
             return json.dumps(fields | ({"traceback": trace} if trace else {}), default=str)
         head = " ".join(str(fields.pop(name)) for name in ("time", "level", "logger", "message"))
         named = "".join(f" {name}={_quoted(value)}" for name, value in fields.items())
-        return printable(head + named) + (f"\n{trace}" if trace else "")
+        return "\n".join(map(printable, [head + named, *(trace.split("\n") if trace else ())]))
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -56,6 +56,18 @@ def test_json_lines_hold_the_same_and_the_traceback(capsys: pytest.CaptureFixtur
     assert entry["traceback"].endswith("ValueError: broken")
 
 
+def test_a_traceback_keeps_its_lines_and_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a library says in an error may be what a page said."""
+    configure_logging(logging.INFO)
+    try:
+        raise ValueError("\x1b[2J\u2028gone")  # noqa: TRY301 - the traceback is what is tested
+    except ValueError:
+        log.exception("page failed")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1] == "Traceback (most recent call last):"
+    assert lines[-1] == r"ValueError: \x1b[2J\u2028gone"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
