@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.config import CanaryConfig, RunConfig, TriesConfig, VllmConfig
+from pipeline.errors import CanaryError
 from pipeline.run import run
 from pipeline.tally import Progress
 
@@ -65,20 +66,32 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_run_survives_its_engine_and_every_page_completes_once(
-    folder: Path, tiny_config: VllmConfig, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Cut-off answers get more room, pages of a dead engine are read again, and nothing is doubled."""
-    config = RunConfig(
+def make_config(folder: Path, vllm: VllmConfig, canary: CanaryConfig) -> RunConfig:
+    """Return the settings of a run over the folder."""
+    return RunConfig(
         input=str(folder / "in"),
         output=str(folder / "out"),
         extraction="kind",
         prompts=(folder / "prompts",),
         engine="vllm",
-        vllm=tiny_config,
+        vllm=vllm,
         tries=TriesConfig(max_tokens=FIRST_LIMIT),
-        canary=CanaryConfig(mode="off"),
+        canary=canary,
     )
+
+
+def test_a_run_refuses_a_model_that_does_not_read(folder: Path, tiny_config: VllmConfig) -> None:
+    """Its answers fit the schema, and in the morning there would be a million wrong rows that call themselves ok."""
+    with pytest.raises(CanaryError, match=r"canary\.mode=off"):
+        run(make_config(folder, tiny_config, CanaryConfig()))
+    assert not list((folder / "out").rglob("part-*.parquet"))
+
+
+def test_a_run_survives_its_engine_and_every_page_completes_once(
+    folder: Path, tiny_config: VllmConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cut-off answers get more room, pages of a dead engine are read again, and nothing is doubled."""
+    config = make_config(folder, tiny_config, CanaryConfig(mode="off"))
     killer = EngineKiller()
     with caplog.at_level(logging.WARNING):
         report = run(config, on_progress=killer)

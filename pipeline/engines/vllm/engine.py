@@ -15,6 +15,7 @@ from pipeline.data import EngineMetrics, FinishReason, Generation, PageImage, Pa
 from pipeline.engines.base import EngineInfo, EngineTask, Requests
 from pipeline.engines.vllm.cards import Card, detect_gpu
 from pipeline.engines.vllm.core import Core, Prompt
+from pipeline.engines.vllm.host import host_memory_limit
 from pipeline.engines.vllm.installed import find_installed
 from pipeline.engines.vllm.lora import Adapter, find_adapter
 from pipeline.engines.vllm.metrics import read_metrics
@@ -67,6 +68,7 @@ class VllmEngine:
         self.info = plan.info
         self.capacity = plan.settings.max_num_seqs + max(2, int(AHEAD_SHARE * plan.settings.max_num_seqs))
         self._image_limit = int(MAX_PIXEL_GROWTH * max_pixels)
+        self._host_memory_limit = host_memory_limit(config.host_memory_mb)
         self._page_timeout_s = config.page_timeout_s
         # No longer than a page may take: else the pages of an engine that hangs would each be counted out as slow.
         patience_s = min(config.no_progress_s, config.page_timeout_s)
@@ -109,8 +111,11 @@ class VllmEngine:
         return stream.run(requests)
 
     def metrics(self) -> EngineMetrics:
-        """Return vLLM's gauges and counters under the names in metrics.py, and what its processes hold."""
-        return read_metrics(self._core.read_metrics(), self._core.host_memory_bytes())
+        """Return vLLM's gauges and counters under the names in metrics.py; what its processes hold, and may hold."""
+        metrics = read_metrics(self._core.read_metrics())
+        metrics.gauges["host_memory_bytes"] = self._core.host_memory_bytes()
+        metrics.gauges["host_memory_limit_bytes"] = self._host_memory_limit
+        return metrics
 
     def close(self) -> None:
         """End the engine's processes and release its memory, about 6 s; a second call does nothing."""

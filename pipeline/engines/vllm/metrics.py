@@ -23,12 +23,11 @@ COUNTERS = {
 """All in tokens but the last. vLLM starts them at 0 with each engine."""
 
 
-def read_metrics(metrics: Sequence[Any], host_memory_bytes: int) -> EngineMetrics:
-    """Return the metrics named above, `prefix_cache_hit_rate` over the engine's life, and `host_memory_bytes`."""
+def read_metrics(metrics: Sequence[Any]) -> EngineMetrics:
+    """Return the metrics named above, and `prefix_cache_hit_rate` over the engine's life."""
     values = {metric.name: float(metric.value) for metric in metrics if metric.name in GAUGES | COUNTERS}
     gauges = {name: values[key] for key, name in GAUGES.items() if key in values}
     counters = {name: values[key] for key, name in COUNTERS.items() if key in values}
-    gauges["host_memory_bytes"] = host_memory_bytes
     if counters.get("prefix_cache_queries"):
         gauges["prefix_cache_hit_rate"] = counters["prefix_cache_hits"] / counters["prefix_cache_queries"]
     return EngineMetrics(gauges, counters)
