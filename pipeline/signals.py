@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING, NoReturn, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import FrameType, TracebackType
 
 GRACE_S = {signal.SIGINT: 20.0, signal.SIGTERM: 8.0}
@@ -40,7 +41,8 @@ class GracefulStop:
     raises after its grace period; a second one raises at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grace_s: Mapping[signal.Signals, float] = GRACE_S) -> None:
+        self._grace_s = grace_s
         self.event = threading.Event()
         self.signal: signal.Signals | None = None
         """The first signal that came."""
@@ -80,7 +82,7 @@ class GracefulStop:
         self.signal = self.signal or came
         if not (first and self._graceful):
             self._raise(came)
-        grace_s = GRACE_S[came]
+        grace_s = self._grace_s[came]
         self.event.set()
         signal.setitimer(signal.ITIMER_REAL, grace_s)
         _say(f"pagemill: stopping: finishing pages in the engine, up to {grace_s:.0f} s; again to stop at once\n")

@@ -3,12 +3,15 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import pymupdf
 import pytest
 
 from pipeline.config import RunConfig
@@ -98,6 +101,11 @@ def test_the_version_is_told() -> None:
         (("run", "a.pdf", "b.pdf", "out"), "put a glob in quotes"),
         (("run", "in", "out", "--extraction", "poems"), "There is no extraction 'poems'"),
         (("show", "tests", "--extraction", "poems"), "holds no results"),
+        (("failures", "tests"), "holds no results"),
+        (("retry", "tests"), "holds no results"),
+        (("check", "tests"), "holds no results"),
+        (("failures", "out", "--reason", "bad"), "'bad' is none of not_a_document"),
+        (("retry", "out", "--limit", "3"), "unrecognized arguments: --limit"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_one_clear_line(arguments: tuple[str, ...], message: str) -> None:
@@ -165,6 +173,19 @@ def test_config_tells_flags_from_variables_from_the_file(tmp_path: Path) -> None
     assert settings["render.max_pixels"] == {"value": 800000, "from": "--max-pixels"}
 
 
+def test_flags_fill_in_settings() -> None:
+    """Each option exists once; a flag is a short way to it."""
+    flags = ("--force", "--since", "7d", "--sample", "5%", "--wait", "30", "--no-canary")
+    settings = json.loads(pagemill("config", "--json", *flags).stdout)
+    assert {key: found["value"] for key, found in settings.items() if found["from"].startswith("--")} == {
+        "force": True,
+        "since": "7d",
+        "sample": "5%",
+        "output_files.wait_s": 30.0,
+        "canary.mode": "off",
+    }
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_the_extractions_and_the_command(tmp_path: Path) -> None:
     """Installed from a package index there is no prompts/ folder beside the code."""
@@ -213,6 +234,63 @@ def test_show_reads_a_finished_run_back(sample_run: SampleRun) -> None:
     shown = pagemill("show", output)
     assert (shown.returncode, "invoice-en.pdf" in shown.stdout, "damaged" in shown.stdout) == (0, True, True)
     assert json.loads(pagemill("show", output, "--json").stdout)["extractions"]["invoice"]["documents_ok"] == 1
+
+
+@pytest.mark.slow
+def test_failures_tells_reasons_and_where_to_look(sample_run: SampleRun) -> None:
+    """The entry is a file that is there."""
+    output = sample_run[0] / "out"
+    shown = pagemill("failures", output, "--reason", "damaged")
+    assert (shown.returncode, "what helps: fetch it again" in shown.stdout) == (0, True)
+    entry = json.loads(Path(shown.stdout.splitlines()[-2].strip()).read_text())
+    assert (entry["error_type"], entry["page_number"]) == ("damaged", None)
+    assert json.loads(pagemill("failures", output, "--json").stdout)["error_type"] == "damaged"
+
+
+@pytest.mark.slow
+def test_check_finds_nothing_wrong_with_a_finished_run(sample_run: SampleRun) -> None:
+    """Rows, statistics and the run's own account agree."""
+    checked = pagemill("check", sample_run[0] / "out")
+    assert checked.stdout.startswith("checked 1 part, 2 documents, 2 pages: no problem")
+    assert checked.returncode == 0
+
+
+@pytest.mark.slow
+def test_check_of_a_damaged_output_exits_with_1_and_names_the_file(sample_run: SampleRun, tmp_path: Path) -> None:
+    """A copy that broke off, a disk that lies."""
+    output = tmp_path / "out"
+    shutil.copytree(sample_run[0] / "out", output)
+    [part] = (output / "invoice" / "pages").iterdir()
+    part.write_bytes(part.read_bytes()[:-100])
+    checked = pagemill("check", output)
+    assert (checked.returncode, f"invoice/pages/{part.name}: The file is damaged" in checked.stdout) == (1, True)
+    events = [json.loads(line)["event"] for line in pagemill("check", output, "--json").stdout.splitlines()]
+    assert events[-1] == "checked"
+    assert set(events[:-1]) == {"problem"}
+
+
+@pytest.mark.slow
+def test_retry_reads_what_failed_again_at_other_settings(tmp_path: Path) -> None:
+    """A password turns up later; what was read stays as it is."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "open.jpg").write_bytes((SAMPLES / "receipts" / "receipt-newsagent.jpg").read_bytes())
+    pdf: Any = pymupdf.open(SAMPLES / "invoices" / "invoice-en.pdf")  # type: ignore[no-untyped-call]
+    aes = pymupdf.mupdf.PDF_ENCRYPT_AES_256
+    pdf.save(tmp_path / "in" / "locked.pdf", encryption=aes, user_pw="key", owner_pw="key")
+    output = tmp_path / "out"
+    assert pagemill("run", tmp_path / "in", output, "--extraction", "invoice", "--engine", "ocr").returncode == 1
+    command = ("retry", output, "--reason", "encrypted", "--set", "render.passwords=key")
+    planned = pagemill(*command, "--dry-run")
+    assert planned.stdout.startswith("1 page of invoice would be read again: 1 encrypted\n"), planned.stderr
+    assert "but render.passwords as in --set" in planned.stdout
+    done = pagemill(*command)
+    assert done.returncode == 0, done.stderr
+    assert "pages found 1 = 1 ok + 0 failed" in done.stdout
+    assert "no page failed" in pagemill("failures", output).stdout
+    assert list(output.glob("invoice/quarantine/*/*")) == []
+    assert pagemill("check", output).returncode == 0
+    again = pagemill(*command)
+    assert (again.returncode, "nothing to read again" in again.stdout) == (0, True)
 
 
 @pytest.mark.slow
@@ -274,7 +352,9 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on_next_time(
                 break
         _, complaint = process.communicate()
     assert process.returncode == code, complaint
-    assert complaint == "pagemill: interrupted; finished documents are committed, run again to go on\n"
+    asked, interrupted = complaint.splitlines()
+    assert asked.startswith("pagemill: stopping: finishing pages in the engine, up to ")
+    assert interrupted == "pagemill: interrupted; finished documents are committed, run again to go on"
     again = pagemill(*arguments)
     report = json.loads(again.stdout.splitlines()[-1])
     assert report["documents_skipped"] + report["documents"] == len(list((SAMPLES / "receipts").iterdir()))

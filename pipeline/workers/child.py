@@ -37,7 +37,9 @@ def run_worker() -> NoReturn:
 
 def _settle(parent_pid: int, memory_limit_mb: int, name: str) -> None:
     """Make this process one that dies with its parent, dumps no core and keeps to its memory."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal and systemd signal the whole group; the parent finishes what is in its workers and ends them.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     libc.prctl(_PR_SET_NAME, name.encode()[:15])
