@@ -1,6 +1,8 @@
 """Another process that wants the same lease: a child driven line by line, and the program it runs."""
 
+import fcntl
 import os
+import random
 import subprocess
 import sys
 import time
@@ -86,6 +88,16 @@ def count(storage: Storage, file: Path, times: int) -> None:
             file.write_text(str(number + 1))
 
 
+def work(storage: Storage, proof: Path) -> None:
+    """Hold the lease for moments, for ever; a lock of the kernel proves that nobody else does, whoever is killed."""
+    while True:
+        with storage.hold(KEY, wait_s=60) as lease, proof.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(random.random() / 20)
+            lease.check()
+            file.write("held\n")
+
+
 def fork_a_sleeper() -> None:
     """Leave a child behind that holds what it inherits for a while."""
     if os.fork() == 0:
@@ -111,7 +123,7 @@ def say(answer: str) -> None:
 
 
 def main(location: str, quick: bool) -> None:
-    """Do what each line says: hold WAIT_S, check, release, count FILE TIMES, fork, lend."""
+    """Do what each line says: hold WAIT_S, check, release, count FILE TIMES, work FILE, fork, lend."""
     storage = open_quick(location) if quick else open_storage(location)
     held = ExitStack()
     lease = None
@@ -126,12 +138,14 @@ def main(location: str, quick: bool) -> None:
                 held.close()
             elif command == "count":
                 count(storage, Path(words[0]), int(words[1]))
+            elif command == "work":
+                work(storage, Path(words[0]))
             elif command == "fork":
                 fork_a_sleeper()
             elif command == "lend":
                 lend_the_lock()
             say("done")
-        except PipelineError as error:
+        except (PipelineError, BlockingIOError) as error:
             say(f"{type(error).__name__}: {error}")
 
 

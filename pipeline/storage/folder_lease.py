@@ -72,7 +72,7 @@ def lock(path: Path) -> FolderLease | Busy:
             if not _locked(path, fd):
                 holder = from_json(os.pread(fd, LONGEST_CONTENT, 0)) or Holder()
                 os.close(fd)
-                return Busy(holder, certain=holder.life() is not Life.DEAD and bool(holder.pid))
+                return Busy(holder, certain=holder.life() is Life.ALIVE)
             if _is_at(path, fd):
                 with naming(path):
                     os.ftruncate(fd, 0)

@@ -10,7 +10,7 @@ import uuid
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,7 +31,7 @@ class Life(Enum):
     ALIVE = "alive"
     DEAD = "dead"
     UNKNOWN = "unknown"
-    """It runs, or ran, on another machine or in another container."""
+    """It runs, or ran, on another machine or in another container; or it is just dying."""
 
 
 class Holder(BaseModel):
@@ -71,9 +71,13 @@ class Holder(BaseModel):
             return Life.DEAD
         except PermissionError:  # another user's
             pass
-        state, started = _state_and_start(self.pid)
-        reused = started and self.pid_started and started != self.pid_started
-        return Life.DEAD if reused or state in {"Z", "X"} else Life.ALIVE
+        found = _status(self.pid)
+        if found.started and self.pid_started and found.started != self.pid_started:
+            return Life.DEAD
+        if found.state not in {"Z", "X"}:
+            return Life.ALIVE
+        # A killed process is gone with its last thread; until then a system call of one may still end.
+        return Life.DEAD if found.num_threads <= 1 else Life.UNKNOWN
 
 
 def this_process(ttl_s: float = 0) -> Holder:
@@ -84,7 +88,7 @@ def this_process(ttl_s: float = 0) -> Holder:
         pid=os.getpid(),
         since=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         machine=_machine(),
-        pid_started=_state_and_start(os.getpid())[1],
+        pid_started=_status(os.getpid()).started,
         token=uuid.uuid4().hex,
         ttl_s=ttl_s,
     )
@@ -126,11 +130,17 @@ def _machine() -> str:
         return ""
 
 
-def _state_and_start(pid: int) -> tuple[str, int]:
-    """Return fields 3 and 22 of /proc/<pid>/stat, nothing where it cannot be read; source: proc_pid_stat(5)."""
+class _Status(NamedTuple):
+    state: str = ""
+    num_threads: int = 0
+    started: int = 0
+
+
+def _status(pid: int) -> _Status:
+    """Return fields 3, 20 and 22 of /proc/<pid>/stat, none where it cannot be read; source: proc_pid_stat(5)."""
     try:
         # The name of the program stands in brackets and may hold any character.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
-        return "", 0
-    return fields[0].decode(), int(fields[19])
+        return _Status()
+    return _Status(fields[0].decode(), int(fields[17]), int(fields[19]))
