@@ -81,6 +81,7 @@ class ExtractionResults:
         wanted = {pages_key(key) for key in self.document_parts}
         self.page_parts = tuple(key for key in keys if key in wanted)
         self.stats_files = tuple(key for key in keys if key.startswith(table_prefix(name, "stats")))
+        self.run_files = tuple(key for key in keys if key.startswith(table_prefix(name, "runs")))
 
     def of_run(self, run_id: str) -> ExtractionResults:
         """Return a view of the current rows and the statistics of one run."""
@@ -149,6 +150,12 @@ class ExtractionResults:
         # Part by part: rows of a million documents say little more than their sums.
         tables = [_folded(_with_ones(self._read(key, columns))) for key in self.document_parts]
         return _folded(_concat(tables)).sort_by("started_at") if tables else pa.table({})
+
+    def last_run(self) -> dict[str, Any] | None:
+        """Return the row of the run that began last, or of the one that is looked at; None when there is none."""
+        # Names begin with the time.
+        files = [key for key in self.run_files if self.run_id in {None, _stem(key)}]
+        return self._read(files[-1], None).to_pylist()[0] if files else None
 
     def stats(self) -> pa.Table:
         """Return the rows of the statistics, one per run and clock hour, oldest first."""

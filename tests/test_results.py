@@ -19,7 +19,7 @@ from pipeline.results import ExtractionResults, open_results
 from pipeline.schema import Amount, Date
 from pipeline.show import print_json, print_results
 from pipeline.sink import read_committed
-from pipeline.stats import RunStats
+from pipeline.stats import Counts, RunStats
 from pipeline.storage import Storage, open_storage
 
 
@@ -278,7 +278,9 @@ def test_statistics_are_shown_by_hour_and_in_total(tmp_path: Path, storage: Stor
     now = NOON.timestamp() - 1800
     stats = RunStats(identity(), CostConfig(price_per_hour=Decimal(2)), clock=lambda: now)
     now += 3600
-    stats.page_done(ok_page(document()))
+    counts = Counts()
+    counts.add_page(ok_page(document()))
+    stats.commit(counts)
     commit(storage, "1", (ok_page(document()),))
     stats.put(storage)
     text = shown(tmp_path)

@@ -1,5 +1,6 @@
 """The table of runs: one row each, with the settings and without their secrets."""
 
+import io
 import os
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +12,8 @@ import pytest
 from made_records import NOON, identity
 
 from pipeline.config import RunConfig
+from pipeline.results import open_results
+from pipeline.show import print_results
 from pipeline.show.statistics import run_line
 from pipeline.stats import RUNS_SCHEMA, RunRow, RunState, read_runs, settings_text, write_run
 from pipeline.storage import open_storage
@@ -118,7 +121,6 @@ def told(**changes: Any) -> str | None:
 def test_a_run_that_did_not_end_well_is_shown_with_what_it_left() -> None:
     """In the morning one looks at the output first, not at the log."""
     assert told(state="finished") is None
-    assert told(state=None) is None
     left = {"pages_carried_over": 2000, "documents_carried_over": 1}
     assert told(state="interrupted", **left) == (
         "The last run was interrupted: 2,000 pages and 1 document left for the next run."
@@ -126,6 +128,19 @@ def test_a_run_that_did_not_end_well_is_shown_with_what_it_left() -> None:
     failed = told(state="failed", error_message="disk full\x1b[2J", **left) or ""
     assert failed.endswith("left for the next run. disk full\\x1b[2J")
     assert "process 7 on node-1, since 2026-03-01 12:00 UTC" in (told(state="running") or "")
+
+
+def test_the_last_run_is_shown_above_the_records(tmp_path: Path) -> None:
+    """Only the last: what an earlier one left has been done since. Looked at alone, any run tells."""
+    storage = open_storage(str(tmp_path))
+    for number, state in enumerate((RunState.FAILED, RunState.INTERRUPTED), 1):
+        row = RunRow.begun(identity(run_id=f"run-{number}"), config())
+        write_run(storage, replace(row, state=state, documents_carried_over=number))
+    for run_id, text in ((None, "interrupted: 0 pages and 2 documents"), ("run-1", "failed: 0 pages and 1 document ")):
+        stream = io.StringIO()
+        print_results(open_results(str(tmp_path)), stream, run_id=run_id)
+        assert text in stream.getvalue()
+        assert stream.getvalue().count("The last run") == 1
 
 
 def test_parts_say_what_wrote_them(tmp_path: Path) -> None:

@@ -70,15 +70,15 @@ def run_line(run: Mapping[str, Any]) -> str | None:
     """Return what to know of a run that did not do all it was to do; None of one that did.
 
     Args:
-        run: a row of the runs table; what older runs left has no state.
+        run: a row of the runs table.
     """
-    left = f"{counted(run.get('pages_carried_over') or 0, 'page')} and "
-    left += f"{counted(run.get('documents_carried_over') or 0, 'document')} left for the next run"
-    match run.get("state"):
+    pages, documents = counted(run["pages_carried_over"], "page"), counted(run["documents_carried_over"], "document")
+    left = f"{pages} and {documents} left for the next run. {printable(run['error_message'] or '')}".rstrip()
+    match run["state"]:
         case RunState.INTERRUPTED:
-            return f"The last run was interrupted: {left}."
+            return f"The last run was interrupted: {left}"
         case RunState.FAILED:
-            return f"The last run failed: {left}. {printable(run['error_message'] or '')}".rstrip()
+            return f"The last run failed: {left}"
         case RunState.RUNNING:
             place = f"process {run['pid']} on {printable(run['host'])}, since {run['started_at']:%Y-%m-%d %H:%M} UTC"
             return f"A run writes here ({place}), or was killed; then the next run goes on from what is here."

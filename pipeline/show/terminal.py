@@ -82,8 +82,8 @@ def _print_title(console: Console, results: ExtractionResults) -> None:
 
 
 def _print_last_run(console: Console, results: ExtractionResults) -> None:
-    runs = [run for run in results.runs().to_pylist() if results.run_id in {None, run["run_id"]}]
-    line = run_line(max(runs, key=lambda run: run["started_at"])) if runs else None
+    run = results.last_run()
+    line = run_line(run) if run else None
     if line:
         console.print(Text(line, "bold"), end="\n\n")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data import DocumentRecord, EngineMetrics, PageRecord, RunIdentity
+from pipeline.data import EngineMetrics, RunIdentity
 from pipeline.stats.counts import HOUR_S, Counts, HourCounts, hour_of
 from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
 from pipeline.stats.hours import HourRow, micros, run_cost, total
@@ -62,18 +62,6 @@ class RunStats:
         self._advance()
         for hour, counted in counts.hours():
             self._at(self._now if hour is None else hour).counts.add(counted)
-
-    def page_done(self, record: PageRecord) -> None:
-        """Count a page's terminal row at once."""
-        counts = Counts()
-        counts.add_page(record)
-        self.commit(counts)
-
-    def document_done(self, record: DocumentRecord) -> None:
-        """Count a document's terminal row at once."""
-        counts = Counts()
-        counts.add_document(record)
-        self.commit(counts)
 
     def engine_restarted(self) -> None:
         """Count an engine that takes the place of a dead one."""
