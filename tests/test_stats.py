@@ -16,7 +16,7 @@ from made_records import NOON, attempt, document, document_of, failed_page, iden
 from pipeline.config import CostConfig
 from pipeline.data import DocumentRecord, EngineMetrics, PageRecord
 from pipeline.show.statistics import summary_lines
-from pipeline.stats import Counts, GpuSample, GpuSampler, RunStats, hour_rows, open_gpu_sampler, total
+from pipeline.stats import Counts, GpuSample, GpuSampler, HourRow, RunStats, hour_rows, open_gpu_sampler, total
 from pipeline.storage import open_storage
 
 
@@ -234,6 +234,16 @@ def test_cost_of_runs_in_several_currencies_is_not_added() -> None:
         clock.forward(hours=1)
         rows += stats.hours()
     assert total(rows).cost is None
+
+
+def test_an_hour_without_time_does_not_hide_what_the_others_cost() -> None:
+    """A page finished in it, but the run that is counted anew had no time there."""
+    clock = Clock()
+    stats = run_stats(clock, cost=CostConfig(price_per_hour=Decimal(2)))
+    clock.forward(hours=1)
+    stats.close()
+    row = total([HourRow(hour=NOON - timedelta(hours=1), pages_ok=1), *stats.hours()])
+    assert (row.cost, row.price_per_hour, row.currency, row.pages) == (Decimal(2), Decimal(2), "USD", 1)
 
 
 def metrics(hits: float, queries: float, usage: float) -> EngineMetrics:

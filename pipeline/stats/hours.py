@@ -132,7 +132,8 @@ class HourRow:
 
 def total(hours: Sequence[HourRow]) -> HourRow:
     """Return the sum of at least one row; means are weighted by the time the run ran, peaks stay peaks."""
-    one_price = {(row.price_per_hour, row.currency) for row in hours}
+    paid = [row for row in hours if row.wall_s] or hours  # an hour without time costs nothing, whatever its price
+    one_price = {(row.price_per_hour, row.currency) for row in paid}
     return HourRow(
         hour=min(row.hour for row in hours),
         **{name: sum(getattr(row, name) for row in hours) for name in _SUMS},
@@ -141,9 +142,9 @@ def total(hours: Sequence[HourRow]) -> HourRow:
         **{name: _mean(hours, name) for name in _MEANS},
         latency_histogram=merged(row.latency_histogram for row in hours),
         gpu_name=next((row.gpu_name for row in hours if row.gpu_name), None),
-        price_per_hour=hours[0].price_per_hour if len(one_price) == 1 else None,
-        currency=hours[0].currency,
-        cost=_cost(hours),
+        price_per_hour=paid[0].price_per_hour if len(one_price) == 1 else None,
+        currency=paid[0].currency,
+        cost=_cost(paid),
     )
 
 
