@@ -1,0 +1,118 @@
+"""What can be done to a run, and the order in which a campaign does it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+
+from .points import POINTS, Bullet
+
+LONGEST_S = 2.0
+"""A run that nobody disturbs takes about this long."""
+AGAIN_S = 0.1
+"""Between two signals of which the second says: at once."""
+
+IN_A_FOLDER = [name for name in POINTS if name != "put an object"]
+
+Target = Literal["the run", "the run and its workers", "its workers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """SIGKILL at a named point."""
+
+    bullet: Bullet
+
+    @property
+    def kind(self) -> str:
+        """The line of the table it counts in."""
+        return f"SIGKILL {self.bullet.side}: {self.bullet.point}"
+
+    @property
+    def codes(self) -> set[int]:
+        """How a run ends that was hit."""
+        return {-signal.SIGKILL}
+
+    def inflict(self, _pid: int, _over: threading.Event) -> bool:
+        """Nothing is left to do from outside; whether it was hit tells its exit code."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """A signal from outside at some moment."""
+
+    number: signal.Signals
+    target: Target
+    after_s: float
+    twice: bool = False
+    bullet: None = None
+
+    @property
+    def kind(self) -> str:
+        """The line of the table it counts in."""
+        return f"{self.number.name}{' twice' if self.twice else ''} to {self.target}"
+
+    @property
+    def codes(self) -> set[int]:
+        """How a run ends that was hit, also before it had its handlers."""
+        match self.number:
+            case signal.SIGTERM:
+                return {143, -signal.SIGTERM}
+            case signal.SIGINT:
+                return {130}
+            case _:
+                return set() if self.target == "its workers" else {-self.number}
+
+    def inflict(self, pid: int, over: threading.Event) -> bool:
+        """Send it unless the run is over first; tell whether a process was met."""
+        met = False
+        if not over.wait(self.after_s):
+            met = self._send(pid)
+        if self.twice and not over.wait(AGAIN_S):
+            self._send(pid)
+        return met
+
+    def _send(self, pid: int) -> bool:
+        met = False
+        with suppress(psutil.NoSuchProcess):
+            run = psutil.Process(pid)
+            workers = run.children(recursive=True) if self.target != "the run" else []
+            for process in workers if self.target == "its workers" else [run, *workers]:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(self.number)
+                    met = True
+        return met
+
+
+Injection = Killed | Signalled
+
+
+def schedule(seed: int, points: Collection[str] = IN_A_FOLDER) -> Iterator[Injection]:
+    """Yield injections without end: every point from both sides, half as many signals from outside, shuffled."""
+    dice = random.Random(seed)
+    while True:
+        everything: list[Injection] = [
+            *(Killed(Bullet(name, side, dice.randint(1, POINTS[name].most))) for name in points for side in SIDES),
+            *(_signalled(dice, signal.SIGKILL, "the run") for _ in range(8)),
+            *(_signalled(dice, signal.SIGKILL, "the run and its workers") for _ in range(4)),
+            *(_signalled(dice, signal.SIGKILL, "its workers") for _ in range(2)),
+            *(_signalled(dice, number, "the run") for number in (signal.SIGTERM, signal.SIGINT) for _ in range(4)),
+            *(_signalled(dice, number, "the run", twice=True) for number in (signal.SIGTERM, signal.SIGINT)),
+        ]
+        dice.shuffle(everything)
+        yield from everything
+
+
+SIDES: tuple[Literal["before", "after"], ...] = ("before", "after")
+
+
+def _signalled(dice: random.Random, number: signal.Signals, target: Target, *, twice: bool = False) -> Signalled:
+    return Signalled(number, target, dice.uniform(0, LONGEST_S), twice)
