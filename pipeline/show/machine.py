@@ -56,7 +56,12 @@ def _extraction(results: ExtractionResults, limit: int | None) -> dict[str, Any]
         "runs": results.runs().to_pylist(),
         "hours": [table_row(row) for row in hours],
         "total": table_row(total(hours)) if hours else None,
-        "files": {"documents": results.document_parts, "pages": results.page_parts, "stats": results.stats_files},
+        "files": {
+            "documents": results.document_parts,
+            "pages": results.page_parts,
+            "stats": results.stats_files,
+            "runs": results.run_files,
+        },
     }
 
 

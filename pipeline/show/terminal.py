@@ -137,8 +137,9 @@ def _print_statistics(console: Console, stats: pa.Table) -> None:
 
 def _print_paths(console: Console, location: str, results: ExtractionResults) -> None:
     console.print(Text("Files", "bold"), end="\n\n")
-    kinds = (("documents", results.document_parts), ("pages", results.page_parts), ("stats", results.stats_files))
-    for kind, files in kinds:
+    kinds = {"documents": results.document_parts, "pages": results.page_parts}
+    kinds |= {"stats": results.stats_files, "runs": results.run_files}
+    for kind, files in kinds.items():
         # Not wrapped: a path is there to be copied.
         path = f"{location}/{results.name}/{kind}/"
         console.print(Text(f"{printable(path)} ({counted(len(files), 'Parquet file')})"), soft_wrap=True)
