@@ -303,6 +303,23 @@ def test_adding_does_not_wait_for_the_storage(output: Path, open_quarantine: Cal
     assert len(names(output)) == 8
 
 
+def test_the_end_of_a_run_does_not_wait_for_ever(
+    output: Path, open_quarantine: Callable[..., Quarantine], caplog: pytest.LogCaptureFixture
+) -> None:
+    """`docker stop` kills what takes longer than ten seconds, and the run's books are still to be closed."""
+    go = threading.Event()
+    quarantine = open_quarantine(_Slow(output, go))
+    for number in range(1, 9):
+        quarantine.add(failed(document(), number), None)
+    with caplog.at_level(logging.WARNING, "pipeline"):
+        quarantine.close(wait_s=0.1)
+        go.set()
+        quarantine.close()
+    assert [record.message for record in caplog.records] == [
+        "not all failed pages are in the quarantine, as writing them took too long; their rows are"
+    ]
+
+
 def test_a_renderer_that_is_closed_already_gives_entries_without_images(
     output: Path, tmp_path: Path, renderer: Renderer
 ) -> None:

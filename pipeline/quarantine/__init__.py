@@ -12,25 +12,26 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import logging
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import Queue
-from typing import TYPE_CHECKING
+from queue import Full, Queue
+from typing import TYPE_CHECKING, Self
 
 from pipeline.data import Status
-from pipeline.errors import WHAT_HELPS, PipelineError, StorageError
+from pipeline.errors import PipelineError, StorageError
 from pipeline.layout import quarantine_folder, quarantine_key, quarantine_prefix
+from pipeline.quarantine.entry import as_json, facts_of
 
 if TYPE_CHECKING:
-    from pipeline.data import Attempt, Document, Json, PageRecord, RenderSpec, RunIdentity
+    from pipeline.data import Document, Json, PageRecord, RenderSpec, RunIdentity
     from pipeline.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,10 @@ SaveImage = Callable[["Document", Path, int, "RenderSpec", Path], Future[None]]
 
 MOST_WAITING = 64
 """Entries that wait to be written; then the run waits for them. More would only hold more memory."""
+CLOSE_S = 20.0
+"""How long the end of a run waits for its entries; they are no reason to be killed (`docker stop`)."""
+INTERRUPTED_CLOSE_S = 1.0
+"""The same when an error or a second Ctrl-C ends it."""
 PATIENCE = 3
 """Failures in a row after which a run writes no more entries: each has cost the storage's retries already."""
 
@@ -100,6 +105,8 @@ class Quarantine:
         self._known: set[str] | None = None
         """Folders of documents that had entries when the run began; None until they are listed."""
         self._failures = 0
+        self._dropped = threading.Event()
+        """Set when what still waits is not written any more."""
         self._tasks: Queue[_Entry | _Removal | None] = Queue(MOST_WAITING)
         self._attempt(partial(folder.mkdir, parents=True, exist_ok=True))
         self._thread = threading.Thread(target=self._serve, name="quarantine", daemon=True)
@@ -115,7 +122,7 @@ class Quarantine:
         if record.status is not Status.FAILED or self._given_up:
             return
         image, reason = self._image(record, path)
-        facts = _facts(record, self._identity) | ({"image": None, "no_image_because": reason} if reason else {})
+        facts = facts_of(record, self._identity) | ({"image": None, "no_image_because": reason} if reason else {})
         self._tasks.put(_Entry(record.document.ref.uri, record.page_number, facts, image))
 
     def clear(self, document: Document, failed_pages: Collection[int]) -> None:
@@ -126,20 +133,33 @@ class Quarantine:
             unopened: tuple[int | None, ...] = () if document.num_pages else (None,)
             self._tasks.put(_Removal(uri, frozenset((*failed_pages, *unopened))))
 
-    def close(self) -> None:
-        """Wait until everything is written; a second call does nothing."""
-        if self._thread.is_alive():
-            self._tasks.put(None)
-            self._thread.join()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self.close(CLOSE_S if error is None else INTERRUPTED_CLOSE_S)
+
+    def close(self, wait_s: float = CLOSE_S) -> None:
+        """Wait until everything is written, or drop what takes longer; a second call does nothing."""
+        deadline = time.monotonic() + wait_s
+        if self._thread.is_alive() and not self._dropped.is_set():
+            with contextlib.suppress(Full):
+                self._tasks.put(None, timeout=wait_s)
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive() and not self._dropped.is_set():
+            self._dropped.set()
+            log.warning("not all failed pages are in the quarantine, as writing them took too long; their rows are")
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
     def _given_up(self) -> bool:
-        return self._failures >= PATIENCE
+        return self._failures >= PATIENCE or self._dropped.is_set()
 
     def _image(self, record: PageRecord, path: Path | None) -> tuple[_Image | None, str]:
         """Begin to render the image that the last try was shown; or return why there will be none."""
-        if record.page_number is None or record.width_px is None:
+        if record.page_number is None:
+            return None, "The document has no page that could be opened."
+        if record.width_px is None:
             return None, "No engine was shown this page."
         if path is None:
             return None, "The document was not at hand."
@@ -175,6 +195,8 @@ class Quarantine:
         try:
             action()
         except (StorageError, OSError) as error:
+            if self._dropped.is_set():  # its folder is deleted
+                return
             self._failures += 1
             last = "; this run writes nothing more there" if self._given_up else ""
             log.warning("the quarantine cannot be written%s: %s", last, error)
@@ -201,7 +223,7 @@ class Quarantine:
         if reason is not None:
             facts = facts | {"image": None, "no_image_because": reason}
         finished = self._folder / "entry.json"
-        finished.write_text(_as_json(facts), "utf-8")
+        finished.write_text(as_json(facts), "utf-8")
         self._storage.put(key, finished)
 
     def _remove(self, removal: _Removal) -> None:
@@ -240,51 +262,3 @@ def _failure(done: Future[None]) -> str | None:
     except (PipelineError, CancelledError) as error:
         return str(error) or "The run ended before."
     return None
-
-
-def _facts(record: PageRecord, identity: RunIdentity) -> Json:
-    """Return what is known of a failure, the order for a person to read it in."""
-    document, error, read_by = record.document, record.error, record.read_by or identity
-    return {
-        "source": document.ref.name,
-        "page_number": record.page_number,
-        "num_pages": document.num_pages,
-        "error_type": error.error_type.value if error else None,
-        "error_message": str(error) if error else None,
-        "what_helps": WHAT_HELPS[error.error_type] if error else None,
-        "extraction": identity.extraction,
-        "engine": read_by.engine,
-        "model": read_by.model,
-        "tries": [_try_facts(attempt) for attempt in record.attempts],
-        "source_uri": document.ref.uri,
-        "sha256": document.sha256 or None,
-        "finished_at": record.finished_at.isoformat(),
-        "run_id": identity.run_id,
-        "prompt_sha256": read_by.prompt_sha256,
-        "schema_sha256": read_by.schema_sha256,
-    }
-
-
-def _try_facts(attempt: Attempt) -> Json:
-    settings = attempt.settings
-    return {
-        "number": settings.number,
-        "max_tokens": settings.max_tokens,
-        "temperature": settings.temperature,
-        "constrained": settings.constrained,
-        "max_pixels": settings.render.max_pixels,
-        "rotation_deg": settings.render.rotation_deg,
-        "seed": settings.seed,
-        "finish_reason": attempt.finish_reason.value,
-        "error_type": attempt.error_type.value if attempt.error_type else None,
-        "error_message": str(attempt.error) if attempt.error else None,
-        "prompt_tokens": attempt.prompt_tokens,
-        "output_tokens": attempt.output_tokens,
-        "raw_text": attempt.raw_text,
-    }
-
-
-def _as_json(facts: Json) -> str:
-    """Return JSON that people can read in a terminal: letters as they are, whatever may steer it escaped."""
-    text = json.dumps(facts, ensure_ascii=False, indent=2)
-    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text) + "\n"
