@@ -48,8 +48,10 @@ def write_input(folder: Path, num_pages: int, sides_px: tuple[int, int]) -> None
         ImageDraw.Draw(page).text((40, y), "Darjeeling first flush   2 x 3,50   7,00", fill="black")
     first = folder / "0000.tiff"
     page.save(first, save_all=True, append_images=[page] * (PAGES_PER_FILE - 1), compression="packbits")
+    content = first.read_bytes()
     for number in range(1, num_pages // PAGES_PER_FILE):
-        (folder / f"{number:04}.tiff").hardlink_to(first)
+        # Behind the images, where no reader looks: the same bytes would be read only once.
+        (folder / f"{number:04}.tiff").write_bytes(content + str(number).encode())
 
 
 def measure(num_pages: int, sides_px: tuple[int, int]) -> dict[str, float]:
