@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import multiprocessing
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     import psutil
 
 SHUTDOWN_S = 10
+POLL_S = 0.1
 EXIT_S = 5
 """An engine that fails says so before it ends, and only then has an exit code."""
 ENVIRONMENT: Mapping[str, str] = {
@@ -65,10 +69,7 @@ class Core:
         for name, value in {**ENVIRONMENT, **environment}.items():
             os.environ.setdefault(name, value)
         try:
-            import vllm
-
-            with _out_of_reach_of_ctrl_c():
-                self._llm: Any = vllm.LLM(**arguments)
+            self._llm: Any = _load(arguments)
         except Exception as error:
             raise EngineStartError(_start_message(error)) from error
         self._engine: Any = self._llm.llm_engine
@@ -231,19 +232,45 @@ class Core:
             ) from cause
 
 
-@contextlib.contextmanager
-def _out_of_reach_of_ctrl_c() -> Iterator[None]:
-    """Have processes that start meanwhile ignore SIGINT: the terminal sends it to all, the run says when they end.
+def _load(arguments: Mapping[str, Any]) -> Any:
+    """Return vLLM's LLM, made on a thread of its own.
 
-    vLLM's engine would end at once, with every page in it. A blocked signal stays blocked in child
-    processes, whatever handlers they set.
+    vLLM swallows a KeyboardInterrupt that comes while its engine starts, so it must come elsewhere. And Ctrl-C
+    goes to all processes of a terminal, though the run wants the pages that are in the engine: a signal
+    blocked in the thread that starts a process stays blocked there, whatever handlers that sets.
     """
-    resource_tracker.ensure_running()  # its start unblocks the signal (CPython issue 77794)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    import vllm
+
+    loaded: Future[Any] = Future()
+
+    def load() -> None:
+        resource_tracker.ensure_running()  # its start unblocks the signal (CPython issue 77794)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            loaded.set_result(vllm.LLM(**arguments))
+        except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
+            loaded.set_exception(error)
+
+    threading.Thread(target=load, name="load-vllm", daemon=True).start()
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return loaded.result()
+    except KeyboardInterrupt:
+        _end_loading(loaded)
+        raise
+
+
+def _end_loading(loaded: Future[Any]) -> None:
+    """Kill what vLLM started, and what it still starts: processes that nobody ends would outlive this one."""
+    import psutil
+
+    is_done = False
+    while not is_done:
+        is_done = bool(wait([loaded], POLL_S).done)
+        for child in multiprocessing.active_children():  # Pagemill's own workers are none of them
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for process in psutil.Process(child.pid).children(recursive=True):
+                    process.kill()
+            child.kill()
 
 
 def _processes_of(client: Any) -> list[psutil.Process]:
