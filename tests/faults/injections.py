@@ -19,6 +19,8 @@ LONGEST_S = 2.0
 AGAIN_S = 0.1
 """Between two signals of which the second says: at once."""
 
+STOPS = (signal.SIGTERM, signal.SIGINT)
+SIDES: tuple[Literal["before", "after"], ...] = ("before", "after")
 IN_A_FOLDER = [name for name in POINTS if name != "put an object"]
 
 Target = Literal["the run", "the run and its workers", "its workers"]
@@ -103,15 +105,12 @@ def schedule(seed: int, points: Collection[str] = IN_A_FOLDER) -> Iterator[Injec
             *(Killed(Bullet(name, side, dice.randint(1, POINTS[name].most))) for name in points for side in SIDES),
             *(_signalled(dice, signal.SIGKILL, "the run") for _ in range(8)),
             *(_signalled(dice, signal.SIGKILL, "the run and its workers") for _ in range(4)),
-            *(_signalled(dice, signal.SIGKILL, "its workers") for _ in range(2)),
-            *(_signalled(dice, number, "the run") for number in (signal.SIGTERM, signal.SIGINT) for _ in range(4)),
-            *(_signalled(dice, number, "the run", twice=True) for number in (signal.SIGTERM, signal.SIGINT)),
+            *(_signalled(dice, signal.SIGKILL, "its workers") for _ in range(4)),
+            *(_signalled(dice, number, "the run") for number in STOPS for _ in range(4)),
+            *(_signalled(dice, number, "the run", twice=True) for number in STOPS for _ in range(2)),
         ]
         dice.shuffle(everything)
         yield from everything
-
-
-SIDES: tuple[Literal["before", "after"], ...] = ("before", "after")
 
 
 def _signalled(dice: random.Random, number: signal.Signals, target: Target, *, twice: bool = False) -> Signalled:

@@ -1,4 +1,4 @@
-"""The table of docs/reliability.md: what was injected into runs, and what became of their pages.
+"""The tables of docs/reliability.md: what was injected into runs, and what became of their pages.
 
     python -m tests.faults.report --kills 200 --seed 1
 
@@ -13,10 +13,11 @@ import time
 from collections.abc import Iterator
 
 from .campaign import Result, run_campaign
+from .injections import IN_A_FOLDER, SIDES
 
 
 def main() -> int:
-    """Run a campaign and print its table."""
+    """Run a campaign and print its tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200, help="injections in all")
     parser.add_argument("--seed", type=int, default=1)
@@ -30,16 +31,25 @@ def main() -> int:
 
 
 def table(result: Result) -> Iterator[str]:
-    """Yield the lines of a Markdown table and what it adds up to."""
-    yield "| Injected | Times |"
-    yield "|---|---:|"
-    yield from (f"| {kind} | {times} |" for kind, times in sorted(result.injected.items()))
-    injected = result.injected.total()
-    yield f"| **all** | **{injected}** |"
+    """Yield the lines of two Markdown tables and what they add up to."""
+    yield "| SIGKILL when the run passes this point | before it | after it |"
+    yield "|---|---:|---:|"
+    for name in IN_A_FOLDER:
+        before, after = (result.injected[f"SIGKILL {side}: {name}"] for side in SIDES)
+        yield f"| {name} | {before} | {after} |"
     yield ""
+    yield "| Signal at a random moment | times |"
+    yield "|---|---:|"
+    yield from (f"| {kind} | {times} |" for kind, times in sorted(result.injected.items()) if ": " not in kind)
+    yield ""
+    yield from _sums(result)
+
+
+def _sums(result: Result) -> Iterator[str]:
+    injected = result.injected.total()
     kinds = {kind: sum(fault.startswith(kind) for fault in result.faults) for kind in ("lost", "double", "wrong")}
     yield (
-        f"{injected} injections in {result.runs} runs over {result.inputs} inputs with {result.pages} pages in all: "
+        f"{injected} injections in {result.runs} runs, over {result.inputs} inputs with {result.pages:,} pages in all: "
         f"{kinds['lost']} pages lost, {kinds['double']} doubled, {kinds['wrong']} wrong, "
         f"{len(result.faults) - sum(kinds.values())} other faults; "
         f"{result.read_again / max(injected, 1):.2f} pages read again per injection."

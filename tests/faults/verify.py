@@ -111,13 +111,18 @@ def _fault_of_page(row: Row, source: Source, input_folder: Path) -> str | None:
         return None if row["error_type"] == source.error_type else f"{row['error_type']}, not {source.error_type}"
     if row["sha256"] != hashlib.sha256((input_folder / source.name).read_bytes()).hexdigest():
         return "the hash of another content"
-    if never_read(source.number, row["page_number"]):
+    return wrong_values(row, source.number)
+
+
+def wrong_values(row: Row, number: int) -> str | None:
+    """Return what is wrong with the outcome of a page of the document `number`; None when nothing is."""
+    if never_read(number, row["page_number"]):
         return None if row["error_type"] == "output_invalid" else f"{row['error_type']}, not output_invalid"
     if row["status"] != "ok":
         return f"{row['error_type']}: {row['error_message']}"
     record = row["record"]
     said = (record["seller"], record["total"])
-    return None if said == (seller(source.number), row["page_number"]) else f"the record of another page: {said}"
+    return None if said == (seller(number), row["page_number"]) else f"the record of another page: {said}"
 
 
 def _bad_statistics(output: Output) -> Iterator[str]:

@@ -25,7 +25,7 @@ from pipeline.engines.scripted import ScriptedEngine
 COLUMNS, ROWS, CELL = 16, 8, 14
 WIDTH, HEIGHT = COLUMNS * CELL, ROWS * CELL
 MAX_PIXELS = WIDTH * HEIGHT
-"""Pages are drawn at this size, so a cell is as many pixels as points."""
+"""At the first try a cell is as many pixels as points; later tries are larger."""
 BITS = 8
 CAPACITY = 4
 """Pages that the engine holds."""
@@ -122,8 +122,10 @@ def seller(number: int) -> str:
 
 def decoded(image: PageImage) -> tuple[int, int]:
     """Return the document's number and the page's from a page image; ValueError when it is none of ours."""
-    cells = image.pixels[CELL // 2 :: CELL, CELL // 2 :: CELL, 0] < 128
-    if cells.shape != (ROWS, COLUMNS) or np.any(cells[2] == cells[4]):
+    down = ((np.arange(ROWS) + 0.5) * image.height_px / ROWS).astype(int)
+    right = ((np.arange(COLUMNS) + 0.5) * image.width_px / COLUMNS).astype(int)
+    cells = image.pixels[np.ix_(down, right)][..., 0] < 128
+    if np.any(cells[2] == cells[4]):
         raise ValueError(f"an image of {image.width_px} x {image.height_px} px that no page has")
     bits = np.packbits(cells[2])
     return int(bits[0]), int(bits[1])
