@@ -1,7 +1,10 @@
-"""What becomes of pages when the model runs out of memory over one of them."""
+"""What becomes of an engine that runs out of memory, and of one that is interrupted while it starts."""
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from contextlib import closing
 
@@ -58,3 +61,28 @@ def test_an_engine_out_of_memory_in_the_vision_tower_dies_at_once(tiny_config: V
             list(engine.generate(PageList([*small, large])))
         assert time.monotonic() - started < tiny_config.no_progress_s / 5
     assert not any(process.is_running() for process in processes)
+
+
+def starting_engines() -> list[psutil.Process]:
+    """Return vLLM's processes below this one."""
+    return [process for process in psutil.Process().children(recursive=True) if "VLLM" in process.name()]
+
+
+def interrupt_when_it_starts() -> None:
+    """Send this process what Ctrl-C sends, as soon as vLLM has a process of its own."""
+    while not starting_engines():
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_while_the_engine_starts_ends_it_at_once(tiny_config: VllmConfig) -> None:
+    """Loading takes minutes, and vLLM itself swallows the interrupt and loads on."""
+    watcher = threading.Thread(target=interrupt_when_it_starts)
+    watcher.start()
+    with pytest.raises(KeyboardInterrupt):
+        VllmEngine(tiny_config, TASK)
+    interrupted_at = time.monotonic()
+    watcher.join()
+    while starting_engines():
+        assert time.monotonic() - interrupted_at < 5
+        time.sleep(0.05)
