@@ -74,10 +74,6 @@ class Progress(Protocol):
         """A document has its terminal row; more documents may be entered meanwhile."""
         ...
 
-    def shard_closed(self) -> None:
-        """A shard is about to be committed; raise to prevent it."""
-        ...
-
     def shard_committed(self, part: str, documents: Sequence[DoneDocument], counts: Counts) -> None:
         """The rows of a shard are part of the output."""
         ...
@@ -233,7 +229,6 @@ class Ledger:
 
     def _commit(self, shard: _Shard) -> None:
         if shard.done:
-            self._progress.shard_closed()
             names = sorted(f"{document.ref.uri}\n{document.sha256}" for document, _ in shard.done)
             shard_id = hashlib.sha256("\n".join([self._fingerprint, *names]).encode()).hexdigest()[:16]
             committed = shard.writer.commit(shard_id, shard.open)

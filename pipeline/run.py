@@ -244,6 +244,7 @@ class _Run:
             try:
                 Driver(config, self._choice, feed, judge=judge, tally=self._tally, books=self).drive()
             finally:
+                self._tally.report("committing")
                 self._ledger.finish()
 
     def _open_feed(self) -> PageFeed:
@@ -267,7 +268,13 @@ class _Run:
         )
 
     def _open_shard(self) -> RowWriter:
-        return ShardWriter(self._storage, self._extraction.model, self._identity, folder=self._scratch.shards)
+        return ShardWriter(
+            self._storage,
+            self._extraction.model,
+            self._identity,
+            folder=self._scratch.shards,
+            before_put=self._lease.check,  # nothing is put into an output that somebody else has taken over
+        )
 
     # What the feed tells.
 
@@ -344,10 +351,6 @@ class _Run:
             for follower in self._followers.pop(document.sha256, ()):
                 self._ledger.open_document(follower, datetime.now(UTC))
                 self._enter(self._known.read_in_this_run(follower))
-
-    def shard_closed(self) -> None:
-        """Nothing is committed to an output that somebody else has taken over."""
-        self._lease.check()
 
     def shard_committed(self, part: str, documents: Sequence[DoneDocument], counts: Counts) -> None:
         """A shard became part of the output: so do its statistics, and its documents are known from now on."""

@@ -19,7 +19,7 @@ class Progress:
     """Where a run stands."""
 
     phase: str
-    """"waiting", "listing", "loading the engine", "checking the engine", "reading" or "done"."""
+    """"waiting", "listing", "loading the engine", "checking the engine", "reading", "committing" or "done"."""
     documents_total: int
     """To be read: those done earlier are not among them."""
     documents_done: int

@@ -18,7 +18,7 @@ from pipeline.layout import is_part, part_key, table_prefix
 from pipeline.sink.tables import RowTable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from pydantic import BaseModel
 
@@ -50,18 +50,26 @@ class ShardWriter:
     """
 
     def __init__(
-        self, storage: Storage, model: type[BaseModel], identity: RunIdentity, *, folder: Path | None = None
+        self,
+        storage: Storage,
+        model: type[BaseModel],
+        identity: RunIdentity,
+        *,
+        folder: Path | None = None,
+        before_put: Callable[[], None] = lambda: None,
     ) -> None:
         """Open nothing yet but a temporary folder.
 
         Args:
             folder: where this folder is made; without one, where the system has temporary files.
+            before_put: called before each of the two files of a commit is put; what it raises prevents that.
 
         Raises:
             ConfigError: a field of `model` cannot become a column.
             StorageError: there is no temporary folder, or it is full.
         """
         self._storage = storage
+        self._before_put = before_put
         self._extraction = identity.extraction
         pages, documents = RowTable.of_pages(model, identity), RowTable.of_documents(model, identity)
         with _disk_errors(folder or Path(tempfile.gettempdir())):
@@ -102,7 +110,9 @@ class ShardWriter:
             pages = self._without(pages, except_uris)
         key = part_key(self._extraction, "documents", shard_id)
         committed = Committed(key, self._num_rows(pages), self._num_rows(documents))
+        self._before_put()
         self._storage.put(part_key(self._extraction, "pages", shard_id), pages)
+        self._before_put()
         self._storage.put(key, documents)
         self.discard()
         return committed
