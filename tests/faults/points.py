@@ -44,7 +44,7 @@ POINTS = {
     "write a page row": Point("pipeline.sink:ShardWriter.add_page"),
     "write a document row": Point("pipeline.sink:ShardWriter.add_document", 4),
     "keep a failed page": Point("pipeline.quarantine:Quarantine._put", 2),
-    "check the lease": Point("pipeline.run:_Run.shard_closed", 3),
+    "check the lease": Point("pipeline.storage.folder_lease:FolderLease.check", 3),
     "commit a shard": Point("pipeline.sink:ShardWriter.commit", 3),
     "put a pages part": Point(PUT, 3, "/pages/"),
     "put a documents part": Point(PUT, 3, "/documents/"),

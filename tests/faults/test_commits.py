@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from made_records import identity
 
 from pipeline.config import OutputConfig
 from pipeline.data import Document, DocumentRecord, DocumentRef, PageRecord, Status
-from pipeline.errors import ErrorType, GenerationInvalid
+from pipeline.errors import ErrorType, GenerationInvalid, StorageError
 from pipeline.extraction import Extraction, load_extraction
 from pipeline.journal import Journal
 from pipeline.ledger import DoneDocument, Ledger
@@ -48,7 +49,7 @@ class Nobody:
 class Session:
     """One run as the ledger sees it."""
 
-    def __init__(self, folder: Path, extraction: Extraction, shard_pages: int) -> None:
+    def __init__(self, folder: Path, extraction: Extraction, shard_pages: int, progress: Nobody | None = None) -> None:
         for name in ("journals", "shards"):
             (folder / name).mkdir(exist_ok=True)
         storage = open_storage(str(folder / "out"))
@@ -59,7 +60,7 @@ class Session:
             RUN.fingerprint,
             lambda: ShardWriter(storage, extraction.model, RUN, folder=folder / "shards"),
             journal=self.journal,
-            progress=Nobody(),
+            progress=progress or Nobody(),
             config=OutputConfig(shard_pages=shard_pages),
         )
         self.outstanding: list[tuple[Document, int]] = []
@@ -89,8 +90,16 @@ class Session:
 
     def finish(self) -> None:
         """Stop in an orderly way."""
-        self.ledger.finish()
-        self.journal.close()
+        with closing(self.journal):
+            self.ledger.finish()
+
+
+class FullDisk(Nobody):
+    """Finds no space for what is put after a commit, as the statistics are."""
+
+    def shard_committed(self, *_: object) -> None:
+        """See ledger.Progress."""
+        raise StorageError("No space is left.")
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +142,16 @@ def test_pages_end_in_any_order_and_runs_stop_anywhere(
         assert _documents(output) == Counter(range(len(sizes)))
         assert Counter(first.read + second.read) == everything, "a page was read twice"
         assert leftovers(folder / "out", folder / "shards") == []
+
+
+def test_an_error_behind_a_commit_does_not_hide_behind_another(receipts: Extraction, tmp_path: Path) -> None:
+    """The first error says what to do; what is committed already is not committed again."""
+    session = Session(tmp_path, receipts, shard_pages=1, progress=FullDisk())
+    session.open(0, 1)
+    with pytest.raises(StorageError, match="No space"):
+        session.end_page(0)
+    session.finish()
+    assert _pages(Output(tmp_path / "out" / "receipt")) == Counter({(0, 1): 1})
 
 
 def _some_steps(session: Session, sizes: Sequence[int], steps: Sequence[int]) -> int:
