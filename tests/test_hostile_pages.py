@@ -83,7 +83,14 @@ def make_input(folder: Path) -> None:
         (folder / "in" / f"{name}.pdf").write_bytes(raw_pdf(page_text(f"Total of {name}")))
 
 
-@pytest.mark.parametrize(("attack", "valid"), [(attack_record, True), (hopeless_record, False), (str, False)])
+@pytest.mark.parametrize(
+    ("attack", "valid"),
+    [
+        (attack_record, True),
+        pytest.param(hopeless_record, False, marks=pytest.mark.slow),
+        pytest.param(str, False, marks=pytest.mark.slow),
+    ],
+)
 def test_no_attack_on_a_page_changes_anything_but_its_own_rows(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],

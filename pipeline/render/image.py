@@ -7,7 +7,7 @@ import io
 import math
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
@@ -76,7 +76,8 @@ class ImageSource:
         try:
             self._frames = find_frames(self._fd, at_most=config.max_pages) if formats == ("TIFF",) else None
             self.num_pages = 1 if self._frames is None else len(self._frames.offsets)
-            _refuse_many(self.num_pages, config.max_pages)
+            if self._frames is not None and self._frames.too_many:
+                _refuse_many(config.max_pages)
             with self._frame(0) as first:
                 self.media_type = Image.MIME.get(first.format or "", "image/*")
                 flags = {
@@ -142,12 +143,11 @@ class ImageSource:
             )
 
 
-def _refuse_many(num_pages: int, max_pages: int) -> None:
-    if num_pages > max_pages:
-        raise DocumentError(
-            ErrorType.TOO_LARGE,
-            f"The TIFF image has more than {max_pages:,} pages; raise render.max_pages if the file is honest.",
-        )
+def _refuse_many(max_pages: int) -> NoReturn:
+    raise DocumentError(
+        ErrorType.TOO_LARGE,
+        f"The TIFF image has more than {max_pages:,} pages; raise render.max_pages if the file is honest.",
+    )
 
 
 @contextlib.contextmanager

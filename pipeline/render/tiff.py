@@ -26,6 +26,8 @@ class Frames(NamedTuple):
     offsets: list[int]
     broken: bool
     """Whether the chain ends in damage, so that frames may be missing."""
+    too_many: bool = False
+    """Whether the search ended early; thumbnails and masks count too."""
 
 
 class _Layout(NamedTuple):
@@ -42,7 +44,7 @@ class _Layout(NamedTuple):
 def find_frames(fd: int, *, at_most: int) -> Frames:
     """Return the offsets of all pages, in order; an empty list when there is none.
 
-    The search ends when more than `at_most` frames were found, pages or not.
+    The search ends when more than `at_most` frames were found.
     """
     header = os.pread(fd, 16, 0)
     layout = _layout(header)
@@ -58,7 +60,7 @@ def find_frames(fd: int, *, at_most: int) -> Frames:
         is_page, following = found
         (pages if is_page else others).append(next_offset)
         next_offset = following
-    return Frames(pages or others, broken=False)
+    return Frames(pages or others, broken=False, too_many=len(seen) > at_most)
 
 
 class FrameReader(io.FileIO):
