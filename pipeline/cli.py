@@ -96,21 +96,23 @@ def _retry(arguments: argparse.Namespace) -> int:
     from pipeline.show.text import counted, printable
 
     failed = choose_failed(arguments.output, arguments.only, arguments.reasons)
-    effective = _effective(arguments, base=failed.settings)
-    pages = counted(sum(failed.counts.values()), "page")
-    reasons = ", ".join(f"{count:,} {printable(reason)}" for reason, count in failed.counts.items())
-    if arguments.json and arguments.dry_run:
+    if arguments.json and (arguments.dry_run or not failed.counts):
         print(json.dumps({"extraction": failed.extraction, "reasons": failed.counts, "settings_of": failed.run_id}))
     elif not failed.counts:
         print(f"No page of {printable(failed.extraction)} failed: there is nothing to read again.")
-    elif arguments.dry_run:
+    if not failed.counts:
+        return OK
+    effective = _effective(arguments, base=failed.settings)
+    if not arguments.dry_run:
+        from pipeline.run import Retry
+
+        return _run_config(arguments, effective.config, Retry(frozenset(arguments.reasons)))
+    if not arguments.json:
+        pages = counted(sum(failed.counts.values()), "page")
+        reasons = ", ".join(f"{count:,} {printable(reason)}" for reason, count in failed.counts.items())
         print(f"{pages} of {printable(failed.extraction)} would be read again: {reasons}")
         _print_changed(effective, failed.run_id)
-    if arguments.dry_run or not failed.counts:
-        return OK
-    from pipeline.run import Retry
-
-    return _run_config(arguments, effective.config, Retry(frozenset(arguments.reasons)))
+    return OK
 
 
 def _print_changed(effective: Effective, run_id: str | None) -> None:
