@@ -105,7 +105,7 @@ def _hours(storage: Storage, run: RunRow) -> list[HourRow]:
     if not storage.exists(key):
         return []
     with storage.open(key) as file:
-        return list(hour_rows(pq.read_table(file)))
+        return list(hour_rows(pq.ParquetFile(file).read()))
 
 
 def _recounted(hours: list[HourRow], run: RunRow, counts: Counts) -> list[HourRow]:

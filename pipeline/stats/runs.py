@@ -131,7 +131,7 @@ def read_runs(storage: Storage, extraction: str, *, last: int | None = None) -> 
     # Names begin with the time.
     for key in sorted(filter(is_part, storage.keys(table_prefix(extraction, "runs"))))[-(last or 0) :]:
         with storage.open(key) as file:
-            rows += [_row(values) for values in pq.read_table(file).to_pylist()]
+            rows += [_row(values) for values in pq.ParquetFile(file).read().to_pylist()]
     return sorted(rows, key=lambda row: row.started_at)
 
 
