@@ -82,15 +82,17 @@ class Driver:
         """Read until nothing is left, or until the engine has to be replaced."""
         self._tally.report("reading")
         self._feed.ahead = self._config.render.ahead_pages or int(AHEAD_FACTOR * engine.capacity) + 1
-        for generation in engine.generate(self._feed):
-            self._deaths = 0
-            if self._alarm.saw(self._settle(generation)):
-                raise EngineError("The engine writes nothing but repetitions.")
-            if self._tally.report("reading"):
-                self._watch(engine.metrics())
+        with closing(engine.generate(self._feed)) as generations:
+            for generation in generations:
+                self._deaths = 0
+                if self._alarm.saw(self._settle(generation)):
+                    log.warning("the engine writes nothing but repetitions; it is replaced")
+                    self._replace()
+                    return
+                if self._tally.report("reading"):
+                    self._watch(engine.metrics())
         if self._feed.paused:
-            self._feed.paused = False
-            self._books.engine_replaced(0)
+            self._replace()
 
     def _settle(self, generation: Generation) -> ErrorType | None:
         """Record a page or send it again; return what was wrong with its output."""
@@ -114,6 +116,12 @@ class Driver:
         if used and limit and used > limit and not self._feed.paused:
             log.warning("the engine uses %.1f GB of this machine's memory; it is replaced", used / 1e9)
             self._feed.paused = True
+
+    def _replace(self) -> None:
+        """Give an engine up that lives; its pages are as good as any."""
+        self._books.engine_replaced(self._feed.num_in_flight)
+        self._feed.send_again()
+        self._feed.paused = False
 
     def _bury(self, error: EngineError) -> None:
         """Send a dead engine's pages again, or fail the one that killed it."""

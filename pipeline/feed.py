@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from pipeline.data import Document, DocumentRef, ImageFacts, PageImage, PageRequest, PageTask, TrySettings
-from pipeline.errors import DocumentError, PageError
+from pipeline.errors import DocumentError, ErrorType, PageError, RenderError
 
 WAIT_S = 0.1
 SUSPECT_SHARE = 8
@@ -28,6 +28,9 @@ and no page is read alone that need not be."""
 OPEN_AHEAD = 4
 """Documents opened before their pages are needed; opening a large file must not stall the engine."""
 BYTES_PER_PIXEL = 3
+MAX_TIMEOUTS = 5
+"""Pages of a document that may run out of time one after the other; the others are then given up, as twenty
+thousand of them would take days."""
 
 
 @dataclass(slots=True)
@@ -120,6 +123,8 @@ class PageFeed:
         self._in_flight: dict[str, PageTask] = {}
         self._num_suspects = 0
         self._most_in_flight: int | None = None
+        self._timeouts: dict[str, int] = {}
+        """Pages in a row that ran out of time, by URI."""
         self._ids = itertools.count(1)
         self._all_listed = False
 
@@ -172,17 +177,22 @@ class PageFeed:
         eighth at each death. A suspect that an engine held alone when it died was the cause.
         """
         held = list(self._in_flight.values())
-        self._in_flight.clear()
-        self._losses.pages_in_engine(0)
+        self.send_again()
         if len(held) == 1 and held[0].suspected:
+            self._retries.pop()
             self._clear(held[0])
             return held[0]
         for task in held:
             self._num_suspects += not task.suspected
             task.suspected = True
-            self._retries.append(task)
         self._most_in_flight = max(1, len(held) // SUSPECT_SHARE)
         return None
+
+    def send_again(self) -> None:
+        """Give the pages that the engine held to the next one."""
+        self._retries.extend(self._in_flight.values())
+        self._in_flight.clear()
+        self._losses.pages_in_engine(0)
 
     @property
     def _draining(self) -> bool:
@@ -224,6 +234,13 @@ class PageFeed:
             task = self._retries.popleft() if self._retries else self._next_page()
             if task is None:
                 return
+            if self._timeouts.get(task.document.ref.uri, 0) >= MAX_TIMEOUTS:
+                reason = (
+                    f"{MAX_TIMEOUTS} pages of this document ran out of time; raise render.timeout_s if it is honest."
+                )
+                self._clear(task)
+                self._losses.page_failed(task, RenderError(ErrorType.RENDER_TIMEOUT, reason))
+                continue
             future = self._documents.render(task.document, task.path, task.page_number, task.settings)
             self._rendering += 1
             self._rendering_bytes += BYTES_PER_PIXEL * task.settings.render.max_pixels
@@ -265,12 +282,16 @@ class PageFeed:
     def _receive(self, task: PageTask, rendered: Future[PageImage]) -> None:
         self._rendering -= 1
         self._rendering_bytes -= BYTES_PER_PIXEL * task.settings.render.max_pixels
+        uri = task.document.ref.uri
         try:
             image = rendered.result()
         except PageError as error:
+            if error.error_type is ErrorType.RENDER_TIMEOUT:
+                self._timeouts[uri] = self._timeouts.get(uri, 0) + 1
             self._clear(task)
             self._losses.page_failed(task, error)
             return
+        self._timeouts.pop(uri, None)
         spec = image.spec
         task.settings = replace(task.settings, render=spec)
         task.shown = ImageFacts(image.width_px, image.height_px, image.dpi, spec.rotation_deg, image.render_s)

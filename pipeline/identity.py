@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.extraction import Extraction
 
 
-_RENDER_LIMITS = {"timeout_s", "memory_limit_mb", "max_file_mb", "max_source_megapixels"}
+_RENDER_LIMITS = {"timeout_s", "memory_limit_mb", "max_file_mb", "max_pages", "max_source_megapixels"}
 
 
 def identify_run(config: RunConfig, extraction: Extraction, engine: EngineInfo, max_pixels: int) -> RunIdentity:

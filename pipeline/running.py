@@ -32,7 +32,9 @@ def run_and_report(config: RunConfig, *, as_json: bool, quiet: bool, retry: Retr
         def on_progress(progress: Progress) -> None:
             if progress.phase == "reading":
                 stop.begin()
-            elif progress.phase == "done":
+            elif progress.phase == "committing":
+                stop.finish()
+            else:
                 stop.end()
             show(progress)
 

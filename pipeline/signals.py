@@ -68,11 +68,15 @@ class GracefulStop:
         """From now on there is something to finish gracefully."""
         self._graceful = True
 
+    def finish(self) -> None:
+        """What the grace period was for is done, and what follows should not be cut short by its end."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
     def end(self) -> None:
-        """What was to be finished is; no grace period ends any more."""
+        """There is nothing to finish any more."""
         if self._graceful:
             self._graceful = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            self.finish()
 
     def _received(self, number: int, _: FrameType | None) -> None:
         came = signal.Signals(number)

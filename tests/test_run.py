@@ -277,3 +277,24 @@ def test_progress_ends_with_the_numbers_of_the_report(folder: Path) -> None:
     last = heard[-1]
     assert (last.phase, last.pages_ok, last.pages_failed) == ("done", report.pages_ok, report.pages_failed)
     assert last.documents_done == last.documents_total == 4
+
+
+@pytest.mark.slow
+def test_a_document_of_slow_pages_is_given_up_after_a_few_of_them(tmp_path: Path) -> None:
+    """Twenty thousand pages that run out of time one by one would take days; the others are read."""
+    (tmp_path / "in").mkdir()
+    write_pdf(tmp_path / "in" / "a.pdf", "quick")
+    write_pdf(tmp_path / "in" / "z.pdf", "quick too")
+    document: Any
+    with pymupdf.open() as document:  # type: ignore[no-untyped-call]
+        lines = "".join(f"{n % 600} {n * 7 % 800} m {n * 13 % 600} {n * 3 % 800} l S\n" for n in range(20_000)).encode()
+        document.new_page().insert_text((50, 50), "x")
+        document.update_stream(document[0].get_contents()[0], lines * 20)
+        for _ in range(11):
+            document.fullcopy_page(0)
+        document.save(tmp_path / "in" / "slow.pdf", deflate=True)
+    report = run_scripted(tmp_path, lambda _: RECEIPT, render={"workers": 1, "timeout_s": 1, "ahead_pages": 1})
+    assert (report.pages_found, report.pages_ok, report.pages_failed) == (14, 2, 12)
+    reasons = Counter(row["error_message"][:9] for row in rows(tmp_path, "pages") if row["status"] == "failed")
+    assert reasons["5 pages o"] == 7
+    assert {row["error_type"] for row in rows(tmp_path, "pages")} == {None, "render_timeout"}

@@ -6,7 +6,7 @@ is for. It pulls requests when it has room; that pull is the pipeline's backpres
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -75,7 +75,7 @@ class Engine(Protocol):
         """How many requests the engine holds at once when it is full."""
         ...
 
-    def generate(self, requests: Requests) -> Iterator[Generation]:
+    def generate(self, requests: Requests) -> Generator[Generation, None, None]:
         """Yield one generation for each request taken, in the order in which they finish.
 
         Ends when `requests.exhausted` and nothing is in flight. The consumer may add tries

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from pipeline.data import EngineMetrics, FinishReason, Generation, PageRequest
 from pipeline.engines.base import EngineInfo, Requests
@@ -23,7 +23,7 @@ class ScriptedEngine:
         self.capacity = capacity
         self._answer = answer
 
-    def generate(self, requests: Requests) -> Iterator[Generation]:
+    def generate(self, requests: Requests) -> Generator[Generation, None, None]:
         """Yield the scripted answers."""
         held: deque[PageRequest] = deque()
         while True:

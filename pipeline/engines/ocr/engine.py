@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from importlib.metadata import version
@@ -67,7 +67,7 @@ class OcrEngine:
             recycle_after=RECYCLE_AFTER_PAGES,
         )
 
-    def generate(self, requests: Requests) -> Iterator[Generation]:
+    def generate(self, requests: Requests) -> Generator[Generation, None, None]:
         """Yield one generation for each request taken, in the order in which they finish.
 
         A page that its worker does not survive becomes a generation that failed.
