@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import closing
 from typing import Protocol
 
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 AHEAD_FACTOR = 1.5
 """Page images ready or in the making, as a multiple of what the engine holds: enough that it never waits
 for rendering, few enough that 3 MB images stay within a few hundred megabytes."""
+SAMPLE_INTERVAL_S = 0.25
 
 
 class Books(Protocol):
@@ -55,6 +57,7 @@ class Driver:
         self._tally = tally
         self._books = books
         self._alarm = GarbageAlarm()
+        self._sample_due = 0.0
         self._deaths = 0
         """Since the last page that was read."""
 
@@ -89,7 +92,7 @@ class Driver:
                     log.warning("the engine writes nothing but repetitions; it is replaced")
                     self._replace()
                     return
-                if self._tally.report("reading"):
+                if time.monotonic() >= self._sample_due:
                     self._watch(engine.metrics())
         if self._feed.paused:
             self._replace()
@@ -111,6 +114,7 @@ class Driver:
 
     def _watch(self, metrics: EngineMetrics) -> None:
         """Have an engine replaced that takes more than its share of the host's memory (vllm issue 15294)."""
+        self._sample_due = time.monotonic() + SAMPLE_INTERVAL_S
         self._books.engine_sampled(metrics)
         used, limit = (metrics.gauges.get(name) for name in ("host_memory_bytes", "host_memory_limit_bytes"))
         if used and limit and used > limit and not self._feed.paused:

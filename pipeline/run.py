@@ -236,7 +236,7 @@ class _Run:
         with (
             closing(Renderer(config.render, num_workers=workers)) as self._renderer,
             closing(OpenDocuments(self._renderer, self._scratch.fetched)) as self._documents,
-            closing(self._open_quarantine()) as self._quarantine,
+            self._open_quarantine() as self._quarantine,
             closing(self._open_feed()) as feed,
         ):
             judge = Judge(self._extraction, self._ladder, config.date_order)

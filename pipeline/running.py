@@ -34,7 +34,7 @@ def run_and_report(config: RunConfig, *, as_json: bool, quiet: bool, retry: Retr
                 stop.begin()
             elif progress.phase == "committing":
                 stop.finish()
-            else:
+            elif progress.phase == "done":
                 stop.end()
             show(progress)
 
