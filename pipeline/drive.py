@@ -24,7 +24,7 @@ for rendering, few enough that 3 MB images stay within a few hundred megabytes."
 SAMPLE_INTERVAL_S = 0.25
 
 
-class Books(Protocol):
+class Listener(Protocol):
     """Who is told of what becomes of pages and engines; see run."""
 
     def page_settled(self, record: PageRecord) -> None:
@@ -48,14 +48,14 @@ class Driver:
     """Drives one run's engines, one after the other."""
 
     def __init__(
-        self, config: RunConfig, choice: EngineChoice, feed: PageFeed, *, judge: Judge, tally: Tally, books: Books
+        self, config: RunConfig, choice: EngineChoice, feed: PageFeed, *, judge: Judge, tally: Tally, listener: Listener
     ) -> None:
         self._config = config
         self._choice = choice
         self._feed = feed
         self._judge = judge
         self._tally = tally
-        self._books = books
+        self._listener = listener
         self._alarm = GarbageAlarm()
         self._sample_due = 0.0
         self._deaths = 0
@@ -74,7 +74,7 @@ class Driver:
             self._tally.report("loading the engine")
             try:
                 with closing(self._choice.open()) as engine:
-                    self._books.engine_opened(engine)
+                    self._listener.engine_opened(engine)
                     self._read(engine)
             except EngineError as error:
                 if engines == 1 and isinstance(error, EngineStartError):
@@ -103,7 +103,7 @@ class Driver:
         decision = self._judge.decide(task, generation)
         fault = task.attempts[-1].error
         if isinstance(decision, PageRecord):
-            self._books.page_settled(decision)
+            self._listener.page_settled(decision)
         else:
             self._tally.pages_retried += 1
             log.info(
@@ -115,7 +115,7 @@ class Driver:
     def _watch(self, metrics: EngineMetrics) -> None:
         """Have an engine replaced that takes more than its share of the host's memory (vllm issue 15294)."""
         self._sample_due = time.monotonic() + SAMPLE_INTERVAL_S
-        self._books.engine_sampled(metrics)
+        self._listener.engine_sampled(metrics)
         used, limit = (metrics.gauges.get(name) for name in ("host_memory_bytes", "host_memory_limit_bytes"))
         if used and limit and used > limit and not self._feed.paused:
             log.warning("the engine uses %.1f GB of this machine's memory; it is replaced", used / 1e9)
@@ -123,7 +123,7 @@ class Driver:
 
     def _replace(self) -> None:
         """Give an engine up that lives; its pages are as good as any."""
-        self._books.engine_replaced(self._feed.num_in_flight)
+        self._listener.engine_replaced(self._feed.num_in_flight)
         self._feed.send_again()
         self._feed.paused = False
 
@@ -133,10 +133,10 @@ class Driver:
         self._feed.paused = False
         held = self._feed.num_in_flight
         killer = self._feed.engine_died()
-        self._books.engine_replaced(held - (killer is not None))
+        self._listener.engine_replaced(held - (killer is not None))
         if killer:
             cause = PageError(ErrorType.ENGINE_CRASH, f"The engine died when it held this page alone: {error}")
-            self._books.page_settled(self._judge.give_up(killer, cause))
+            self._listener.page_settled(self._judge.give_up(killer, cause))
         if self._deaths > self._config.tries.engine_rebuilds:
             raise EngineError(f"The engine died {self._deaths} times and read no page in between: {error}") from error
         log.warning("engine died (%s); starting it again", error)

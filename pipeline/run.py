@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from pipeline.canary import CanaryResult, canary_pages, fallback_config, run_canary, should_run
+from pipeline.books import Books, RunReport
+from pipeline.canary import canary_pages, fallback_config, run_canary, should_run
 from pipeline.catalog import Catalog, PlanCounts, Selection
 from pipeline.config import RunConfig
 from pipeline.data import (
@@ -22,14 +22,13 @@ from pipeline.data import (
     EngineMetrics,
     PageRecord,
     PageTask,
-    RunIdentity,
     Status,
 )
 from pipeline.documents import OpenDocuments
 from pipeline.drive import Driver
 from pipeline.engines import EngineChoice, choose_engine
 from pipeline.engines.base import Engine, EngineInfo, EngineTask
-from pipeline.errors import CanaryError, DocumentError, LedgerError, PageError, StorageError
+from pipeline.errors import CanaryError, DocumentError, PageError, StorageError
 from pipeline.extraction import Extraction, load_extraction, load_model
 from pipeline.failed import FailedDocuments, Retry, find_failed
 from pipeline.feed import PageFeed
@@ -45,7 +44,7 @@ from pipeline.scratch import Scratch
 from pipeline.settle import settle_dead_runs
 from pipeline.sink import PartReader, ShardWriter, committed_parts, delete_orphans, page_schema, read_committed
 from pipeline.source import list_input
-from pipeline.stats import Counts, HourRow, RunRow, RunState, RunStats, write_run
+from pipeline.stats import Counts, RunState
 from pipeline.storage import open_storage
 from pipeline.tally import Progress, Tally
 from pipeline.tries import Ladder
@@ -53,43 +52,6 @@ from pipeline.tries import Ladder
 __all__ = ["Retry", "RunReport", "default_render_workers", "run"]
 
 log = logging.getLogger(__name__)
-
-STATS_INTERVAL_S = 60
-"""How much of its time a killed run may leave unrecorded."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """What a run did."""
-
-    identity: RunIdentity
-    output: str
-    interrupted: bool
-    """Stopped before everything was read; the next run goes on from there."""
-    documents: int
-    documents_skipped: int
-    """Unchanged since an earlier run with the same settings."""
-    documents_skipped_failed: int
-    """Those of them that failed then."""
-    documents_carried_over: int
-    """Left to the next run."""
-    pages_found: int
-    """Of the documents opened; pages_ok + pages_failed + pages_carried_over."""
-    pages_ok: int
-    pages_failed: int
-    pages_reused: int
-    """Of these two, those whose bytes had been read before."""
-    pages_carried_over: int
-    canary_score: float | None
-    """Share of the words on known pages that the engine read; None when it was not asked."""
-    elapsed_s: float
-    hours: tuple[HourRow, ...]
-    total: HourRow
-
-    @property
-    def exit_code(self) -> int:
-        """0 when every page of the input is ok, else 1; what failed in an earlier run still counts."""
-        return 1 if self.pages_failed or self.documents_skipped_failed else 0
 
 
 def run(
@@ -158,10 +120,7 @@ class _Run:
             identity = replace(identity, fingerprint=self._failed.fingerprint)
         self._identity = identity
         self._tally = Tally(wanted.on_progress)
-        self._stats = RunStats(identity, config.cost)
-        self._stats_put_at = time.monotonic()
-        self._row = RunRow.begun(identity, config)
-        self._canary: CanaryResult | None = None
+        self._books = Books(self._storage, identity, config, tally=self._tally, is_fallback=wanted.is_fallback)
         self._leaders: dict[str, str] = {}
         """URI of the document that is being read, by its SHA-256."""
         self._followers: dict[str, list[Document]] = {}
@@ -175,22 +134,34 @@ class _Run:
     def execute(self) -> RunReport:
         """Read what is pending, commit it, and report."""
         name, wait_s = self._identity.extraction, self._config.output_files.wait_s
-        with closing(self._stats), self._storage.hold(lease_key(name), wait_s=wait_s, on_wait=self._waiting) as lease:
+        with (
+            closing(self._books.stats),
+            self._storage.hold(lease_key(name), wait_s=wait_s, on_wait=self._waiting) as lease,
+        ):
             self._lease = lease
             self._scratch = Scratch(self._config.output, name)
             try:
                 self._work()
-                report = self._report()
+                report = self._books.balance(
+                    pages_committed=self._ledger.pages_committed,
+                    pages_left=self._ledger.pages_left + self._pages_waiting,
+                    is_stopped=self._wanted.stop.is_set(),
+                )
             except BaseException as error:
                 state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
                 with suppress(StorageError):  # the error that ended the run says more
-                    self._close_books(state, error)
+                    self._books.close(state, error)
                 self._scratch.close(keep_journals=True)
                 raise
-            self._close_books(RunState.INTERRUPTED if report.interrupted else RunState.FINISHED)
+            self._books.close(RunState.INTERRUPTED if report.interrupted else RunState.FINISHED)
             self._scratch.close(keep_journals=report.interrupted)
         self._tally.report("done")
         return report
+
+    @property
+    def _pages_waiting(self) -> int:
+        """Of documents whose bytes another one was being read for."""
+        return sum(document.num_pages for group in self._followers.values() for document in group)
 
     def _waiting(self, _: str) -> None:
         self._tally.report("waiting")
@@ -200,7 +171,7 @@ class _Run:
         self._storage.sweep(f"{extraction.name}/")
         delete_orphans(self._storage, extraction.name)
         settle_dead_runs(self._storage, extraction.name)
-        write_run(self._storage, self._row)  # an output that cannot be written is found before hours of reading
+        self._books.begin()  # an output that cannot be written is found before hours of reading
         with ExitStack() as parts:
             journal = Journal(self._scratch.journals, identity, anew=self._config.force)
             parts.enter_context(closing(journal))
@@ -242,7 +213,7 @@ class _Run:
             judge = Judge(self._extraction, self._ladder, config.date_order)
             self._give_up = judge.give_up
             try:
-                Driver(config, self._choice, feed, judge=judge, tally=self._tally, books=self).drive()
+                Driver(config, self._choice, feed, judge=judge, tally=self._tally, listener=self).drive()
             finally:
                 self._tally.report("committing")
                 self._ledger.finish()
@@ -303,7 +274,7 @@ class _Run:
 
     def pages_in_engine(self, number: int) -> None:
         """The number of pages that the engine holds changed."""
-        self._stats.in_flight(number)
+        self._books.stats.in_flight(number)
 
     # What the driver tells.
 
@@ -317,20 +288,18 @@ class _Run:
             return
         self._tally.report("checking the engine")
         pages = canary_pages(self._renderer, self._ladder.first().render)
-        self._canary = run_canary(engine, pages, self._config.canary.threshold)
-        if not self._canary.passed:
-            raise self._canary.refusal()
+        canary = self._books.canary = run_canary(engine, pages, self._config.canary.threshold)
+        if not canary.passed:
+            raise canary.refusal()
 
     def engine_replaced(self, pages_resent: int) -> None:
         """Count an engine that was given up."""
-        self._stats.engine_restarted()
-        self._stats.pages_resent(pages_resent)
+        self._books.stats.engine_restarted()
+        self._books.stats.pages_resent(pages_resent)
 
     def engine_sampled(self, metrics: EngineMetrics) -> None:
-        """Keep the engine's figures, and now and then put the run's."""
-        self._stats.sample(metrics)
-        if time.monotonic() - self._stats_put_at > STATS_INTERVAL_S:
-            self._put_stats()
+        """Keep the engine's figures."""
+        self._books.engine_sampled(metrics)
 
     # What the ledger tells.
 
@@ -354,8 +323,7 @@ class _Run:
 
     def shard_committed(self, part: str, documents: Sequence[DoneDocument], counts: Counts) -> None:
         """A shard became part of the output: so do its statistics, and its documents are known from now on."""
-        self._stats.commit(counts)
-        self._put_stats()
+        self._books.shard_committed(counts)
         self._catalog.add_committed(read_committed(self._storage, part), part)
         for document, failed_pages in documents:
             self._quarantine.clear(document, failed_pages)
@@ -367,71 +335,6 @@ class _Run:
             self._ledger.add_page(record)
             numbers.add(record.page_number or 0)
         return numbers
-
-    def _put_stats(self) -> None:
-        self._stats.put(self._storage)
-        self._stats_put_at = time.monotonic()
-
-    def _report(self) -> RunReport:
-        """Close the books: every page that was found is committed or carried over.
-
-        Raises:
-            LedgerError: they do not balance.
-        """
-        tally, total = self._tally, self._stats.total()
-        waiting = sum(document.num_pages for group in self._followers.values() for document in group)
-        carried_over = self._ledger.pages_left + waiting
-        if not tally.pages_found == total.pages + carried_over == self._ledger.pages_committed + carried_over:
-            raise LedgerError(
-                f"Of {tally.pages_found} pages found, {self._ledger.pages_committed} are in the output, {total.pages} "
-                f"in the statistics and {carried_over} carried over; this is a fault in Pagemill, please report it. "
-                f"`pagemill check {self._config.output}` looks through the output."
-            )
-        documents_carried_over = tally.documents_total - tally.documents_done
-        return RunReport(
-            identity=self._identity,
-            output=self._config.output,
-            interrupted=self._wanted.stop.is_set() and documents_carried_over > 0,
-            documents=total.documents,
-            documents_skipped=tally.documents_skipped,
-            documents_skipped_failed=tally.documents_skipped_failed,
-            documents_carried_over=documents_carried_over,
-            pages_found=tally.pages_found,
-            pages_ok=total.pages_ok,
-            pages_failed=total.pages_failed,
-            pages_reused=total.pages_reused,
-            pages_carried_over=carried_over,
-            canary_score=self._canary.score if self._canary else None,
-            elapsed_s=tally.elapsed_s,
-            hours=tuple(self._stats.hours()),
-            total=total,
-        )
-
-    def _close_books(self, state: RunState, error: BaseException | None = None) -> None:
-        """Put the statistics and what there is to say about the run."""
-        tally, total = self._tally, self._stats.total()
-        self._put_stats()
-        row = replace(
-            self._row,
-            state=state,
-            finished_at=datetime.now(UTC),
-            documents_planned=tally.documents_total,
-            documents_done=total.documents,
-            documents_skipped=tally.documents_skipped,
-            documents_carried_over=tally.documents_total - total.documents,
-            pages_found=tally.pages_found,
-            pages_ok=total.pages_ok,
-            pages_failed=total.pages_failed,
-            pages_reused=total.pages_reused,
-            pages_carried_over=tally.pages_found - total.pages,
-            engine_restarts=total.engine_restarts,
-            pages_resent=total.pages_resent,
-            canary_score=self._canary.score if self._canary else None,
-            canary_threshold=self._canary.threshold if self._canary else None,
-            kv_cache_fallback=self._wanted.is_fallback,
-            error_message=str(error) or type(error).__name__ if error else None,
-        )
-        write_run(self._storage, row)
 
 
 def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:

@@ -17,7 +17,7 @@ LAYERS = (
     {"running"},
     {"run"},
     {"retry"},  # what was read, and how, for cli
-    {"documents", "drive", "reuse", "settle"},  # each wires a few stages for run
+    {"books", "documents", "drive", "reuse", "settle"},  # each wires a few stages for run
     # Stages, and what stands beside a run: they know the data, not each other.
     {
         *("source", "render", "feed", "extraction", "tries", "judge", "ledger", "sink", "stats", "tally"),
