@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pipeline.canary import canary_pages
 from pipeline.config import RunConfig
 from pipeline.data import EngineMetrics, Generation, PageRequest, RenderSpec
 from pipeline.engines import EngineChoice
-from pipeline.engines.base import Engine
+from pipeline.engines.base import Engine, EngineTask
 from pipeline.engines.scripted import ScriptedEngine
 from pipeline.errors import CanaryError
 from pipeline.render import Renderer
@@ -90,15 +91,49 @@ def test_nothing_is_read_with_an_engine_that_does_not_read_known_pages(config: R
     assert row["canary_score"] < 0.1
 
 
-def test_an_engine_that_reads_known_pages_reads_the_others(config: RunConfig) -> None:
-    """The score is kept with the run."""
-
-    def answer(request: PageRequest) -> Generation | str:
-        return "\n".join(line.text for line in known[request.image.page_number]) if request.plain_text else RECEIPT
-
+@pytest.fixture
+def reads_well(config: RunConfig) -> Callable[[PageRequest], str]:
+    """Return what an engine answers that knows the known pages."""
     with closing(Renderer(config.render, num_workers=1)) as renderer:
         pages = canary_pages(renderer, RenderSpec(100_000))
     known = {page.page_number: page.text_layer.lines for page in pages if page.text_layer}
+
+    def answer(request: PageRequest) -> str:
+        return "\n".join(line.text for line in known[request.image.page_number]) if request.plain_text else RECEIPT
+
+    return answer
+
+
+def test_an_engine_that_reads_known_pages_reads_the_others(
+    config: RunConfig, reads_well: Callable[[PageRequest], str]
+) -> None:
+    """The score is kept with the run."""
     config = config.model_copy(update={"canary": config.canary.model_copy(update={"mode": "on"})})
-    report, _ = run_engines(config, lambda: ScriptedEngine(answer))
+    report, _ = run_engines(config, lambda: ScriptedEngine(reads_well))
     assert (report.canary_score, report.pages_ok) == (1.0, 12)
+
+
+def test_an_fp8_cache_that_reads_nothing_is_replaced_by_a_16_bit_one_and_said_so(
+    config: RunConfig,
+    reads_well: Callable[[PageRequest], str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An overflowing cache is the likeliest fault of a night, and a slower night beats none.
+
+    The choice of the engine is patched, as no CPU has an FP8 cache; all else is what runs on a GPU machine.
+    """
+
+    def choose(config: RunConfig, _: EngineTask) -> EngineChoice:
+        is_fp8 = config.vllm.kv_cache_dtype == "fp8"
+        engine = ScriptedEngine((lambda _: "!!!!") if is_fp8 else reads_well)
+        engine.info = replace(engine.info, engine="vllm", kv_cache_dtype="fp8_e4m3" if is_fp8 else None)
+        return EngineChoice(engine.info, lambda: engine, max_pixels=100_000)
+
+    monkeypatch.setattr("pipeline.run.choose_engine", choose)
+    report = run(config)
+    assert (report.pages_ok, report.canary_score, report.identity.kv_cache_dtype) == (12, 1.0, None)
+    assert "NOW TRYING A 16-BIT KV CACHE" in caplog.text
+    rows = pq.ParquetDataset(Path(config.output, "receipt", "runs")).read().to_pylist()
+    assert {(row["state"], row["kv_cache_fallback"]) for row in rows} == {("failed", False), ("finished", True)}
+    assert run(config).documents_skipped == 1  # found done in spite of the settings that failed
