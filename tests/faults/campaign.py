@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from .injections import Injection, schedule
+from .injections import Injection, Supply
 from .launcher import Launcher, Order
 from .verify import Output, faults, leftovers
 from .workload import NUM_PAGES, SOURCES, write_input
 
 COMPLETE = 1
 """How a run over the input ends that nobody disturbs: some of its pages fail on purpose."""
+MOST_FAULTS = 5
+"""Of one input; more say nothing new."""
 SETTINGS = {"render.workers": "1", "output_files.shard_pages": "8", "tries.max_tries": "2"}
 
 Page = tuple[str, str]
@@ -71,24 +73,25 @@ class Result:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-def run_campaign(num_injections: int, seed: int, *, lanes: int = 2) -> Result:
+def run_campaign(
+    number: int, injections: Iterator[Injection], place: Callable[[Path], Place] = Folder, *, lanes: int = 2
+) -> Result:
     """Inject so often and complete every input begun; lanes work at once, each with inputs of its own."""
-    share = -(-num_injections // lanes)
+    supply = Supply(injections, number)
     total = Result()
     with ThreadPoolExecutor(lanes) as pool:
-        for result in pool.map(lambda lane: run_lane(share, schedule(1000 * seed + lane)), range(lanes)):
+        for result in pool.map(lambda _: _run_lane(supply, place), range(lanes)):
             total.add(result)
     return total
 
 
-def run_lane(num_injections: int, injections: Iterator[Injection], place: Callable[[Path], Place] = Folder) -> Result:
-    """Inject so often, one run after the other."""
+def _run_lane(supply: Supply, place: Callable[[Path], Place]) -> Result:
     result = Result()
     with Launcher() as launcher:
-        while result.injected.total() < num_injections:
+        while injection := supply.take():
             folder = Path(tempfile.mkdtemp(prefix="pagemill-faults-"))
             trial = Trial(folder, launcher, result, place(folder))
-            trial.complete(injections, num_injections)
+            trial.complete(injection, supply)
             if not trial.num_faults:
                 shutil.rmtree(folder)
     return result
@@ -110,24 +113,21 @@ class Trial:
         write_input(folder / "in")
         (folder / "tmp").mkdir()
 
-    def complete(self, injections: Iterator[Injection], num_injections: int) -> None:
+    def complete(self, injection: Injection | None, supply: Supply) -> None:
         """Start the same command until it completes, each time with the next injection."""
-        code = None
-        while code != COMPLETE and self.num_faults < 5:
-            injection = next(injections) if self._result.injected.total() < num_injections else None
-            code = self._run(injection)
-            self._check_reading()
+        code = self._run(injection, supply)
+        while code != COMPLETE and self.num_faults < MOST_FAULTS:
+            code = self._run(supply.take(), supply)
         self._check_output()
         read = len(self._read)
-        self._run(None)
-        self._check_reading()
+        self._run(None, supply)
         self._check_output()
         if len(self._read) > read:
             self._fault("a second run read what was committed")
         self._result.inputs += 1
         self._result.pages += NUM_PAGES
 
-    def _run(self, injection: Injection | None) -> int:
+    def _run(self, injection: Injection | None, supply: Supply) -> int:
         self._history.append(str(injection))
         bullet = injection.bullet if injection else None
         pid = self._launcher.start(self._order(list(bullet) if bullet else None))
@@ -143,6 +143,9 @@ class Trial:
             self._result.injected[injection.kind] += 1
         elif code != COMPLETE:
             self._fault(f"a run ended with {code}")
+        elif injection:
+            supply.give_back(injection)
+        self._check_reading()
         return code
 
     def _order(self, bullet: list[object] | None) -> Order:
@@ -165,7 +168,10 @@ class Trial:
         self._result.read_again += len(asked.keys() & self._read)
         self._read |= asked.keys()
         self._safe |= {page for what, page in entries if what == "kept"}
-        self._safe |= {(content, str(page)) for content, page in self._output().committed_content()}
+        output = self._output()
+        self._safe |= {(content, str(page)) for content, page in output.committed_content()}
+        for fault in output.damaged:
+            self._fault(fault)
 
     def _check_output(self) -> None:
         for fault in faults(self._output(), self._folder / "in", SOURCES):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import threading
+from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ AGAIN_S = 0.1
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 SIDES: tuple[Literal["before", "after"], ...] = ("before", "after")
+COMMIT = (
+    *("append to the journal", "write a page row", "check the lease", "commit a shard", "put a pages part"),
+    *("put a documents part", "put statistics", "sync a file to disk", "rename a file", "drop a journal"),
+)
+"""The points around which rows become part of the output."""
 IN_A_FOLDER = [name for name in POINTS if name != "put an object"]
 
 Target = Literal["the run", "the run and its workers", "its workers"]
@@ -98,19 +104,47 @@ Injection = Killed | Signalled
 
 
 def schedule(seed: int, points: Collection[str] = IN_A_FOLDER) -> Iterator[Injection]:
-    """Yield injections without end: every point from both sides, half as many signals from outside, shuffled."""
+    """Yield injections without end: each point from both sides, and half as many signals at random, shuffled."""
     dice = random.Random(seed)
     while True:
-        everything: list[Injection] = [
-            *(Killed(Bullet(name, side, dice.randint(1, POINTS[name].most))) for name in points for side in SIDES),
+        bullets = [Killed(Bullet(name, side, dice.randint(1, POINTS[name].most))) for name in points for side in SIDES]
+        signals = [
             *(_signalled(dice, signal.SIGKILL, "the run") for _ in range(8)),
             *(_signalled(dice, signal.SIGKILL, "the run and its workers") for _ in range(4)),
             *(_signalled(dice, signal.SIGKILL, "its workers") for _ in range(4)),
             *(_signalled(dice, number, "the run") for number in STOPS for _ in range(4)),
             *(_signalled(dice, number, "the run", twice=True) for number in STOPS for _ in range(2)),
         ]
+        everything: list[Injection] = [*bullets, *dice.sample(signals, min(len(signals), len(bullets) // 2))]
         dice.shuffle(everything)
         yield from everything
+
+
+class Supply:
+    """So many injections for several lanes; what met nobody is tried once more, then another takes its place."""
+
+    def __init__(self, injections: Iterator[Injection], number: int) -> None:
+        self._injections = injections
+        self._left = number
+        self._again: deque[Killed] = deque()
+        self._tried: set[int] = set()
+        self._lock = threading.Lock()
+
+    def take(self) -> Injection | None:
+        """Return the next one; None when there were enough."""
+        with self._lock:
+            if not self._left:
+                return None
+            self._left -= 1
+            return self._again.popleft() if self._again else next(self._injections)
+
+    def give_back(self, injection: Injection) -> None:
+        """Take back what met nobody: a fresh input passes every point, but no run lasts for every moment."""
+        with self._lock:
+            self._left += 1
+            if isinstance(injection, Killed) and id(injection) not in self._tried:
+                self._tried.add(id(injection))
+                self._again.append(injection)
 
 
 def _signalled(dice: random.Random, number: signal.Signals, target: Target, *, twice: bool = False) -> Signalled:

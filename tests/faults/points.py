@@ -54,7 +54,7 @@ POINTS = {
     "rename a file": Point("os:replace"),
     "put an object": Point("pipeline.storage.bucket:BucketStorage.put"),
     "drop a journal": Point("pipeline.journal:Journal.drop", 3),
-    "close the books": Point("pipeline.run:_Run._close_books", 1),
+    "close the books": Point("pipeline.books:Books.close", 1),
     "delete the scratch folder": Point("pipeline.scratch:Scratch.close", 1),
 }
 """What is done there -> where it stands."""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 
 from .campaign import Result, run_campaign
-from .injections import IN_A_FOLDER, SIDES
+from .injections import IN_A_FOLDER, SIDES, schedule
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--lanes", type=int, default=2, help="runs at once")
     arguments = parser.parse_args()
     started = time.monotonic()
-    result = run_campaign(arguments.kills, arguments.seed, lanes=arguments.lanes)
+    result = run_campaign(arguments.kills, schedule(arguments.seed), lanes=arguments.lanes)
     print("\n".join(table(result)))
     print(f"\n{time.monotonic() - started:.0f} s, seed {arguments.seed}.", *result.faults, sep="\n")
     return 1 if result.faults else 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .workload import Source, never_read, seller
@@ -23,10 +24,10 @@ class Output:
     """All rows of one extraction, part by part."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.pages = _parts(folder / "pages")
-        self.documents = _parts(folder / "documents")
-        self.statistics = _parts(folder / "stats")
+        self.damaged: list[str] = []
+        self.pages = self._parts(folder / "pages")
+        self.documents = self._parts(folder / "documents")
+        self.statistics = self._parts(folder / "stats")
 
     def committed_pages(self) -> list[Row]:
         """Return the page rows that count: a documents part of the same name says so."""
@@ -40,10 +41,21 @@ class Output:
         """Return (SHA-256, page number) of what is committed."""
         return {(row["sha256"], row["page_number"]) for row in self.committed_pages() if row["page_number"]}
 
+    def _parts(self, folder: Path) -> dict[str, list[Row]]:
+        """Return the rows of each file; a short one does not read at all."""
+        parts = {}
+        for path in sorted(folder.glob("*.parquet")):
+            try:
+                parts[path.name] = pq.read_table(path).to_pylist()
+            except (pa.ArrowInvalid, OSError) as error:
+                self.damaged.append(f"short: {path}: {error}")
+        return parts
+
 
 def faults(output: Output, input_folder: Path, sources: Sequence[Source]) -> list[str]:
     """Return what is wrong with the output of a completed run, one sentence each; empty when nothing is."""
     return [
+        *output.damaged,
         *_missing_and_double(output, input_folder, sources),
         *_bad_parts(output),
         *_bad_rows(output, input_folder, sources),
@@ -56,11 +68,6 @@ def leftovers(*folders: Path) -> list[str]:
     found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     names = [str(path) for path in found if path.name.startswith(".") or path.suffix != ".parquet"]
     return [f"left over: {name}" for name in names if "/quarantine/" not in name and not name.endswith("/_lease")]
-
-
-def _parts(folder: Path) -> dict[str, list[Row]]:
-    """Return the rows of each file; a short file does not read at all."""
-    return {path.name: pq.read_table(path).to_pylist() for path in sorted(folder.glob("*.parquet"))}
 
 
 def _expected(input_folder: Path, sources: Sequence[Source]) -> Iterator[tuple[str, int | None]]:
