@@ -24,7 +24,14 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 SIDES: tuple[Literal["before", "after"], ...] = ("before", "after")
 COMMIT = (
     *("append to the journal", "write a page row", "check the lease", "commit a shard", "put a pages part"),
-    *("put a documents part", "put statistics", "sync a file to disk", "rename a file", "drop a journal"),
+    *(
+        "put a documents part",
+        "put statistics",
+        "copy a file beside its place",
+        "sync a file to disk",
+        "rename a file",
+        "drop a journal",
+    ),
 )
 """The points around which rows become part of the output."""
 IN_A_FOLDER = [name for name in POINTS if name != "put an object"]

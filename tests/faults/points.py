@@ -50,6 +50,7 @@ POINTS = {
     "put a documents part": Point(PUT, 3, "/documents/"),
     "put statistics": Point(PUT, 3, "/stats/"),
     "put the row of the run": Point(PUT, 1, "/runs/"),
+    "copy a file beside its place": Point("shutil:copyfileobj"),
     "sync a file to disk": Point("os:fsync", 12),
     "rename a file": Point("os:replace"),
     "put an object": Point("pipeline.storage.bucket:BucketStorage.put"),
