@@ -17,6 +17,9 @@ from faults.workload import NUM_CONTENT_PAGES, SOURCES, write_input
 REFUSED = 3
 """Exit code of a run that finds its output in use."""
 
+WAITING_S = 0.5
+"""After it the second run waits; were it slower to start, it would take its turn all the same."""
+
 
 @pytest.fixture
 def launchers() -> Iterator[tuple[Launcher, Launcher]]:
@@ -40,11 +43,12 @@ def order(folder: Path, name: str, **settings: str) -> Order:
     return Order(arguments, {"TMPDIR": f"{folder}/tmp"}, f"{folder}/log of {name}", f"{folder}/asked", None)
 
 
-def wait_for_a_page(folder: Path) -> None:
-    """Wait until a run reads."""
+def stop_at_a_page(pid: int, folder: Path) -> None:
+    """Have a run stand still as soon as it reads: as if it were slow."""
     deadline = time.monotonic() + 30
     while not (folder / "asked").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+        time.sleep(0.002)
+    os.kill(pid, signal.SIGSTOP)
 
 
 def assert_every_page_once(folder: Path) -> None:
@@ -62,9 +66,10 @@ def test_the_second_run_refuses_and_says_who_works(folder: Path, launchers: tupl
     """A scheduler that starts the next run before the last one is over must not double anything."""
     first, second = launchers
     pid = first.start(order(folder, "first"))
-    wait_for_a_page(folder)
+    stop_at_a_page(pid, folder)
     second.start(order(folder, "second"))
     assert second.wait() == REFUSED
+    os.kill(pid, signal.SIGCONT)
     assert str(pid) in (folder / "log of second").read_text()
     assert first.wait() == COMPLETE
     assert_every_page_once(folder)
@@ -75,9 +80,11 @@ def test_the_second_run_refuses_and_says_who_works(folder: Path, launchers: tupl
 def test_a_run_that_waits_finds_everything_done(folder: Path, launchers: tuple[Launcher, Launcher]) -> None:
     """With output_files.wait_s it takes its turn instead."""
     first, second = launchers
-    first.start(order(folder, "first"))
-    wait_for_a_page(folder)
+    pid = first.start(order(folder, "first"))
+    stop_at_a_page(pid, folder)
     second.start(order(folder, "second", **{"output_files.wait_s": "60"}))
+    time.sleep(WAITING_S)
+    os.kill(pid, signal.SIGCONT)
     assert (first.wait(), second.wait()) == (COMPLETE, COMPLETE)
     assert_every_page_once(folder)
     assert len(pages_asked(folder)) == NUM_CONTENT_PAGES
@@ -88,11 +95,11 @@ def test_a_run_that_waits_takes_over_from_a_killed_one(folder: Path, launchers: 
     """A dead run holds nothing, and what it had read is not read again."""
     first, second = launchers
     pid = first.start(order(folder, "first"))
-    wait_for_a_page(folder)
+    stop_at_a_page(pid, folder)
     second.start(order(folder, "second", **{"output_files.wait_s": "60"}))
-    time.sleep(0.3)
+    time.sleep(WAITING_S)
     os.kill(pid, signal.SIGKILL)
-    assert first.wait() in {-signal.SIGKILL, COMPLETE}
+    assert first.wait() == -signal.SIGKILL
     assert second.wait() == COMPLETE
     assert_every_page_once(folder)
     assert len(pages_asked(folder)) <= NUM_CONTENT_PAGES + 1
