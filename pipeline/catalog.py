@@ -2,7 +2,7 @@
 
 A throw-away SQLite file, so that a million documents take disk instead of memory. Truth stays
 in the Parquet parts: the file is made anew by every run, without journal or fsync, and deleted
-at its end. It takes about 400 bytes a document. Knows nothing of pages.
+at its end. It takes about 500 bytes a document. Knows nothing of pages.
 """
 
 from __future__ import annotations
