@@ -9,14 +9,15 @@ outlives a killed run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from pipeline.config import OutputConfig
 from pipeline.data import Document, DocumentRecord, DocumentRef, PageRecord, Status
-from pipeline.errors import DocumentError, LedgerError, PageError
+from pipeline.errors import CURABLE, DocumentError, LedgerError, PageError
 from pipeline.extraction import Extraction
 from pipeline.journal import Journal
 from pipeline.merging import Merger
@@ -88,7 +89,8 @@ class _OpenDocument:
     done: bytearray
     """1 for each page with its terminal row."""
     counts: Counts = field(default_factory=Counts)
-    first_error: PageError | None = None
+    error: PageError | None = None
+    """The first one; or the first that may be cured by itself, so that the next run tries."""
     failed: list[int] = field(default_factory=list)
     """Numbers of its pages that failed; 0 stands for a document that could not be opened."""
 
@@ -100,6 +102,8 @@ class _Shard:
     num_pages: int = 0
     sealed: bool = False
     """Whether it takes no more documents."""
+    is_whole: bool = True
+    """False once a signal or an error came while rows were entered, which may stand there half or twice."""
     open: set[str] = field(default_factory=set)
     """URIs of its documents without their terminal row."""
     done: list[DoneDocument] = field(default_factory=list)
@@ -141,7 +145,7 @@ class Ledger:
         if document.ref.uri in self._open:
             raise LedgerError(f"{document.ref.uri} was entered a second time.")
         shard = self._unsealed_shard()
-        shard.num_pages += document.num_pages
+        shard.num_pages += _num_rows(document)
         shard.sealed = shard.num_pages >= self._config.shard_pages
         shard.open.add(document.ref.uri)
         merger = self._extraction.merger(
@@ -167,23 +171,27 @@ class Ledger:
         number = record.page_number or 0
         if opened is None or opened.done[number]:
             raise LedgerError(f"{record.document.ref.uri}: page {number or 1} was to be recorded a second time.")
-        if record.reused_from is None and record.page_number is not None:
-            self._journal.add(opened.shard.journal, record)
-        opened.done[number] = True
-        opened.shard.writer.add_page(record)
-        opened.counts.add_page(record)
-        opened.merger.add(number, record.record)
-        if record.status is Status.FAILED:
-            opened.failed.append(number)
-            opened.first_error = opened.first_error or record.error
+        with _entering(opened.shard):
+            if record.reused_from is None and record.page_number is not None:
+                self._journal.add(opened.shard.journal, record)
+            opened.done[number] = True
+            opened.shard.writer.add_page(record)
+            opened.counts.add_page(record)
+            opened.merger.add(number, record.record)
+            if record.status is Status.FAILED:
+                opened.failed.append(number)
+                opened.error = _weightier(opened.error, record.error)
         self._progress.page_done(record)
         if opened.done.count(1) == _num_rows(opened.document):
             self._close_document(opened)
 
     def finish(self) -> None:
-        """Commit the finished documents of all shards; those that are not (after an interruption) are dropped."""
+        """Commit the finished documents of all shards; those that are not (after an interruption) are dropped.
+
+        So is a shard in which rows were being entered when the run was interrupted: its pages are in the journal.
+        """
         try:
-            for shard in list(self._shards):
+            for shard in [shard for shard in self._shards if shard.is_whole]:
                 self._commit(shard)
         finally:
             for shard in self._shards:
@@ -197,19 +205,20 @@ class Ledger:
     def _close_document(self, opened: _OpenDocument) -> None:
         shard = opened.shard
         record = self._merged(opened)
-        shard.writer.add_document(record)
-        opened.counts.add_document(record)
-        shard.counts.add(opened.counts)
-        del self._open[opened.document.ref.uri]
-        shard.open.remove(opened.document.ref.uri)
-        shard.done.append((opened.document, tuple(opened.failed)))
+        with _entering(shard):
+            shard.writer.add_document(record)
+            opened.counts.add_document(record)
+            shard.counts.add(opened.counts)
+            del self._open[opened.document.ref.uri]
+            shard.open.remove(opened.document.ref.uri)
+            shard.done.append((opened.document, tuple(opened.failed)))
         self._progress.document_done(record)
         # What document_done entered may have closed and committed the shard already.
         if shard.sealed and not shard.open and shard in self._shards:
             self._commit(shard)
 
     def _merged(self, opened: _OpenDocument) -> DocumentRecord:
-        document, error, merged = opened.document, opened.first_error, None
+        document, error, merged = opened.document, opened.error, None
         try:
             merged, is_cut = opened.merger.result()
         except PageError as invalid:
@@ -228,10 +237,13 @@ class Ledger:
         )
 
     def _commit(self, shard: _Shard) -> None:
+        committed = None
         if shard.done:
             names = sorted(f"{document.ref.uri}\n{document.sha256}" for document, _ in shard.done)
             shard_id = hashlib.sha256("\n".join([self._fingerprint, *names]).encode()).hexdigest()[:16]
             committed = shard.writer.commit(shard_id, shard.open)
+        self._shards.remove(shard)  # whatever fails from here on, it is not committed and counted again
+        if committed:
             self.pages_committed += committed.pages
             self._progress.shard_committed(committed.key, shard.done, shard.counts)
         shard.writer.discard()
@@ -239,7 +251,21 @@ class Ledger:
             self._pages_dropped += sum(_num_rows(self._open.pop(uri).document) for uri in shard.open)
         else:
             self._journal.drop(shard.journal)
-        self._shards.remove(shard)
+
+
+@contextmanager
+def _entering(shard: _Shard) -> Iterator[None]:
+    """Leave a shard marked when what is done meanwhile does not end well, by a signal for instance."""
+    shard.is_whole = False
+    yield
+    shard.is_whole = True
+
+
+def _weightier(first: PageError | None, other: PageError | None) -> PageError | None:
+    """Return the error that stands for a document with both."""
+    if first and other and other.error_type in CURABLE and first.error_type not in CURABLE:
+        return other
+    return first or other
 
 
 def _num_rows(document: Document) -> int:

@@ -103,7 +103,7 @@ class ShardWriter:
 
         Raises:
             StorageError: nothing counts as committed. When the storage failed, a second call tries
-                again with the temporary files; when these are at fault, it fails again.
+                again with the temporary files, as it does after a Ctrl-C; when these are at fault, it fails again.
         """
         pages, documents = self._pages.finish(), self._documents.finish()
         if except_uris:
@@ -114,7 +114,6 @@ class ShardWriter:
         self._storage.put(part_key(self._extraction, "pages", shard_id), pages)
         self._before_put()
         self._storage.put(key, documents)
-        self.discard()
         return committed
 
     def discard(self) -> None:
@@ -146,23 +145,25 @@ class _Part:
         self._path = path
         with _disk_errors(path.parent):
             self._writer = _open_parquet(path, table.schema)
-        self._failure: StorageError | None = None
+        self._failure: BaseException | None = None
         self._records: list[PageRecord | DocumentRecord] = []
         self._batches: list[pa.RecordBatch] = []
         self._batch_bytes = 0
 
     def add(self, record: PageRecord | DocumentRecord) -> None:
-        self._records.append(record)
-        if len(self._records) >= _CHUNK_ROWS:
-            self._convert()
+        with self._damage_kept():
+            self._records.append(record)
+            if len(self._records) >= _CHUNK_ROWS:
+                self._convert()
 
     def finish(self) -> Path:
         """Write what is left and close the file."""
         if self._writer.is_open:
-            self._convert()
-            self._write_row_group()
             with self._damage_kept():
-                self._writer.close()
+                self._convert()
+                self._write_row_group()
+                with _disk_errors(self._path.parent):
+                    self._writer.close()
         return self._path
 
     def close(self) -> None:
@@ -185,19 +186,18 @@ class _Part:
     def _write_row_group(self) -> None:
         if self._batches:
             table = pa.Table.from_batches(self._batches)
-            with self._damage_kept():
+            with _disk_errors(self._path.parent):
                 self._writer.write_table(table, row_group_size=table.num_rows)
             self._batches, self._batch_bytes = [], 0
 
     @contextmanager
     def _damage_kept(self) -> Iterator[None]:
-        """Remember a failure: closed a second time, a half-written file would pass for a whole one."""
+        """Remember a failure or a Ctrl-C: later, half a file would pass for a whole one, or rows be written twice."""
         if self._failure:
             raise self._failure
         try:
-            with _disk_errors(self._path.parent):
-                yield
-        except StorageError as error:
+            yield
+        except BaseException as error:
             self._failure = error
             raise
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from faults.verify import Output, leftovers
@@ -18,7 +21,7 @@ from made_records import identity
 
 from pipeline.config import OutputConfig
 from pipeline.data import Document, DocumentRecord, DocumentRef, PageRecord, Status
-from pipeline.errors import ErrorType, GenerationInvalid, StorageError
+from pipeline.errors import DocumentError, ErrorType, GenerationInvalid, PageError, StorageError
 from pipeline.extraction import Extraction, load_extraction
 from pipeline.journal import Journal
 from pipeline.ledger import DoneDocument, Ledger
@@ -152,6 +155,81 @@ def test_an_error_behind_a_commit_does_not_hide_behind_another(receipts: Extract
         session.end_page(0)
     session.finish()
     assert _pages(Output(tmp_path / "out" / "receipt")) == Counter({(0, 1): 1})
+
+
+@pytest.mark.parametrize("time", [1, 2, 3, 5])
+@pytest.mark.parametrize("function", ["write_table", "batch", "add_page", "add_document", "put", "commit", "drop"])
+def test_a_signal_between_any_two_steps_costs_no_page_and_doubles_none(
+    receipts: Extraction, tmp_path: Path, function: str, time: int
+) -> None:
+    """A second Ctrl-C raises wherever the program is, and what is finished is committed after it all the same."""
+    first = Session(tmp_path, receipts, shard_pages=6)
+    try:
+        with interrupted(function, time):
+            for number in range(6):
+                first.open(number, 3)
+                for _ in range(3):
+                    first.end_page(0)
+    except KeyboardInterrupt:
+        with contextlib.suppress(KeyboardInterrupt):  # rows half written are not tried again, the signal is told again
+            first.finish()
+        first.journal.close()
+    else:
+        first.finish()
+    second = Session(tmp_path, receipts, shard_pages=6)
+    done = _documents(Output(tmp_path / "out" / "receipt"))
+    for number in set(range(6)) - set(done):
+        second.open(number, 3)
+        while second.outstanding:
+            second.end_page(0)
+    second.finish()
+    output = Output(tmp_path / "out" / "receipt")
+    assert _pages(output) == Counter((number, page) for number in range(6) for page in (1, 2, 3))
+    assert _documents(output) == Counter(range(6))
+
+
+def test_documents_that_cannot_be_opened_fill_a_shard_too(receipts: Extraction, tmp_path: Path) -> None:
+    """A folder of a million of them would otherwise be one shard: in memory, and lost when the run is killed."""
+    session = Session(tmp_path, receipts, shard_pages=4)
+    for number in range(9):
+        ref = DocumentRef(f"file:///in/{number}.txt", 100, NOW)
+        session.ledger.fail_document(ref, DocumentError(ErrorType.NOT_A_DOCUMENT, "text"), NOW)
+    assert session.ledger.pages_committed == 8
+    session.finish()
+
+
+def test_a_document_with_a_page_that_may_be_cured_says_so(receipts: Extraction, tmp_path: Path) -> None:
+    """The next run looks at the document's row alone, and would never read that page again."""
+    session = Session(tmp_path, receipts, shard_pages=1)
+    session.open(0, 2)
+    for (document, number), kind in zip(
+        session.outstanding, (ErrorType.OUTPUT_INVALID, ErrorType.RENDER_TIMEOUT), strict=True
+    ):
+        failed = PageRecord(document, number, Status.FAILED, NOW, NOW, error=PageError(kind, "no"))
+        session.ledger.add_page(failed)
+    session.finish()
+    [row] = Output(tmp_path / "out" / "receipt").committed_documents()
+    assert row["error_type"] == "render_timeout"
+
+
+@contextmanager
+def interrupted(function: str, time: int) -> Iterator[None]:
+    """Raise KeyboardInterrupt when a function of that name returns for the `time`th time."""
+    left = time
+
+    def watch(frame: FrameType, event: str, _: object) -> None:
+        nonlocal left
+        if event == "return" and frame.f_code.co_name == function:
+            left -= 1
+            if left == 0:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+    sys.setprofile(watch)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
 
 
 def _some_steps(session: Session, sizes: Sequence[int], steps: Sequence[int]) -> int:
