@@ -39,6 +39,15 @@ class Word(NamedTuple):
     box: Box
 
 
+def utc(seconds: float) -> datetime:
+    """Return a file's time, from seconds since 1970; one that no calendar has (tmpfs takes any) as the nearest."""
+    return datetime.fromtimestamp(min(max(seconds, _FIRST_S), _LAST_S), UTC)
+
+
+_FIRST_S, _LAST_S = -62135596800, 253402300799
+"""The years 1 to 9999."""
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentRef:
     """A file that was found, not yet opened."""

@@ -14,14 +14,13 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, unquote_to_bytes
 
-from pipeline.data import DocumentRef
+from pipeline.data import DocumentRef, utc
 from pipeline.errors import ConfigError
 from pipeline.storage import Storage, open_storage, scheme_of
 
@@ -175,7 +174,7 @@ def _file_ref(path: Path) -> DocumentRef:
         found = path.stat()
     except OSError:
         return DocumentRef(path_uri(path), 0, None)
-    return DocumentRef(path_uri(path), found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+    return DocumentRef(path_uri(path), found.st_size, utc(found.st_mtime))
 
 
 def _suggestion(path: Path) -> str:

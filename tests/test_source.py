@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -167,3 +168,17 @@ def test_bucket_documents_are_listed_and_fetched(bucket: str, tmp_path: Path) ->
     with Fetcher().fetch(ref) as path:
         assert path.read_text() == "content"
     assert not path.exists()
+
+
+@pytest.mark.parametrize("seconds", [1e12, -1e12])
+def test_a_time_that_no_calendar_has_stops_no_listing(seconds: float) -> None:
+    """Some file systems keep any 64-bit number of seconds; a broken clock or a prankster sets it."""
+    with TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder, "a.pdf")
+        path.touch()
+        os.utime(path, (seconds, seconds))
+        if abs(path.stat().st_mtime) < 1e11:
+            pytest.skip("this file system keeps no such time")
+        (found,) = list_documents(folder)
+        assert found.modified_at is not None
+        assert found.modified_at.year in {1, 9999}

@@ -10,10 +10,10 @@ import time
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pipeline.data import Document, DocumentRef, PageImage, RenderSpec
+from pipeline.data import Document, DocumentRef, PageImage, RenderSpec, utc
 from pipeline.errors import DocumentError, ErrorType, RenderError
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _regular_file(path: Path) -> BufferedReader:
 
 def _identify(path: Path, file: BufferedReader) -> _Identity:
     found = os.fstat(file.fileno())
-    return _Identity(str(path), found.st_ino, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+    return _Identity(str(path), found.st_ino, found.st_size, utc(found.st_mtime))
 
 
 def _modified_at(ref: DocumentRef, identity: _Identity) -> datetime | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from pipeline.data import utc
 from pipeline.errors import StorageError
 from pipeline.storage.base import SKIPPED_NAMES, StoredFile
 from pipeline.storage.folder_lease import lock, place
@@ -36,13 +36,12 @@ class FolderStorage:
     def files(self, prefix: str = "", *, depth: int | None = None) -> Iterator[StoredFile]:
         """See Storage."""
         for key in self._walk(prefix, depth):
-            path = self._root / key
             try:
-                found = path.stat()
+                found = os.stat(f"{self._root}/{key}")  # noqa: PTH116 - a path object costs more than the call
             except OSError:
                 yield StoredFile(key, 0, None)
             else:
-                yield StoredFile(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+                yield StoredFile(key, found.st_size, utc(found.st_mtime))
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """See Storage."""
