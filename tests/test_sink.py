@@ -33,7 +33,7 @@ from pydantic import BaseModel, Field, RootModel
 from pipeline.data import PageRecord
 from pipeline.errors import ConfigError, StorageError
 from pipeline.results import open_results
-from pipeline.sink import ShardWriter, arrow_type, committed_documents, delete_orphans, document_schema, page_schema
+from pipeline.sink import ShardWriter, arrow_type, committed_parts, delete_orphans, document_schema, page_schema
 from pipeline.storage import open_storage
 from pipeline.storage.folder import FolderStorage
 
@@ -235,7 +235,7 @@ def test_crash_between_the_two_parts_leaves_no_visible_rows(tmp_path: Path) -> N
     with pytest.raises(StorageError):
         commit(storage, "1", (ok_page(document()),))
     assert (tmp_path / "bill/pages/part-1.parquet").exists()
-    assert list(committed_documents(storage, "bill")) == []
+    assert list(committed_parts(storage, "bill")) == []
     assert all(found.pages().num_rows == 0 for found in open_results(str(tmp_path)).extractions)
 
 
@@ -374,7 +374,7 @@ def test_recommitted_shard_replaces_its_rows(tmp_path: Path) -> None:
     storage = open_storage(str(tmp_path))
     for _ in range(2):
         commit(storage, "1", (ok_page(document()),))
-    assert len(list(committed_documents(storage, "bill"))) == 1
+    assert len(list(committed_parts(storage, "bill"))) == 1
 
 
 def test_committed_documents_tell_what_a_resumed_run_needs(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Records -> Parquet parts, and what of them is committed. Does not know where records come from."""
 
-from pipeline.sink.committed import CommittedDocument, committed_documents, committed_parts, read_committed
+from pipeline.sink.committed import CommittedDocument, committed_parts, read_committed
 from pipeline.sink.reading import PartReader
 from pipeline.sink.tables import document_schema, page_schema
 from pipeline.sink.types import arrow_type
@@ -12,7 +12,6 @@ __all__ = [
     "PartReader",
     "ShardWriter",
     "arrow_type",
-    "committed_documents",
     "committed_parts",
     "delete_orphans",
     "document_schema",

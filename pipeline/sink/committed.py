@@ -86,12 +86,3 @@ def _values(column: pa.Array) -> list[Any]:
     times = column.cast(pa.int64()).to_pylist()
     return [None if time is None else _EPOCH + timedelta(microseconds=time) for time in times]
 
-
-def committed_documents(storage: Storage, extraction: str) -> Iterator[CommittedDocument]:
-    """Yield the documents of every committed shard; memory is bounded by one row group.
-
-    Raises:
-        StorageError: the output cannot be read.
-    """
-    for part in committed_parts(storage, extraction):
-        yield from read_committed(storage, part)
