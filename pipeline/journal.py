@@ -7,6 +7,7 @@ SIGKILL may leave it, is passed over.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import pickle
@@ -15,7 +16,7 @@ import struct
 import zlib
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,11 +41,11 @@ class _File:
 class Journal:
     """What was read and is not committed, by the content of its document.
 
-    Everything in it was read under the same settings. Used by one thread.
+    Everything in it was read under the same settings by the same version of the program. Used by one thread.
     """
 
     def __init__(self, folder: Path, identity: RunIdentity, *, anew: bool) -> None:
-        """Open what an earlier run left in `folder`; what it left of other settings is deleted.
+        """Open what an earlier run left in `folder`; what it left of other settings stays as it is, for them.
 
         Args:
             anew: delete all of it.
@@ -52,13 +53,15 @@ class Journal:
         Raises:
             StorageError: the folder cannot be read or written.
         """
-        self._folder = folder / f"{identity.fingerprint}-{identity.limits_fingerprint}"
+        # All of it: a retry keeps the fingerprint of rows that another model may have read, and pickles are not for
+        # other versions.
+        settings = hashlib.sha256(repr(replace(identity, run_id="")).encode()).hexdigest()
+        self._folder = folder / f"{identity.fingerprint}-{settings[:16]}"
         self._files: dict[str, _File] = {}
         self._num_made = 0
         try:
-            for stale in folder.iterdir():
-                if anew or stale != self._folder:
-                    shutil.rmtree(stale, ignore_errors=True)
+            for earlier in folder.iterdir() if anew else ():
+                shutil.rmtree(earlier, ignore_errors=True)
             self._folder.mkdir(exist_ok=True)
             for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
                 self._reopen(path)
@@ -95,9 +98,9 @@ class Journal:
         file.places.setdefault(record.document.sha256, array("Q")).append(offset)
 
     def pages(self, sha256: str) -> Iterator[PageRecord]:
-        """Yield the pages of a content, those that this run read first; one may come twice."""
+        """Yield the pages of a content, the latest reading first; one may come twice."""
         for file in reversed(list(self._files.values())):
-            for offset in file.places.get(sha256, ()):
+            for offset in reversed(file.places.get(sha256, ())):
                 if record := _read(file, offset):
                     yield record
 

@@ -47,15 +47,21 @@ class KnownPages:
         return self._once(document, filter(self._stands, self._all(document)))
 
     def _all(self, document: Document) -> Iterator[PageRecord]:
+        """Yield every reading, those that went well before all others."""
+        yield from (record for record in self._found(document) if record.status is Status.OK)
+        yield from self._found(document)
+
+    def _found(self, document: Document) -> Iterator[PageRecord]:
         yield from self._journal.pages(document.sha256)
         if place := self._catalog.find_content(document.sha256):
             yield from self._reader.pages(*place)
 
     def _once(self, document: Document, records: Iterator[PageRecord]) -> Iterator[PageRecord]:
-        seen: set[int] = set()
-        for record in records:
-            if record.page_number is not None and record.page_number not in seen:
-                seen.add(record.page_number)
+        missing = set(range(1, document.num_pages + 1))
+        # Not one record further than needed: the last page may commit its shard, whose journal is closed then.
+        while missing and (record := next(records, None)):
+            if record.page_number in missing:
+                missing.remove(record.page_number)
                 yield replace(record, document=document, reused_from=record.reused_from or record.document.ref.uri)
 
     def _stands(self, record: PageRecord) -> bool:

@@ -48,7 +48,7 @@ def test_pages_are_found_again_by_content_after_the_process_is_gone(tmp_path: Pa
     for number in (2, 1):
         journal.add(name, page(number))
     journal.add(name, page(1, sha256="bb"))
-    assert list(reopened().pages("aa")) == [page(2), page(1)]
+    assert list(reopened().pages("aa")) == [page(1), page(2)]
     assert list(journal.pages("bb")) == [page(1, "bb")]
 
 
@@ -89,12 +89,15 @@ def test_a_committed_file_is_gone_and_others_stay(tmp_path: Path, reopened: Open
     assert sorted(found.page_number or 0 for found in reopened().pages("aa")) == [2, 3]
 
 
-def test_pages_read_at_other_settings_are_deleted(tmp_path: Path, reopened: Opens) -> None:
-    """They are no readings under these."""
-    journal = reopened(replace(IDENTITY, fingerprint="other"))
+@pytest.mark.parametrize(
+    "other", [{"fingerprint": "x"}, {"limits_fingerprint": "x"}, {"model": "x"}, {"pagemill_version": "x"}]
+)
+def test_pages_read_at_other_settings_are_left_for_these(reopened: Opens, other: dict[str, str]) -> None:
+    """They are no readings under these; and where a run falls back, its settings are the second ones to look."""
+    journal = reopened(replace(IDENTITY, **other))
     journal.add(journal.open_file(), page(1))
     assert list(reopened().pages("aa")) == []
-    assert [path.name for path in tmp_path.iterdir()] == ["fingerprint-limits"]
+    assert list(reopened(replace(IDENTITY, run_id="next", **other)).pages("aa")) == [page(1)]
 
 
 def test_anew_means_that_nothing_is_believed(tmp_path: Path, reopened: Opens) -> None:

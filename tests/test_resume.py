@@ -251,6 +251,29 @@ def test_retry_keeps_the_rows_of_a_file_that_is_gone(night: Night) -> None:
     assert [row for row in after if row[0] == "c.pdf"] == [("c.pdf", 1, "ok"), ("c.pdf", 2, "ok")]
 
 
+@pytest.mark.parametrize("shard_pages", [17, 1000])
+def test_copies_of_a_document_take_the_latest_reading_of_its_pages(night: Night, shard_pages: int) -> None:
+    """One page fails and is read again for the second copy; the third one is entered while its shard is committed."""
+    for path in night.input.iterdir():
+        path.unlink()
+    failed: list[str] = []
+
+    def answer(request: PageRequest) -> Generation | str:
+        if request.image.page_number == 1 or failed:
+            return RECEIPT
+        failed.append(request.request_id)
+        error = PageError(ErrorType.ENGINE_TIMEOUT, "busy")
+        return Generation(request.request_id, "", FinishReason.ERROR, error=error)
+
+    night.write("a.pdf", "a1", "a2")
+    for number in range(12):  # meanwhile the first copy is done
+        night.write(f"b{number:02}.pdf", f"b{number}")
+    for name in "xyz":
+        shutil.copyfile(night.input / "a.pdf", night.input / f"{name}.pdf")
+    night.run(answer, output_files={"shard_pages": shard_pages})
+    assert [row for row in night.current() if row[2] == "failed"] == [("a.pdf", 2, "failed")]
+
+
 def test_retry_says_which_reasons_there_are(night: Night) -> None:
     """A misspelt or absent reason must not pass for a cure."""
     night.run(lambda _: "no JSON")

@@ -2,6 +2,7 @@
 
 import math
 import random
+import tempfile
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from made_records import NOON, attempt, document, document_of, failed_page, iden
 
 from pipeline.config import CostConfig
 from pipeline.data import DocumentRecord, EngineMetrics, PageRecord
+from pipeline.errors import StorageError
 from pipeline.show.statistics import summary_lines
 from pipeline.stats import Counts, GpuSample, GpuSampler, HourRow, RunStats, hour_rows, open_gpu_sampler, total
 from pipeline.storage import open_storage
@@ -335,3 +337,12 @@ def test_total_of_hours_is_that_of_the_run() -> None:
     assert row.latency_p50_s == pytest.approx(50, rel=0.0101)
     assert row.latency_p95_s == pytest.approx(95, rel=0.0101)
     assert row.pages_per_hour == pytest.approx(100)
+
+
+def test_without_room_for_temporary_files_there_is_a_storage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not hide what ended the run under a traceback: a full disk, likely enough."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(StorageError, match=r"gone.*TMPDIR"):
+        run_stats(Clock()).put(open_storage(str(tmp_path)))

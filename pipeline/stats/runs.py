@@ -6,11 +6,9 @@ import json
 import os
 import platform
 import re
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,6 +17,7 @@ from pydantic import SecretStr
 
 from pipeline.data import RunIdentity
 from pipeline.layout import FORMAT_VERSION, is_part, run_key, table_prefix
+from pipeline.stats.table import put_table
 
 if TYPE_CHECKING:
     from pipeline.config import RunConfig
@@ -112,10 +111,7 @@ def write_run(storage: Storage, row: RunRow) -> None:
     metadata |= {"pagemill.version": row.identity.pagemill_version, "pagemill.extraction": row.identity.extraction}
     columns = {name: _unicode(value) for name, value in values.items()}
     table = pa.Table.from_pylist([columns], schema=RUNS_SCHEMA.with_metadata(metadata))
-    with tempfile.TemporaryDirectory(prefix="pagemill-run-") as folder:
-        finished = Path(folder) / "run.parquet"
-        pq.write_table(table, finished, compression="zstd")
-        storage.put(run_key(row.identity.extraction, row.identity.run_id), finished)
+    put_table(storage, run_key(row.identity.extraction, row.identity.run_id), table)
 
 
 def read_runs(storage: Storage, extraction: str, *, last: int | None = None) -> list[RunRow]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.errors import StorageError
 from pipeline.layout import FORMAT_VERSION, stats_key
 from pipeline.stats.hours import HourRow
 
@@ -59,10 +60,24 @@ def write_stats(storage: Storage, identity: RunIdentity, hours: Sequence[HourRow
     metadata = {"pagemill.format": FORMAT_VERSION, "pagemill.table": "stats"}
     metadata |= {"pagemill.version": identity.pagemill_version, "pagemill.extraction": identity.extraction}
     table = pa.Table.from_pylist(rows, schema=STATS_SCHEMA.with_metadata(metadata))
-    with tempfile.TemporaryDirectory(prefix="pagemill-stats-") as folder:
-        finished = Path(folder) / "stats.parquet"
-        pq.write_table(table, finished, compression="zstd")
-        storage.put(stats_key(identity.extraction, identity.run_id), finished)
+    put_table(storage, stats_key(identity.extraction, identity.run_id), table)
+
+
+def put_table(storage: Storage, key: str, table: pa.Table) -> None:
+    """Put a small table, whole or not at all.
+
+    Raises:
+        StorageError: what stood there stays.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="pagemill-table-") as folder:
+            finished = Path(folder) / "table.parquet"
+            pq.write_table(table, finished, compression="zstd")
+            storage.put(key, finished)
+    except OSError as error:
+        place = f"{tempfile.gettempdir()} (its place is TMPDIR's)"
+        reason = error.strerror or str(error)
+        raise StorageError(f"{key} cannot be written in {place}: {reason}; free some space there.") from error
 
 
 def hour_rows(table: pa.Table) -> Iterator[HourRow]:
