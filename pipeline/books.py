@@ -52,7 +52,7 @@ class RunReport:
     @property
     def exit_code(self) -> int:
         """0 when every page of the input is ok, else 1; what failed in an earlier run still counts."""
-        return 1 if self.pages_failed or self.documents_skipped_failed else 0
+        return 1 if self.pages_failed or self.documents_skipped_failed or self.documents_carried_over else 0
 
 
 class Books:

@@ -154,9 +154,15 @@ class _Run:
                 self._scratch.close(keep_journals=True)
                 raise
             self._books.close(RunState.INTERRUPTED if report.interrupted else RunState.FINISHED)
-            self._scratch.close(keep_journals=report.interrupted)
+            self._scratch.close(keep_journals=report.interrupted or self._is_partial)
         self._tally.report("done")
         return report
+
+    @property
+    def _is_partial(self) -> bool:
+        """Whether documents may be left out that an interrupted run was reading."""
+        config = self._config
+        return any((self._wanted.retry, config.limit, config.since, config.sample))
 
     @property
     def _pages_waiting(self) -> int:
@@ -215,8 +221,10 @@ class _Run:
             try:
                 Driver(config, self._choice, feed, judge=judge, tally=self._tally, listener=self).drive()
             finally:
-                self._tally.report("committing")
-                self._ledger.finish()
+                try:
+                    self._tally.report("committing")
+                finally:  # who listens may have gone (`| head`), and a signal may come
+                    self._ledger.finish()
 
     def _open_feed(self) -> PageFeed:
         return PageFeed(

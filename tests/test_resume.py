@@ -23,8 +23,9 @@ from pipeline.config import RunConfig
 from pipeline.data import FinishReason, Generation, PageRequest
 from pipeline.engines import EngineChoice
 from pipeline.engines.scripted import ScriptedEngine
-from pipeline.errors import ConfigError, ErrorType, PageError
+from pipeline.errors import ConfigError, ErrorType, PageError, StorageError
 from pipeline.run import Retry, RunReport, run
+from pipeline.tally import Progress
 
 RECEIPT = json.dumps({"seller": "Corner Shop", "total": "12,50 €", "line_items": [{"description": "Tea"}]})
 Answer = Callable[[PageRequest], Generation | str]
@@ -53,6 +54,7 @@ class Night:
         *,
         stop: threading.Event | None = None,
         retry: Retry | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
         **settings: object,
     ) -> RunReport:
         """Run once; `asked` then holds what this run asked the engine for."""
@@ -66,7 +68,7 @@ class Night:
         defaults = {"input": str(self.input), "output": str(self.output), "extraction": "receipt"}
         config = RunConfig.model_validate({**defaults, "render": {"workers": 1}, "tries": {"max_tries": 1}, **settings})
         choice = EngineChoice(engine.info, lambda: engine, max_pixels=100_000)
-        return run(config, engine=choice, stop=stop, retry=retry)
+        return run(config, engine=choice, stop=stop, retry=retry, on_progress=on_progress)
 
     def current(self, columns: str = "source, page_number, status") -> list[tuple[Any, ...]]:
         """Return the current page rows as docs/output.md defines them, by queries of its own."""
@@ -203,6 +205,39 @@ def test_a_killed_run_costs_no_page_that_was_read(night: Night) -> None:
     assert list(Path(tempfile_dir(night)).glob("pagemill-*/*")) == []
 
 
+def test_a_look_at_one_document_does_not_cost_what_a_killed_run_has_read(night: Night) -> None:
+    """The next command after a night that was cut short may be any."""
+    killed(night, "answer = lambda request: kill() if night.asked.total() == 5 else RECEIPT; night.run(answer)")
+    night.write("0.pdf", "first of all")
+    assert night.run(limit=1).documents == 1
+    night.run()
+    assert night.asked.total() == 2
+
+
+def test_finished_documents_are_committed_although_nobody_listens_any_more(night: Night) -> None:
+    """`pagemill run --json | head`: progress cannot be told, neither of pages nor of the end."""
+    told: list[str] = []
+
+    def on_progress(progress: Progress) -> None:
+        told.append(progress.phase)
+        if progress.documents_done:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        night.run(on_progress=on_progress)
+    assert told[-1] == "committing"
+    assert list(night.output.glob("receipt/documents/*"))
+
+
+def test_a_damaged_file_of_an_earlier_run_is_named(night: Night) -> None:
+    """The run would otherwise end with a traceback, each time."""
+    night.run()
+    [path] = night.output.glob("receipt/runs/*.parquet")
+    path.write_bytes(b"")
+    with pytest.raises(StorageError, match=rf"receipt/runs/{path.name}.*delete it"):
+        night.run()
+
+
 def test_the_statistics_of_a_run_that_was_killed_after_its_commit_are_made_up_by_the_next(night: Night) -> None:
     """Rows and their statistics are two files, and a kill may fall between them."""
     killed(night, "RunStats.commit = lambda *_: kill(); night.run()")
@@ -245,7 +280,7 @@ def test_retry_keeps_the_rows_of_a_file_that_is_gone(night: Night) -> None:
     night.run(lambda request: RECEIPT if request.image.page_number == 1 else "no JSON")
     before = night.current()
     (night.input / "b.pdf").unlink()
-    night.run(retry=Retry())
+    assert night.run(retry=Retry()).exit_code == 1, "two pages are as they were"
     after = night.current()
     assert [row for row in after if row[0] == "b.pdf"] == [row for row in before if row[0] == "b.pdf"]
     assert [row for row in after if row[0] == "c.pdf"] == [("c.pdf", 1, "ok"), ("c.pdf", 2, "ok")]

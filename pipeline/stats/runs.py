@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import SecretStr
 
 from pipeline.data import RunIdentity
+from pipeline.errors import StorageError
 from pipeline.layout import FORMAT_VERSION, is_part, run_key, table_prefix
 from pipeline.stats.table import put_table
 
@@ -126,8 +127,11 @@ def read_runs(storage: Storage, extraction: str, *, last: int | None = None) -> 
     rows = []
     # Names begin with the time.
     for key in sorted(filter(is_part, storage.keys(table_prefix(extraction, "runs"))))[-(last or 0) :]:
-        with storage.open(key) as file:
-            rows += [_row(values) for values in pq.ParquetFile(file).read().to_pylist()]
+        try:
+            with storage.open(key) as file:
+                rows += [_row(values) for values in pq.ParquetFile(file).read().to_pylist()]
+        except (pa.ArrowException, LookupError, ValueError) as error:
+            raise StorageError(f"The file {key} cannot be read ({error}). Where it is damaged, delete it.") from error
     return sorted(rows, key=lambda row: row.started_at)
 
 
