@@ -33,8 +33,17 @@ from pydantic import BaseModel, Field, RootModel
 from pipeline.data import PageRecord
 from pipeline.errors import ConfigError, StorageError
 from pipeline.results import open_results
-from pipeline.sink import ShardWriter, arrow_type, committed_parts, delete_orphans, document_schema, page_schema
-from pipeline.storage import open_storage
+from pipeline.sink import (
+    CommittedDocument,
+    ShardWriter,
+    arrow_type,
+    committed_parts,
+    delete_orphans,
+    document_schema,
+    page_schema,
+    read_committed,
+)
+from pipeline.storage import Storage, open_storage
 from pipeline.storage.folder import FolderStorage
 
 
@@ -217,6 +226,11 @@ def test_parts_say_what_wrote_them(tmp_path: Path) -> None:
         assert file.metadata.row_group(0).column(0).compression == "ZSTD"
 
 
+def committed_documents(storage: Storage) -> list[CommittedDocument]:
+    """Return the documents of every committed shard."""
+    return [row for part in committed_parts(storage, "bill") for row in read_committed(storage, part)]
+
+
 class DiesBeforeDocuments(FolderStorage):
     """A folder on a machine that loses power between the two parts."""
 
@@ -235,7 +249,7 @@ def test_crash_between_the_two_parts_leaves_no_visible_rows(tmp_path: Path) -> N
     with pytest.raises(StorageError):
         commit(storage, "1", (ok_page(document()),))
     assert (tmp_path / "bill/pages/part-1.parquet").exists()
-    assert list(committed_parts(storage, "bill")) == []
+    assert committed_documents(storage) == []
     assert all(found.pages().num_rows == 0 for found in open_results(str(tmp_path)).extractions)
 
 
@@ -249,7 +263,7 @@ def test_commit_can_be_repeated_after_storage_failed(tmp_path: Path) -> None:
         writer.commit("1")
     storage.has_power = True
     writer.commit("1")
-    assert [row.uri for row in committed_documents(storage, "bill")] == ["file:///in/a.pdf"]
+    assert [row.uri for row in committed_documents(storage)] == ["file:///in/a.pdf"]
 
 
 def test_discarded_shard_leaves_nothing(tmp_path: Path) -> None:
@@ -267,7 +281,7 @@ def test_shard_is_committed_to_a_bucket_and_read_back(bucket: str) -> None:
     """A bucket has no rename: an object appears whole when its upload ends."""
     storage = open_storage(f"{bucket}/out")
     commit(storage, "1", (ok_page(document()),), (failed_page(document("b.pdf")),))
-    assert [row.uri for row in committed_documents(storage, "bill")] == ["file:///in/a.pdf", "file:///in/b.pdf"]
+    assert [row.uri for row in committed_documents(storage)] == ["file:///in/a.pdf", "file:///in/b.pdf"]
     [found] = open_results(f"{bucket}/out").extractions
     assert found.totals().pages_ok == 1
     assert found.failures()["error_type"].to_pylist() == ["output_cut_off"]
@@ -333,7 +347,7 @@ def test_a_full_temporary_folder_is_a_storage_error(tmp_path: Path, temporary: P
         writer.commit("1")
     writer.discard()
     assert list(temporary.iterdir()) == []
-    assert list(committed_documents(open_storage(str(tmp_path)), "bill")) == []
+    assert committed_documents(open_storage(str(tmp_path))) == []
 
 
 def test_a_commit_tells_what_stands_in_the_files(tmp_path: Path) -> None:
@@ -381,7 +395,7 @@ def test_committed_documents_tell_what_a_resumed_run_needs(tmp_path: Path) -> No
     """Unchanged means: same name, size, time of change and settings."""
     storage = open_storage(str(tmp_path))
     commit(storage, "1", (ok_page(document()),), (unopened("locked.pdf"),))
-    first, second = committed_documents(storage, "bill")
+    first, second = committed_documents(storage)
     assert first[:8] == (
         "file:///in/a.pdf",
         1234,
