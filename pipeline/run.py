@@ -313,8 +313,11 @@ class _Run:
 
     def page_done(self, record: PageRecord) -> None:
         """A page has its terminal row."""
-        if record.status is Status.FAILED and record.reused_from is None:
-            self._quarantine.add(record, self._documents.path_of(record.document.ref.uri))
+        uri = record.document.ref.uri
+        # What a killed run has left in the journal it may not have had the time to lay out.
+        is_new = record.reused_from is None or (record.reused_from == uri and record.read_by is None)
+        if record.status is Status.FAILED and is_new:
+            self._quarantine.add(record, self._documents.path_of(uri))
         self._tally.page_done(record)
         self._tally.report()
 

@@ -47,6 +47,7 @@ class GracefulStop:
         self.signal: signal.Signals | None = None
         """The first signal that came."""
         self._graceful = False
+        self._finishing = False
         self._replaced: dict[signal.Signals, signal._HANDLER] = {}
 
     def __enter__(self) -> Self:
@@ -67,9 +68,11 @@ class GracefulStop:
     def begin(self) -> None:
         """From now on there is something to finish gracefully."""
         self._graceful = True
+        self._finishing = False
 
     def finish(self) -> None:
         """What the grace period was for is done, and what follows should not be cut short by its end."""
+        self._finishing = True
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def end(self) -> None:
@@ -86,8 +89,10 @@ class GracefulStop:
         self.signal = self.signal or came
         if not (first and self._graceful):
             self._raise(came)
-        grace_s = self._grace_s[came]
         self.event.set()
+        if self._finishing:
+            return
+        grace_s = self._grace_s[came]
         signal.setitimer(signal.ITIMER_REAL, grace_s)
         _say(f"pagemill: stopping: finishing pages in the engine, up to {grace_s:.0f} s; again to stop at once\n")
 

@@ -205,6 +205,14 @@ def test_a_killed_run_costs_no_page_that_was_read(night: Night) -> None:
     assert list(Path(tempfile_dir(night)).glob("pagemill-*/*")) == []
 
 
+def test_failed_pages_of_a_killed_run_are_laid_out_by_the_next(night: Night) -> None:
+    """Their entries are written behind the run's back, and a kill may come first."""
+    no_quarantine = "from pipeline.quarantine import Quarantine; Quarantine._put = lambda *_: None;"
+    killed(night, f"{no_quarantine} night.run(lambda _: kill() if night.asked.total() == 5 else 'no JSON')")
+    assert night.run(lambda _: "no JSON").pages_failed == 6
+    assert len(list(night.output.glob("receipt/quarantine/*/page-*.json"))) == 6
+
+
 def test_a_look_at_one_document_does_not_cost_what_a_killed_run_has_read(night: Night) -> None:
     """The next command after a night that was cut short may be any."""
     killed(night, "answer = lambda request: kill() if night.asked.total() == 5 else RECEIPT; night.run(answer)")

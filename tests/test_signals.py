@@ -17,9 +17,12 @@ try:
     with GracefulStop(grace) as stop:
         if sys.argv[1] != "before":
             stop.begin()
+        if sys.argv[1] == "commits":
+            stop.finish()
         print("ready", flush=True)
-        while not (stop.event.is_set() and sys.argv[1] == "finishes"):
+        while not (stop.event.is_set() and sys.argv[1] in {"finishes", "commits"}):
             time.sleep(0.01)
+        time.sleep(0.5 if sys.argv[1] == "commits" else 0)
         stop.end()
         time.sleep(0.3)
         print("finished", stop.exit_code)
@@ -67,6 +70,11 @@ def test_the_second_signal_ends_it_at_once(second: signal.Signals, end: str) -> 
 def test_a_program_that_does_not_finish_in_time_is_ended(number: signal.Signals, end: str) -> None:
     """`docker stop` kills after ten seconds, and then nothing is committed."""
     assert told("goes on", number, grace_s=0.2)[0] == end
+
+
+def test_a_commit_that_has_begun_is_given_its_time() -> None:
+    """Files are put then, and no page is waited for."""
+    assert told("commits", signal.SIGTERM, grace_s=0.2) == ("finished 143", "")
 
 
 def test_a_grace_period_that_ends_after_the_work_does_changes_nothing() -> None:
