@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.engines.ocr.upright import UprightFinder
-from pipeline.errors import DocumentError, ErrorType
+from pipeline.errors import AccessDeniedError, DocumentError, ErrorType
 from pipeline.source import Fetcher
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class OpenDocuments:
                 path = stack.enter_context(self._fetcher.fetch(ref))
             except FileNotFoundError:
                 raise DocumentError(ErrorType.UNREADABLE, "The file vanished after it was listed.") from None
+            except AccessDeniedError as error:  # one object; where all are refused, listing them is too
+                raise DocumentError(ErrorType.UNREADABLE, str(error)) from error
             document = self._renderer.open(ref, path).result()
             self._held[ref.uri] = path, stack.pop_all()
             return document, path

@@ -5,6 +5,7 @@ PipelineError
   StorageError         reading or writing a folder or bucket failed after its retries; exit code 3
     OutputBusyError    another run writes to this output
     LeaseLostError     another run took the output over while this one stood still
+    AccessDeniedError  a bucket gives one object to nobody like us; of an input it becomes one failed record
   LedgerError          pages found and pages committed differ; exit code 3
   DocumentError        a document cannot be opened; becomes one failed record
   RenderError          one page cannot be rasterised; becomes one failed record
@@ -96,6 +97,10 @@ class OutputBusyError(StorageError):
 
 class LeaseLostError(StorageError):
     """Another run took the output over while this one stood still; what is not committed is left to it."""
+
+
+class AccessDeniedError(StorageError):
+    """A bucket refuses one object: it is another's, encrypted with another's key, or archived."""
 
 
 class LedgerError(PipelineError):

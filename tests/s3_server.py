@@ -23,6 +23,8 @@ class Faults:
         """How many of the next writes get status 500 instead of being done."""
         self.answers_lost = 0
         """How many of the next writes get status 500 although they are done."""
+        self.forbidden = ""
+        """How the names of objects end that nobody may read, if any."""
         self.conditions_ignored = False
         """Whether conditional writes are done unconditionally, as some old servers do."""
 
@@ -31,6 +33,9 @@ class Faults:
 
         def faulty(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             if environ["REQUEST_METHOD"] != "PUT":
+                if self.forbidden and environ["PATH_INFO"].endswith(self.forbidden):
+                    start_response("403 Forbidden", [("Content-Length", "0")])
+                    return []
                 return app(environ, start_response)
             # moto looks at a condition and writes in two steps; S3 does both in one.
             with self._lock:

@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pymupdf
@@ -25,7 +25,11 @@ from pipeline.engines import EngineChoice
 from pipeline.engines.scripted import ScriptedEngine
 from pipeline.errors import ConfigError, ErrorType, PageError, StorageError
 from pipeline.run import Retry, RunReport, run
+from pipeline.storage import open_storage
 from pipeline.tally import Progress
+
+if TYPE_CHECKING:
+    from s3_server import Faults
 
 RECEIPT = json.dumps({"seller": "Corner Shop", "total": "12,50 €", "line_items": [{"description": "Tea"}]})
 Answer = Callable[[PageRequest], Generation | str]
@@ -163,6 +167,19 @@ def test_more_tries_are_given_to_the_pages_that_failed_and_to_no_other(night: Ni
     assert (again.documents, again.pages_ok, again.pages_reused) == (2, 5, 3)
     assert sorted(night.asked.values()) == [3, 3]
     assert night.current() == ALL_OK
+
+
+def test_an_object_that_nobody_may_read_is_one_failed_document(night: Night, bucket: str, s3_faults: Faults) -> None:
+    """Archived ones are refused like this; the night must not end at the first of them."""
+    storage = open_storage(bucket)
+    for path in night.input.iterdir():
+        storage.put(f"in/{path.name}", path)
+    s3_faults.forbidden = "b.pdf"
+    report = night.run(input=f"{bucket}/in")
+    assert (report.pages_ok, report.pages_failed) == (3, 1)
+    assert night.current("source, error_type")[1] == ("b.pdf", "unreadable")
+    s3_faults.clear()
+    assert night.run(input=f"{bucket}/in").pages_ok == 3
 
 
 def test_force_reads_everything_again_and_leaves_one_current_row_a_page(night: Night) -> None:

@@ -12,7 +12,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import from_url
 
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import AccessDeniedError, ConfigError, StorageError
 from pipeline.storage.base import SKIPPED_NAMES, StoredFile
 from pipeline.storage.bucket_lease import Conflict, LeaseTimes, Seeker, check_conditions, place
 from pipeline.storage.lease import wait_for
@@ -55,7 +55,8 @@ def _translated(what: str) -> Iterator[None]:
     except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
         raise Conflict(what) from error
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise StorageError(
+        denied = AccessDeniedError if isinstance(error, exceptions.PermissionDeniedError) else StorageError
+        raise denied(
             f"{what}: access is denied; check the credentials in the environment (AWS_*, GOOGLE_* or AZURE_*)."
         ) from error
     except (exceptions.GenericError, exceptions.JoinError, ConnectionError, TimeoutError) as error:
