@@ -11,6 +11,7 @@ from pipeline.canary import CanaryResult
 from pipeline.config import RunConfig
 from pipeline.data import EngineMetrics, RunIdentity
 from pipeline.errors import LedgerError
+from pipeline.layout import name_of
 from pipeline.stats import Counts, HourRow, RunRow, RunState, RunStats, write_run
 from pipeline.tally import Tally
 
@@ -70,6 +71,7 @@ class Books:
         self._tally = tally
         self._row = replace(RunRow.begun(identity, config), kv_cache_fallback=is_fallback)
         self._stats_put_at = time.monotonic()
+        self._parts: list[str] = []
 
     def begin(self) -> None:
         """Say in the output that the run runs.
@@ -79,8 +81,9 @@ class Books:
         """
         write_run(self._storage, self._row)
 
-    def shard_committed(self, counts: Counts) -> None:
+    def shard_committed(self, part: str, counts: Counts) -> None:
         """Count what is in the output now, there too."""
+        self._parts.append(name_of(part))
         self.stats.commit(counts)
         self._put_stats()
 
@@ -150,6 +153,7 @@ class Books:
             pages_carried_over=tally.pages_found - total.pages,
             engine_restarts=total.engine_restarts,
             pages_resent=total.pages_resent,
+            parts=tuple(self._parts),
             canary_score=self.canary.score if self.canary else None,
             canary_threshold=self.canary.threshold if self.canary else None,
             error_message=str(error) or type(error).__name__ if error else None,

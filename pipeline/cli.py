@@ -6,6 +6,7 @@ Everything heavy is imported inside the command that needs it, so that help is i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import logging
@@ -13,7 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.arguments import FLAGS, Command, build_parser, parse
 from pipeline.errors import ConfigError, EngineStartError, PipelineError
@@ -55,6 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     return code
+
+
+def run_program() -> NoReturn:
+    """Run the command line and end this process with its exit code.
+
+    Not by the interpreter's own way: threads of Arrow and of ONNX Runtime may still stand in static objects, whose
+    destructors then abort a program that has done all its work ("terminate called without an active exception").
+    """
+    code = main()
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _run_command(arguments: argparse.Namespace) -> int:

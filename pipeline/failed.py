@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
-from pipeline.data import DocumentRef
+from pipeline.data import Document, DocumentRef
 from pipeline.errors import ConfigError, ErrorType
 from pipeline.results import open_results
 
 log = logging.getLogger(__name__)
 
-_COLUMNS = ("source_uri", "source_size_bytes", "source_modified_at", "fingerprint", "finished_at")
+_COLUMNS = ("source_uri", "source_size_bytes", "source_modified_at", "fingerprint", "finished_at", "sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,15 @@ class FailedDocuments:
     """Documents with pages to read again."""
 
     refs: tuple[DocumentRef, ...]
+    sha256: Mapping[str, str]
+    """Of those that could be opened, by URI."""
     fingerprint: str
     """Of their rows. The new ones keep it, also when they are read at other settings: else the next
     ordinary run would take them for out of date and undo what the retry achieved."""
+
+    def has_changed(self, document: Document) -> bool:
+        """Return whether a document is not the one that failed: the settings of a retry are for that one."""
+        return self.sha256.get(document.ref.uri, document.sha256) != document.sha256
 
 
 def find_failed(output: str, extraction: str, retry: Retry) -> FailedDocuments:
@@ -62,4 +69,6 @@ def find_failed(output: str, extraction: str, retry: Retry) -> FailedDocuments:
     if left_out := rows.num_rows - chosen.num_rows:
         log.warning("%d documents failed under older settings; `pagemill run` reads these again", left_out)
     columns = (chosen[name].to_pylist() for name in _COLUMNS[:3])
-    return FailedDocuments(tuple(map(DocumentRef, *columns)), fingerprint)
+    sha256 = zip(*(chosen[name].to_pylist() for name in ("source_uri", "sha256")), strict=True)
+    known = {uri: digest for uri, digest in sha256 if digest}
+    return FailedDocuments(tuple(map(DocumentRef, *columns)), known, fingerprint)

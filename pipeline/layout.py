@@ -38,6 +38,11 @@ def pages_key(documents_key: str) -> str:
     return table_prefix(extraction, "pages") + name
 
 
+def name_of(key: str) -> str:
+    """Return the name of a file, without the folders above it."""
+    return key.rpartition("/")[2]
+
+
 def stats_key(extraction: str, run_id: str) -> str:
     """Return the key of a run's statistics."""
     return f"{table_prefix(extraction, 'stats')}{run_id}{_SUFFIX}"

@@ -62,7 +62,10 @@ class KnownPages:
         while missing and (record := next(records, None)):
             if record.page_number in missing:
                 missing.remove(record.page_number)
-                yield replace(record, document=document, reused_from=record.reused_from or record.document.ref.uri)
+                source = record.reused_from or record.document.ref.uri
+                # What a killed run has read of this very document nobody has counted yet: it is this run's reading.
+                is_ours = source == document.ref.uri and record.read_by is None
+                yield replace(record, document=document, reused_from=None if is_ours else source)
 
     def _stands(self, record: PageRecord) -> bool:
         """Return whether reading the page again is neither wanted nor likely to end otherwise."""

@@ -169,7 +169,8 @@ class _Run:
         """Of documents whose bytes another one was being read for."""
         return sum(document.num_pages for group in self._followers.values() for document in group)
 
-    def _waiting(self, _: str) -> None:
+    def _waiting(self, who: str) -> None:
+        log.warning(who)
         self._tally.report("waiting")
 
     def _work(self) -> None:
@@ -244,6 +245,7 @@ class _Run:
             self._scratch.quarantine,
             first=self._ladder.first().render,
             max_images=self._config.output_files.quarantine_images,
+            stop=self._wanted.stop,
         )
 
     def _open_shard(self) -> RowWriter:
@@ -259,6 +261,10 @@ class _Run:
 
     def document_opened(self, document: Document) -> Collection[int]:
         """Enter a document with those of its pages that need no reading, and return their numbers."""
+        if self._failed and self._failed.has_changed(document):
+            self._not_read_again(document.ref, "it has changed since; `pagemill run` reads it")
+            self._documents.release(document.ref.uri)
+            return range(1, document.num_pages + 1)
         self._tally.opened(document.num_pages)
         if document.sha256 in self._leaders:
             self._followers.setdefault(document.sha256, []).append(document)
@@ -270,11 +276,15 @@ class _Run:
 
     def document_failed(self, ref: DocumentRef, error: DocumentError, started_at: datetime) -> None:
         """It could not be opened."""
-        if self._wanted.retry:
-            log.warning("not read again: %s", error, extra={"document": ref.uri})  # the rows that it has say more
+        if self._failed:
+            self._not_read_again(ref, str(error))
             return
         self._tally.opened(1)
         self._ledger.fail_document(ref, error, started_at)
+
+    def _not_read_again(self, ref: DocumentRef, reason: str) -> None:
+        """Leave a document of a retry with the rows that it has: they say more, or are of other bytes."""
+        log.warning("not read again: %s", reason, extra={"document": ref.uri})
 
     def page_failed(self, task: PageTask, error: PageError) -> None:
         """It could not be rendered."""
@@ -313,11 +323,8 @@ class _Run:
 
     def page_done(self, record: PageRecord) -> None:
         """A page has its terminal row."""
-        uri = record.document.ref.uri
-        # What a killed run has left in the journal it may not have had the time to lay out.
-        is_new = record.reused_from is None or (record.reused_from == uri and record.read_by is None)
-        if record.status is Status.FAILED and is_new:
-            self._quarantine.add(record, self._documents.path_of(uri))
+        if record.status is Status.FAILED and record.reused_from is None:
+            self._quarantine.add(record, self._documents.path_of(record.document.ref.uri))
         self._tally.page_done(record)
         self._tally.report()
 
@@ -334,7 +341,7 @@ class _Run:
 
     def shard_committed(self, part: str, documents: Sequence[DoneDocument], counts: Counts) -> None:
         """A shard became part of the output: so do its statistics, and its documents are known from now on."""
-        self._books.shard_committed(counts)
+        self._books.shard_committed(part, counts)
         self._catalog.add_committed(read_committed(self._storage, part), part)
         for document, failed_pages in documents:
             self._quarantine.clear(document, failed_pages)

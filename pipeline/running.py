@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shlex
 import sys
 from dataclasses import asdict
@@ -27,6 +28,8 @@ def run_and_report(config: RunConfig, *, as_json: bool, quiet: bool, retry: Retr
 
     Once pages are read, the first Ctrl-C or SIGTERM ends the run gracefully; see signals.
     """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every open shard holds three files
     with show_progress(as_json=as_json, quiet=quiet) as show, GracefulStop() as stop:
 
         def on_progress(progress: Progress) -> None:
@@ -74,7 +77,7 @@ def _ledger_line(report: RunReport) -> str:
         terms += f" + {report.pages_carried_over:,} carried over"
     line = f"pages found {report.pages_found:,} = {terms}"
     if report.pages_reused:
-        line += f"; {report.pages_reused:,} were read before, from the same bytes"
+        line += f"; {report.pages_reused:,} need not be read: their bytes were"
     if report.documents_carried_over:
         line += f"; {counted(report.documents_carried_over, 'document')} left for the next run"
     return line

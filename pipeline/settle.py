@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from pipeline.layout import pages_key, stats_key
+from pipeline.layout import name_of, pages_key, stats_key
 from pipeline.sink import committed_parts
 from pipeline.stats import (
     DOCUMENT_COLUMNS,
@@ -51,14 +51,14 @@ def settle_dead_runs(storage: Storage, extraction: str) -> None:
     for run in read_runs(storage, extraction, last=LATEST):
         if run.state is not RunState.RUNNING:
             continue
-        counts = _counts(storage, run)
-        hours = _recounted(_hours(storage, run), run, counts)
+        parts = tuple(part for part in committed_parts(storage, extraction) if _is_of(storage, part, run))
+        hours = _recounted(_hours(storage, run), run, _counts(storage, parts))
         write_stats(storage, run.identity, hours)
-        write_run(storage, _settled(run, total(hours)))
+        write_run(storage, _settled(run, total(hours), parts))
         log.warning("run %s was killed; what it read is kept", run.identity.run_id)
 
 
-def _settled(run: RunRow, done: HourRow) -> RunRow:
+def _settled(run: RunRow, done: HourRow, parts: Sequence[str]) -> RunRow:
     return replace(
         run,
         state=RunState.INTERRUPTED,
@@ -71,19 +71,18 @@ def _settled(run: RunRow, done: HourRow) -> RunRow:
         engine_restarts=done.engine_restarts,
         pages_resent=done.pages_resent,
         error_message=KILLED,
+        parts=tuple(map(name_of, parts)),
     )
 
 
-def _counts(storage: Storage, run: RunRow) -> Counts:
-    """Count what a run committed, by its rows."""
+def _counts(storage: Storage, parts: Sequence[str]) -> Counts:
+    """Count what was committed, by its rows."""
     counts = Counts()
-    extraction = run.identity.extraction
-    for part in committed_parts(storage, extraction):
-        if _is_of(storage, part, run):
-            for row in _rows(storage, part, DOCUMENT_COLUMNS):
-                counts.add_document_row(row)
-            for row in _rows(storage, pages_key(part), PAGE_COLUMNS):
-                counts.add_page_row(row)
+    for part in parts:
+        for row in _rows(storage, part, DOCUMENT_COLUMNS):
+            counts.add_document_row(row)
+        for row in _rows(storage, pages_key(part), PAGE_COLUMNS):
+            counts.add_page_row(row)
     return counts
 
 

@@ -165,6 +165,15 @@ def test_a_documents_part_without_its_pages_part_is_a_problem(output: Path) -> N
     assert "bill/documents/part-1.parquet The pages part of the same name is missing." in messages(output)
 
 
+def test_a_part_that_is_gone_with_all_its_rows_is_a_problem(output: Path) -> None:
+    """Of whatever run: nothing that is left tells of these documents but the run that committed them."""
+    account(output, "run-0", DOCUMENTS, hours=-1, parts=("part-0.parquet",))
+    account(output, "run-1", DOCUMENTS, parts=("part-1.parquet",))
+    [problem] = [found for found in check_output(str(output)) if "part-0.parquet" in found.message]
+    assert problem.key == "bill/runs/run-0.parquet"
+    assert not problem.harmless
+
+
 def test_what_a_dead_run_leaves_is_told_and_harmless(output: Path) -> None:
     """Readers ignore it; the next run removes it."""
     orphan = part(output).with_name("part-2.parquet")

@@ -194,7 +194,7 @@ def test_the_wheel_holds_the_extractions_and_the_command(tmp_path: Path) -> None
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
         entry_points = next(name for name in names if name.endswith("entry_points.txt"))
-        assert b"pagemill = pipeline.cli:main" in wheel.read(entry_points)
+        assert b"pagemill = pipeline.cli:run_program" in wheel.read(entry_points)
     for extraction in ("invoice", "receipt", "transcript"):
         assert {f"pipeline/_prompts/{extraction}/prompt.md", f"pipeline/_prompts/{extraction}/schema.py"} <= names
     assert "pipeline/canary/pages.pdf" in names

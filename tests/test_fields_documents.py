@@ -72,18 +72,28 @@ Change                5.00 RM
 """
 
 
+MALAYSIAN_COMPANY = """
+ORCHARD HANDEL SDN BHD
+(123456-X)
+25/06/2018 11:18
+TEA 5.00
+TOTAL 5.00
+"""
+
+
 @pytest.mark.parametrize(
     ("page", "expected"),
     [
+        (MALAYSIAN_COMPANY, {"total": "5.00", "currency": None}),
         (TILL_ROUNDING_TO_FIVE_CENTS, {"total": "12.70", "tax": "0.72"}),
         (GERMAN_TILL, {"total": "4.41", "tax": "0.31", "date": "2024-03-14", "currency": "EUR"}),
         (DUTCH_TILL, {"total": "8.29", "tax": "0.68", "date": "2023-11-12"}),
         (AMERICAN_RESTAURANT, {"total": "22.32", "tax": "1.82", "date": "2024-01-05"}),
         (MISREAD_TOTAL_LABEL, {"total": "5.00", "date": "2018-06-25", "currency": "MYR"}),
     ],
-    ids=["rounding", "german", "dutch", "american", "misread"],
+    ids=["company", "rounding", "german", "dutch", "american", "misread"],
 )
-def test_a_receipts_total_is_what_was_to_be_paid(page: str, expected: dict[str, str]) -> None:
+def test_a_receipts_total_is_what_was_to_be_paid(page: str, expected: dict[str, str | None]) -> None:
     """Tax summaries say TOTAL too, tills round, quantities have totals: only the sums tell."""
     record = read(page, RECEIPT)
     assert {name: record[name] for name in expected} == expected

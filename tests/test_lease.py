@@ -35,7 +35,7 @@ def test_a_second_run_is_refused_and_told_who_writes(location: str) -> None:
             pytest.fail("held twice")
         assert time.monotonic() - started < 2
         message = str(caught.value)
-        for said in (f"process {peer.pid}", socket.gethostname(), "since 20", "output_files.wait_s", f"{location}/in"):
+        for said in (f"process {peer.pid}", socket.gethostname(), "since 20", "--wait 3600", f"{location}/in"):
             assert said in message
         assert peer.ask("check") == "done"
 

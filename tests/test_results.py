@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -45,6 +46,13 @@ def shown(tmp_path: Path, *, limit: int = 20, run_id: str | None = None) -> str:
 def bill(name: str, **values: Any) -> tuple[PageRecord]:
     """Return the one page of a document with this record."""
     return (ok_page(document(name), record=Bill.model_validate(values).model_dump()),)
+
+
+def test_documents_that_are_ok_and_yet_not_whole_are_named(tmp_path: Path, storage: Storage) -> None:
+    """Half a scan reads as well as a whole one."""
+    cut = replace(document("cut.pdf"), flags=("repaired", "truncated"))
+    commit(storage, "1", (ok_page(cut),), (ok_page(document("whole.pdf")),))
+    assert "1 document read as far as the file goes (truncated): cut.pdf\n" in shown(tmp_path)
 
 
 def test_several_runs_leave_one_current_row_per_document(tmp_path: Path, storage: Storage) -> None:

@@ -216,8 +216,9 @@ def test_a_killed_run_costs_no_page_that_was_read(night: Night) -> None:
     killed(night, "answer = lambda request: kill() if night.asked.total() == 5 else RECEIPT; night.run(answer)")
     assert not list(night.output.glob("receipt/documents/*"))
     report = night.run()
-    assert (report.pages_found, report.pages_ok, report.pages_reused) == (6, 6, 4)
+    assert (report.pages_found, report.pages_ok, report.pages_reused) == (6, 6, 0)
     assert len(night.asked) == 2
+    assert sum(pages for _, pages in report.total.latency_histogram) == 6  # nobody else counts them
     assert night.current() == ALL_OK
     assert list(Path(tempfile_dir(night)).glob("pagemill-*/*")) == []
 
@@ -297,6 +298,17 @@ def test_retry_reads_the_pages_that_failed_for_a_reason_and_no_other(night: Nigh
     assert night.run(answer, tries=small).pages_found <= 3
     assert [row for row in night.current() if row[2] == "failed"] == [("b.pdf", 3, "failed")]
     night.run(answer, retry=Retry(), tries={"max_tokens": 5000})
+    assert night.current() == ALL_OK
+
+
+def test_retry_leaves_a_document_that_has_changed_to_the_next_run(night: Night) -> None:
+    """The settings of a retry are for what failed; other bytes read with them would pass for read as usual."""
+    night.run(lambda _: "no JSON")
+    night.write("a.pdf", "another letter")
+    report = night.run(retry=Retry(), tries={"max_tokens": 5000})
+    assert (report.documents, report.documents_carried_over, report.exit_code) == (2, 1, 1)
+    assert night.asked.total() == 5
+    assert night.run(tries={"max_tokens": 5000}).documents == 1
     assert night.current() == ALL_OK
 
 

@@ -240,3 +240,19 @@ def test_credentials_never_reach_a_message() -> None:
     """Messages are written to Parquet and logs."""
     text = "failed https://user:pass@host/a?sig=abc&x=1 (retry)"
     assert without_secrets(text) == "failed https://host/a (retry)"
+
+
+def test_a_folder_that_a_deletion_leaves_empty_is_gone_too(tmp_path: Path) -> None:
+    """As in a bucket: people take an empty folder of the quarantine for a failure."""
+    storage = open_storage(str(tmp_path / "out"))
+    finished = tmp_path / "finished"
+    finished.write_text("x", encoding="ascii")
+    for key in ("a/b/c.txt", "a/b/d.txt", "a/e.txt"):
+        storage.put(key, finished)
+    storage.delete("a/b/c.txt")
+    assert (tmp_path / "out/a/b").is_dir()
+    storage.delete("a/b/d.txt")
+    assert sorted(path.name for path in (tmp_path / "out/a").iterdir()) == ["e.txt"]
+    storage.delete("a/e.txt")
+    storage.delete("a/b/never.txt")
+    assert list((tmp_path / "out").iterdir()) == []

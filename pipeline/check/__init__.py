@@ -59,7 +59,7 @@ class Audit:
         self.extractions += 1
         rows, documents, pages = Rows(), tables["documents"], tables["pages"]
         for name in sorted(pages.keys() - documents.keys()):
-            text = "No documents part has this name: the rows were never committed, and readers ignore them."
+            text = "No documents part has this name, so readers ignore these rows."
             yield Problem(pages[name], text, harmless=True)
         for name in sorted(documents):
             self.parts += 1
@@ -72,9 +72,7 @@ class Audit:
         if twice := rows.num_committed_twice():
             prefix = next(iter(documents.values())).rpartition("/")[0]
             yield Problem(prefix, f"Documents that one run committed more than once: {twice}.")
-        yield from check_accounts(
-            self._storage, sorted(tables["runs"].values()), sorted(tables["stats"].values()), rows
-        )
+        yield from check_accounts(self._storage, tables, rows)
 
     def _half_written(self) -> Iterator[Problem]:
         """Yield the temporary files of a folder; a bucket has none that could be listed."""

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from pipeline.check.parts import Rows
     from pipeline.storage import Storage
 
-_RUN_COLUMNS = ("run_id", "state", "started_at", "pages_found", "pages_ok", "pages_failed", "pages_carried_over")
+_RUN_COLUMNS = (
+    "run_id",
+    "state",
+    "started_at",
+    "pages_found",
+    "pages_ok",
+    "pages_failed",
+    "pages_carried_over",
+    "parts",
+)
 _STATS_COLUMNS = ("run_id", "documents", "pages_ok", "pages_failed")
 _ENDED = frozenset({"finished", "interrupted"})
 """States of a run that closed its books; any other one died or still works."""
@@ -21,23 +30,26 @@ _ENDED = frozenset({"finished", "interrupted"})
 _Run = dict[str, Any]
 
 
-def check_accounts(
-    storage: Storage, run_keys: Sequence[str], stats_keys: Sequence[str], rows: Rows
-) -> Iterator[Problem]:
-    """Yield what is wrong with the accounts of an extraction's runs.
+def check_accounts(storage: Storage, tables: Mapping[str, Mapping[str, str]], rows: Rows) -> Iterator[Problem]:
+    """Yield what is wrong with the accounts of an extraction's runs, given the keys of its tables' files by name.
 
     Raises:
         StorageError: a file cannot be reached.
     """
     problems: list[Problem] = []
-    runs = {run["run_id"]: run for run in _read(storage, run_keys, _RUN_COLUMNS, problems)}
+    runs = {run["run_id"]: run for run in _read(storage, sorted(tables["runs"].values()), _RUN_COLUMNS, problems)}
     counted: dict[str, Counter[str]] = {}
-    for row in _read(storage, stats_keys, _STATS_COLUMNS, problems):
+    for row in _read(storage, sorted(tables["stats"].values()), _STATS_COLUMNS, problems):
         sums = {"documents": row["documents"], "ok": row["pages_ok"], "failed": row["pages_failed"]}
         counted.setdefault(row["run_id"], Counter()).update(sums)
     yield from problems
     last = max((run["started_at"] for run in runs.values()), default=None)
     for run_id, run in runs.items():
+        for name in run["parts"]:  # a later run may have put others in their place, but none takes them away
+            if name not in tables["documents"]:
+                yield Problem(
+                    run["key"], f"Its part {name} is gone from documents/; the next run reads its documents again."
+                )
         if run["state"] in _ENDED:  # a run that died may lack the statistics of its last commit
             yield from _unbalanced(run)
             held = rows.of_run.get(run_id, Counter())
@@ -55,7 +67,7 @@ def _read(storage: Storage, keys: Sequence[str], columns: Sequence[str], problem
 
 
 def _unbalanced(run: _Run) -> Iterator[Problem]:
-    found, ok, failed, carried_over = (run[name] for name in _RUN_COLUMNS[3:])
+    found, ok, failed, carried_over = (run[name] for name in _RUN_COLUMNS[3:7])
     if found != ok + failed + carried_over:
         sums = f"{ok} ok + {failed} failed + {carried_over} carried over"
         yield Problem(run["key"], f"The run found {found} pages, but they are not {sums}.")

@@ -34,7 +34,12 @@ class DamagedError(Exception):
 
     def __init__(self, key: str, error: Exception) -> None:
         super().__init__(key)
-        self.problem = Problem(key, f"The file is damaged: {' '.join(str(error).split()) or type(error).__name__}")
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        self.problem = Problem(
+            key,
+            f"The file is damaged: {reason}. Restore it; or delete it and the part of the same name "
+            "beside it in pages/ or documents/, and the next run reads its documents again.",
+        )
 
 
 def num_rows(storage: Storage, key: str) -> int:

@@ -44,7 +44,7 @@ MOST_WAITING = 64
 CLOSE_S = 20.0
 """How long the end of a run waits for its entries; they are no reason to be killed (`docker stop`)."""
 INTERRUPTED_CLOSE_S = 1.0
-"""The same when an error or a second Ctrl-C ends it."""
+"""The same when an error or a signal ends it: `docker stop` kills after 10 s."""
 PATIENCE = 3
 """Failures in a row after which a run writes no more entries: each has cost the storage's retries already."""
 
@@ -87,6 +87,7 @@ class Quarantine:
         *,
         first: RenderSpec,
         max_images: int,
+        stop: threading.Event | None = None,
     ) -> None:
         """Begin to list what is there already.
 
@@ -94,7 +95,9 @@ class Quarantine:
             folder: for temporary files; made if missing, deleted by `close`.
             first: how a page is rendered for its first try.
             max_images: of this run; failed pages beyond it have no image.
+            stop: set when the run is to end soon.
         """
+        self._stop = stop or threading.Event()
         self._storage = storage
         self._identity = identity
         self._save_image = save_image
@@ -137,7 +140,7 @@ class Quarantine:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        self.close(CLOSE_S if error is None else INTERRUPTED_CLOSE_S)
+        self.close(INTERRUPTED_CLOSE_S if error or self._stop.is_set() else CLOSE_S)
 
     def close(self, wait_s: float = CLOSE_S) -> None:
         """Wait until everything is written, or drop what takes longer; a second call does nothing."""

@@ -47,7 +47,7 @@ def summary_lines(total: HourRow) -> Iterator[str]:
     if total.success_rate is not None:
         yield f"pages that are ok: {_share(total.success_rate)}"
     if total.pages_reused:
-        yield f"{counted(total.pages_reused, 'page')} not read again: a document with the same bytes was"
+        yield f"{counted(total.pages_reused, 'page')} not read again: their bytes were read before"
     if total.engine_restarts or total.pages_resent:
         times, pages = counted(total.engine_restarts, "time"), counted(total.pages_resent, "page")
         yield f"engine died and was started again: {times}, {pages} sent again"

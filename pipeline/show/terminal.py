@@ -6,10 +6,12 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.data import Status
 from pipeline.results import Totals
 from pipeline.show.records import record_table
 from pipeline.show.statistics import hour_table, run_line, summary_lines
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 
 _NARROWEST, _WIDEST = 80, 120
 _HOURS_SHOWN = 24
+_EXAMPLES, _WIDEST_NAME = 3, 32
+DOUBTFUL = {
+    "truncated": "read as far as the file goes",
+    "page_tree_mismatch": "with other pages than the file says",
+    "merged_cut": "too long for one row: the pages have all of it",
+}
+"""Flags that say of a document that something may be missing, and what."""
 _RECORD_COLUMNS = ("source_uri", "status", "pages_ok", "pages_failed", "record")
 
 
@@ -68,6 +77,7 @@ def _print_extraction(console: Console, location: str, results: ExtractionResult
     if results.run_id is not None and results.totals() == Totals(0, 0, 0, 0):
         console.print(f"This run added nothing; `pagemill show {printable(location)}` prints what is there.\n")
     _print_records(console, results, limit)
+    _print_doubtful(console, results)
     _print_failures(console, results.failures(), limit)
     _print_statistics(console, results.stats())
     _print_paths(console, location, results)
@@ -99,6 +109,23 @@ def _print_records(console: Console, results: ExtractionResults, limit: int) -> 
     if dropped:
         console.print(Text(f"No room for: {', '.join(map(printable, dropped))}; the files have them.", "dim"))
     console.print()
+
+
+def _print_doubtful(console: Console, results: ExtractionResults) -> None:
+    """Name the documents of which something may be missing although they are ok."""
+    documents = results.documents(("source_uri", "status", "flags"))
+    if not documents.num_rows:
+        return
+    documents = documents.filter(pc.equal(documents["status"], Status.OK.value))
+    # Most documents have no flag: only the others become Python objects.
+    documents = documents.filter(pc.greater(pc.list_value_length(documents["flags"]), 0))
+    flagged = list(zip(documents["source_uri"].to_pylist(), documents["flags"].to_pylist(), strict=True))
+    for flag, meaning in DOUBTFUL.items():
+        if found := [uri for uri, flags in flagged if flag in flags]:
+            names = ", ".join(clipped_left(label, _WIDEST_NAME) for label in labels(found[:_EXAMPLES]))
+            more = ", …" if len(found) > _EXAMPLES else ""
+            told = f"{counted(len(found), 'document')} {meaning} ({flag}): {names}{more}"
+            console.print(Text(told, "yellow"), end="\n\n")
 
 
 def _print_failures(console: Console, failures: pa.Table, limit: int) -> None:

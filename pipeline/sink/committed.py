@@ -85,4 +85,3 @@ def _values(column: pa.Array) -> list[Any]:
         return values
     times = column.cast(pa.int64()).to_pylist()
     return [None if time is None else _EPOCH + timedelta(microseconds=time) for time in times]
-

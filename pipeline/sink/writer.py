@@ -228,4 +228,5 @@ def _disk_errors(folder: Path) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowInvalid) as error:  # the latter: what was written is not there any more
         reason = getattr(error, "strerror", None) or str(error)
-        raise StorageError(f"Rows cannot be written to {folder} (its place is TMPDIR's): {reason}.") from error
+        what = f"Rows cannot be written to {folder} (its place is TMPDIR's): {reason.rstrip('.')}"
+        raise StorageError(f"{what}; free some space there and run the same command again.") from error

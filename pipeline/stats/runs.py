@@ -72,6 +72,8 @@ class RunRow:
     """Why it failed."""
     settings: str
     """The configuration as JSON, without secrets."""
+    parts: tuple[str, ...] = ()
+    """Names of the documents parts that it committed; a later run that reads the same again replaces them."""
 
     @classmethod
     def begun(cls, identity: RunIdentity, config: RunConfig) -> RunRow:
@@ -87,6 +89,7 @@ class RunRow:
 
 
 _TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "RunState": pa.string()}
+_TYPES["tuple[str, ...]"] = pa.list_(pa.string())
 _TYPES["datetime"] = pa.timestamp("us", tz="UTC")
 _IDENTITY = tuple(field.name for field in fields(RunIdentity))
 _OWN = tuple(field for field in fields(RunRow) if field.name != "identity")
@@ -138,7 +141,7 @@ def read_runs(storage: Storage, extraction: str, *, last: int | None = None) -> 
 def _row(values: dict[str, Any]) -> RunRow:
     identity = RunIdentity(**{name: values[name] for name in _IDENTITY if name in values})
     own = {field.name: values[field.name] for field in _OWN if values.get(field.name) is not None}
-    return RunRow(identity=identity, **own | {"state": RunState(values["state"])})
+    return RunRow(identity=identity, **own | {"state": RunState(values["state"]), "parts": tuple(own.get("parts", ()))})
 
 
 def settings_text(config: RunConfig) -> str:

@@ -72,7 +72,7 @@ class Storage(Protocol):
         ...
 
     def delete(self, key: str) -> None:
-        """Delete a file; one that does not exist is no error."""
+        """Delete a file, and the folders that it leaves empty; one that does not exist is no error."""
         ...
 
     def hold(

@@ -91,6 +91,10 @@ class FolderStorage:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
             _sync_folder(path.parent)
+            for folder in path.parents:
+                if folder == self._root or any(folder.iterdir()):
+                    break
+                folder.rmdir()  # as in a bucket, where no folder is but for its files
 
     @contextlib.contextmanager
     def hold(self, key: str, *, wait_s: float = 0, on_wait: Callable[[str], None] | None = None) -> Iterator[Lease]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.storage.holder import Holder
 
 POLL_S = 1.0
-HOW_TO_WAIT = "Wait for it, or let this one wait: `--set output_files.wait_s=3600`."
+HOW_TO_WAIT = "Wait for it, or let this one wait: `--wait 3600`."
 
 
 class Lease(Protocol):

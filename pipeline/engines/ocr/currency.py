@@ -20,6 +20,8 @@ letters are no evidence: "DOP 5" may be a cheese."""
 _WELL_KNOWN = frozenset({"EUR", "USD", "GBP", "CHF"})
 _CENTS_BEFORE = re.compile(r"\d[.,](?:\d\d|[-–—]{1,2})[-−)]?\s?$")
 _CENTS_AFTER = re.compile(r"[.:]?\s?[-−(]?\s?\d[\d.,'’]*(?:[.,](?:\d\d|[-–—]{1,2})|['’.,]\d{3})(?!\d)")
+_COMPANY_BEFORE = re.compile(r"\bsdn\.?\s*$", re.IGNORECASE)
+"""Sendirian Berhad, "Sdn Bhd": the end of a Malaysian company's name, and no dinars of Bahrain."""
 _DIGIT_BEFORE, _DIGIT_AFTER = re.compile(r"\d\s?$"), re.compile(r"[.:]?\s?[-−(]?\s?\d")
 
 
@@ -35,13 +37,17 @@ def find_currency(page: PageLayout, claims: Claims) -> str | None:
     votes: dict[str, float] = defaultdict(float)
     for row, runs in enumerate(page.rows):
         text = " ".join(run.text for run in runs)
-        apart = {found.value for run in runs for found in find_currencies(run.text) if _is_apart(run.text, found)}
-        for found in find_currencies(text):
+        apart = {found.value for run in runs for found in _currencies(run.text) if _is_apart(run.text, found)}
+        for found in _currencies(text):
             if found.value in apart or _is_beside_cents(text, found):
                 votes[found.value] += IN_TOTAL if row in totals else 1
             elif _is_unmistakable(text, found) or (row in totals and _is_beside_digit(text, found)):
                 votes[found.value] += UNSURE
     return max(votes, key=lambda code: votes[code], default=None)
+
+
+def _currencies(text: str) -> list[Found[str]]:
+    return [found for found in find_currencies(text) if not _COMPANY_BEFORE.search(text[: found.start])]
 
 
 def _is_beside_cents(text: str, found: Found[str]) -> bool:
