@@ -53,6 +53,9 @@ __all__ = ["Retry", "RunReport", "default_render_workers", "run"]
 
 log = logging.getLogger(__name__)
 
+MOST_FOLLOWERS = 10_000
+"""Copies of documents that are being read which wait for these, in memory; further ones are read themselves."""
+
 
 def run(
     config: RunConfig,
@@ -266,11 +269,11 @@ class _Run:
             self._documents.release(document.ref.uri)
             return range(1, document.num_pages + 1)
         self._tally.opened(document.num_pages)
-        if document.sha256 in self._leaders:
+        if document.sha256 in self._leaders and sum(map(len, self._followers.values())) < MOST_FOLLOWERS:
             self._followers.setdefault(document.sha256, []).append(document)
             self._documents.release(document.ref.uri)
             return range(1, document.num_pages + 1)
-        self._leaders[document.sha256] = document.ref.uri
+        self._leaders.setdefault(document.sha256, document.ref.uri)
         self._ledger.open_document(document, datetime.now(UTC))
         return self._enter(self._known.read_before(document))
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -122,6 +123,21 @@ def test_the_same_bytes_under_two_names_are_read_once_and_recorded_twice(night: 
     assert len(rows) == 12
     assert {row[3] for row in rows} == {"Corner Shop"}
     assert sum(row[2] for row in rows) == 6
+
+
+def test_copies_beyond_those_that_may_wait_are_read_themselves(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of a million copies must not stand in memory."""
+    monkeypatch.setattr("pipeline.run.MOST_FOLLOWERS", 1)
+    for number in range(4):
+        shutil.copyfile(night.input / "b.pdf", night.input / f"b{number}.pdf")
+
+    def slowly(_: PageRequest) -> str:
+        time.sleep(0.2)
+        return RECEIPT
+
+    report = night.run(slowly)
+    assert (report.pages_ok, report.pages_found) == (18, 18)
+    assert 6 < night.asked.total() < 18
 
 
 def test_a_touched_a_renamed_and_a_copied_file_are_not_read_again(night: Night) -> None:
