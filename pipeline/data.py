@@ -86,6 +86,10 @@ class TextLine:
     words: tuple[Word, ...] = ()
     """The line's words left to right; empty when the source gives only lines."""
 
+    def __reduce__(self) -> tuple[type[TextLine], tuple[object, ...]]:
+        """Pickle without asking for the fields: pages have dozens of lines."""
+        return TextLine, (self.text, self.box, self.confidence, self.words)
+
 
 @dataclass(frozen=True, slots=True)
 class TextLayer:

@@ -27,12 +27,25 @@ _FILLER = re.compile(r"[\s\-_.=*·•…~#+|–—/\\]*")
 def is_garbage(text: str) -> bool:
     """Tell whether a text, or the JSON that holds it, is mostly one piece over and over.
 
-    So speaks a model whose numbers overflowed: `!!!!!!`, whatever the page. 2 ms for a long page.
+    So speaks a model whose numbers overflowed: `!!!!!!`, whatever the page.
     """
     lines = _ESCAPED_BREAK.sub("\n", text).strip()
+    if not _may_repeat(lines):
+        return False
     runs = (match[0] for match in _REPEATED.finditer(lines))
     length = sum(len(run) for run in runs if len(run) >= (FILLER_CHARS if _FILLER.fullmatch(run) else GARBAGE_CHARS))
     return length > GARBAGE_SHARE * len(lines)
+
+
+def _may_repeat(text: str) -> bool:
+    """Rule out in microseconds, for nearly every page, what the expression above takes a millisecond to look for.
+
+    Runs of 64 characters or more that cover half of a text hold at least a quarter of its windows of 32
+    characters, and in each of these the first 16 stand again within the next 16.
+    """
+    windows = range(0, len(text) - 31, 32)
+    repeated = sum(text.find(text[start : start + 16], start + 1, start + 32) >= 0 for start in windows)
+    return repeated * 128 >= len(text) * GARBAGE_SHARE * 2
 
 
 class GarbageAlarm:
