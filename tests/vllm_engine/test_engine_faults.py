@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 
 import numpy as np
@@ -75,7 +76,15 @@ def interrupt_when_it_starts() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_ctrl_c_while_the_engine_starts_ends_it_at_once(tiny_config: VllmConfig) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Have Ctrl-C interrupt this process, also where a shell started it in the background and has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_while_the_engine_starts_ends_it_at_once(tiny_config: VllmConfig, interruptible: None) -> None:
     """Loading takes minutes, and vLLM itself swallows the interrupt and loads on."""
     watcher = threading.Thread(target=interrupt_when_it_starts)
     watcher.start()
