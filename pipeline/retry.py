@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NOT_REPEATED = frozenset({"output", "limit", "since", "sample", "force"})
 """Settings that chose documents of an earlier run, not how they are read; and where it wrote to, which may be
 another name of the place today."""
+SAME_SECOND = 3
+"""Runs that may begin within a second, which is what their files' names tell apart; the rows tell exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def choose_failed(output: str, extraction: str | None, reasons: Collection[Error
 
 def _settings(output: str, extraction: str) -> tuple[str | None, tuple[Setting, ...]]:
     """Return the latest run of an extraction and its settings, the engine by name: `auto` may choose another today."""
-    runs = read_runs(open_storage(output), extraction)
+    runs = read_runs(open_storage(output), extraction, last=SAME_SECOND)
     if not runs:
         return None, (Setting("extraction", extraction, "the output"),)
     run = runs[-1]

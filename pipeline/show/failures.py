@@ -94,9 +94,8 @@ def print_failures(
     Raises:
         StorageError: the output cannot be read.
     """
-    for found in results.extractions:
-        if extraction in {None, found.name}:
-            _print(Failures(results.location, found, reasons), stream, limit, listed=bool(reasons))
+    for failures in _chosen(results, extraction, reasons):
+        _print(failures, stream, limit, listed=bool(reasons))
 
 
 def print_failures_json(
@@ -108,14 +107,17 @@ def print_failures_json(
     limit: int | None = None,
 ) -> None:
     """Print one JSON object a line for each current failure; arguments and errors as of `print_failures`."""
-    for found in results.extractions:
-        if extraction not in {None, found.name}:
-            continue
-        failures = Failures(results.location, found, reasons)
+    for failures in _chosen(results, extraction, reasons):
         for reason in failures.counts:
-            about = {"extraction": found.name, "what_helps": _what_helps(reason)}
+            about = {"extraction": failures.extraction, "what_helps": _what_helps(reason)}
             for row in failures.rows(reason, limit):
                 print(json.dumps(about | row, default=str), file=stream)
+
+
+def _chosen(results: Results, extraction: str | None, reasons: Collection[ErrorType]) -> Iterator[Failures]:
+    for found in results.extractions:
+        if extraction in {None, found.name}:
+            yield Failures(results.location, found, reasons)
 
 
 def _print(failures: Failures, stream: TextIO, limit: int | None, *, listed: bool) -> None:
