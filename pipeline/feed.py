@@ -203,6 +203,11 @@ class PageFeed:
         """Pages that the engine holds."""
         return len(self._in_flight)
 
+    @property
+    def num_ready(self) -> int:
+        """Page images that wait for the engine; none for long: rendering holds it up."""
+        return len(self._ready)
+
     def close(self) -> None:
         """Stop opening documents; those being opened end when their renderer is closed."""
         self._openers.shutdown(wait=False, cancel_futures=True)

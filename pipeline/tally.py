@@ -91,6 +91,10 @@ class Tally:
         self._on_progress(self._progress(now))
         return True
 
+    def progress(self) -> Progress:
+        """Return how far the run is; any thread may ask."""
+        return self._progress(time.monotonic())
+
     def _progress(self, now: float) -> Progress:
         done = self.pages_ok + self.pages_failed
         reading_s = now - self._reading_since if self._reading_since is not None else 0.0

@@ -4,7 +4,7 @@ from pipeline.stats.counts import DOCUMENT_COLUMNS, PAGE_COLUMNS, Counts
 from pipeline.stats.fold import RunStats
 from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
 from pipeline.stats.hours import HourRow, total
-from pipeline.stats.runs import RUNS_SCHEMA, RunRow, RunState, read_runs, settings_text, write_run
+from pipeline.stats.runs import RUNS_SCHEMA, RunRow, RunState, read_runs, settings_text, without_userinfo, write_run
 from pipeline.stats.table import STATS_SCHEMA, hour_rows, table_row, write_stats
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "settings_text",
     "table_row",
     "total",
+    "without_userinfo",
     "write_run",
     "write_stats",
 ]

@@ -57,6 +57,11 @@ class RunStats:
         self._closed = False
         self._at(self._now)
 
+    @property
+    def gpu(self) -> GpuSampler | None:
+        """What samples the GPUs; None without any."""
+        return self._gpu
+
     def commit(self, counts: Counts) -> None:
         """Count pages and documents that are part of the output now, in the hours in which they finished."""
         self._advance()

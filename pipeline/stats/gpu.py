@@ -33,6 +33,8 @@ class GpuSample:
     power_w: float | None
     energy_wh: float | None
     """Used since the sample before; None when the card reports neither energy nor power."""
+    temperature_c: float | None = None
+    """Of the hottest one."""
 
 
 class GpuSampler:
@@ -40,6 +42,9 @@ class GpuSampler:
 
     def __init__(self, name: str, read: Callable[[], GpuSample | None], *, interval_s: float = 2.0) -> None:
         self.name = name
+        self.latest: GpuSample | None = None
+        self.energy_wh: float | None = None
+        """Used since the first sample; None when the cards do not say."""
         self._read = read
         self._interval_s = interval_s
         self._samples: deque[GpuSample] = deque(maxlen=_KEPT_SAMPLES)
@@ -60,6 +65,9 @@ class GpuSampler:
     def _sample(self) -> None:
         while (sample := self._read()) is not None:
             self._samples.append(sample)
+            self.latest = sample
+            if sample.energy_wh is not None:
+                self.energy_wh = (self.energy_wh or 0.0) + sample.energy_wh
             if self._stop.wait(self._interval_s):
                 return
 
@@ -123,6 +131,7 @@ class _NvmlReader:
             memory_total_bytes=sum(int(info.total) for info in memory),
             power_w=power_w,
             energy_wh=self._energy_wh(now, power_w),
+            temperature_c=self._temperature_c(),
         )
         self._last_at = now
         return sample
@@ -134,6 +143,13 @@ class _NvmlReader:
         if joules is not None and before is not None and joules >= before:
             return (joules - before) / _JOULES_PER_WH
         return power_w * (now - self._last_at) / _JOULES_PER_WH if power_w is not None else None
+
+    def _temperature_c(self) -> float | None:
+        nvml = self._nvml
+        try:
+            return max(float(nvml.nvmlDeviceGetTemperature(one, nvml.NVML_TEMPERATURE_GPU)) for one in self._devices)
+        except nvml.NVMLError:
+            return None
 
     def _joules(self) -> float | None:
         return self._sum(self._nvml.nvmlDeviceGetTotalEnergyConsumption, 1e-3)

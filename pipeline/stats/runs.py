@@ -83,7 +83,7 @@ class RunRow:
             started_at=datetime.now(UTC),
             host=platform.node(),
             pid=os.getpid(),
-            input=_without_userinfo(config.input),
+            input=without_userinfo(config.input),
             settings=settings_text(config),
         )
 
@@ -162,14 +162,15 @@ def _public(value: Any) -> Any:
         return {name: _public(item) for name, item in value.items() if not _is_secret(name, item)}
     if isinstance(value, (list, tuple)):
         return [_public(item) for item in value if not _is_secret("", item)]
-    return _without_userinfo(value) if isinstance(value, str) else value
+    return without_userinfo(value) if isinstance(value, str) else value
 
 
 def _is_secret(name: str, value: Any) -> bool:
     return isinstance(value, SecretStr) or _SECRET_NAME.search(name) is not None
 
 
-def _without_userinfo(location: str) -> str:
+def without_userinfo(location: str) -> str:
+    """Return a URL without the user and password that it may hold."""
     return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/]*@", r"\1", location)
 
 
