@@ -50,7 +50,7 @@ class Results:
     def __init__(self, location: str, storage: Storage) -> None:
         self.location = location.rstrip("/")
         keys: dict[str, list[str]] = {}
-        for key, _, _ in storage.files(depth=_DEPTH):
+        for key in (file.key for file in storage.files(depth=_DEPTH)):
             if is_part(key) and key.count("/") == _DEPTH - 1:
                 keys.setdefault(key.partition("/")[0], []).append(key)
         self.extractions = tuple(ExtractionResults(storage, name, sorted(keys[name])) for name in sorted(keys))

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import StorageError
-from pipeline.storage import scheme_of
+from pipeline.storage import canonical
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,7 @@ class Scratch:
             StorageError: TMPDIR cannot be written.
         """
         try:
-            if scheme_of(output) is None:
-                output = os.path.abspath(output)  # noqa: PTH100 - Path.resolve would follow links
-            mine = _private_folder() / hashlib.sha256(f"{output}\n{extraction}".encode()).hexdigest()[:16]
+            mine = _private_folder() / hashlib.sha256(f"{canonical(output)}\n{extraction}".encode()).hexdigest()[:16]
             # After a loss of power an unsynced file may hold anything, so what an earlier boot left is not trusted.
             self._root = mine / _boot()
             for stale in mine.glob("*"):

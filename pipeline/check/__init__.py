@@ -13,7 +13,7 @@ from pipeline.check.accounts import check_accounts
 from pipeline.check.parts import Rows, check_part
 from pipeline.check.reading import Problem
 from pipeline.layout import is_part
-from pipeline.storage import open_storage, scheme_of
+from pipeline.storage import local_path, open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,7 +46,7 @@ class Audit:
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong, as it is found; errors as of `check_output`."""
         extractions: dict[str, dict[str, dict[str, str]]] = {}
-        for key, _, _ in self._storage.files(depth=_DEPTH):
+        for key in (file.key for file in self._storage.files(depth=_DEPTH)):
             extraction, table, name = f"{key}//".split("/", _DEPTH - 1)
             if table in _TABLES and is_part(key):
                 extractions.setdefault(extraction, {known: {} for known in _TABLES})[table][name.rstrip("/")] = key
@@ -76,8 +76,8 @@ class Audit:
 
     def _half_written(self) -> Iterator[Problem]:
         """Yield the temporary files of a folder; a bucket has none that could be listed."""
-        if scheme_of(self._location) is None:
-            root = Path(self._location)
+        root = local_path(self._location)
+        if root is not None:
             for path in sorted(root.glob("*/*/.*")):
                 if path.parent.name in _TABLES:
                     yield Problem(path.relative_to(root).as_posix(), "This file was never finished.", harmless=True)

@@ -7,42 +7,35 @@ is half written, and what other tools leave, is not data.
 
 from __future__ import annotations
 
-import re
-
-from pipeline.errors import ConfigError
 from pipeline.storage.base import Storage, StoredFile
 from pipeline.storage.folder import FolderStorage
 from pipeline.storage.lease import Lease
+from pipeline.storage.location import BUCKET_SCHEMES, canonical, local_path, scheme_of
 
-BUCKET_SCHEMES = frozenset({"s3", "gs", "az"})
-
-__all__ = ["BUCKET_SCHEMES", "Lease", "Storage", "StoredFile", "open_storage", "scheme_of"]
-
-
-def scheme_of(location: str) -> str | None:
-    """Return the scheme of a URL, None for a local path."""
-    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", location)
-    return match[1].lower() if match else None
+__all__ = [
+    "BUCKET_SCHEMES",
+    "Lease",
+    "Storage",
+    "StoredFile",
+    "canonical",
+    "local_path",
+    "open_storage",
+    "scheme_of",
+]
 
 
 def open_storage(location: str) -> Storage:
-    """Return the storage at a local folder (created on the first put) or a bucket URL.
+    """Return the storage at a local folder (a path or file://, created on the first put) or a bucket URL.
 
-    Buckets take credentials and endpoints from the environment (AWS_*, GOOGLE_*, AZURE_*),
-    never from the URL.
+    Buckets take credentials and endpoints from the environment, profiles and the machine's
+    role (see bucket_access.py), never from the URL.
 
     Raises:
-        ConfigError: the scheme is not known or the URL names no bucket.
+        ConfigError: the scheme is not known, the URL names no bucket, or credentials cannot be had.
     """
-    scheme = scheme_of(location)
-    if scheme is None:
-        return FolderStorage(location)
-    if scheme in BUCKET_SCHEMES:
-        from pipeline.storage.bucket import open_bucket
+    path = local_path(location)
+    if path is not None:
+        return FolderStorage(path)
+    from pipeline.storage.bucket import open_bucket
 
-        return open_bucket(location)
-    raise ConfigError(
-        f"{scheme}:// is no storage Pagemill knows; give a local path or one of "
-        + ", ".join(f"{known}://" for known in sorted(BUCKET_SCHEMES))
-        + "."
-    )
+    return open_bucket(location)

@@ -25,6 +25,13 @@ class StoredFile(NamedTuple):
     size_bytes: int
     modified_at: datetime | None
     """UTC; None for what is listed but cannot be read."""
+    changed_at: datetime | None = None
+    """UTC; since when it has been what it is: modified_at may be that of the file it was copied from (cp -p,
+    rsync), and is older than a file that was moved in. In a bucket, where files appear whole, the same as that."""
+
+    def is_as(self, seen: StoredFile | None) -> bool:
+        """Return whether size and time are those of `seen`, if any."""
+        return seen is None or (self.size_bytes, self.modified_at) == (seen.size_bytes, seen.modified_at)
 
 
 class Storage(Protocol):
@@ -71,8 +78,42 @@ class Storage(Protocol):
         """Return whether there is a file under `key`."""
         ...
 
+    def stat(self, key: str) -> StoredFile:
+        """Return a file as `files` would yield it; raises FileNotFoundError."""
+        ...
+
     def delete(self, key: str) -> None:
         """Delete a file, and the folders that it leaves empty; one that does not exist is no error."""
+        ...
+
+    def move(self, key: str, to: Storage, new_key: str, *, seen: StoredFile | None = None) -> str | None:
+        """Move a file to another key or another storage, and return the key that it has there.
+
+        Nothing is overwritten: where `new_key` is taken by another content, "a.pdf" becomes "a (2).pdf";
+        the same content means that an earlier move was cut short. The original goes last, once its copy
+        was looked at. One file is moved by one process at a time.
+
+        Args:
+            seen: How it must still be; where it is not, it stays, and None is returned.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        ...
+
+    def tag(self, key: str, tags: dict[str, str], *, seen: StoredFile | None = None) -> bool:
+        """Add tags to a file's own, and return whether it was still as `seen`, if given; else nothing is done.
+
+        S3: object tags. Folder: a JSON object in the extended attribute `user.pagemill`.
+
+        Raises:
+            ConfigError: as `check_taggable`.
+            FileNotFoundError: there is no such file.
+        """
+        ...
+
+    def check_taggable(self) -> None:
+        """Raise ConfigError, with what to do, where files cannot be tagged."""
         ...
 
     def hold(

@@ -16,6 +16,9 @@ from pipeline.errors import AccessDeniedError, ConfigError, StorageError
 from pipeline.storage.base import SKIPPED_NAMES, StoredFile
 from pipeline.storage.bucket_lease import Conflict, LeaseTimes, Seeker, check_conditions, place
 from pipeline.storage.lease import wait_for
+from pipeline.storage.location import BucketPlace, bucket_place
+from pipeline.storage.moving import copied_through_here, move_by_copy
+from pipeline.storage.object_tags import ObjectTagging, check_taggable
 from pipeline.storage.retrying import TransientError, naming, retried, without_secrets
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from obstore import PutMode, UpdateVersion
     from obstore.store import ObjectStore
 
+    from pipeline.storage.base import Storage
     from pipeline.storage.lease import Lease
 
 LIST_CHUNK = 1000
@@ -37,12 +41,15 @@ def open_bucket(url: str, lease_times: LeaseTimes | None = None) -> BucketStorag
     Raises:
         ConfigError: the URL names no bucket, or the environment lacks what the store needs.
     """
+    return BucketStorage(bucket_place(url), lease_times or LeaseTimes())
+
+
+def _opened(place: BucketPlace) -> ObjectStore:
     try:
         # Retrying is done by `retried` alone: two layers multiply.
-        store: ObjectStore = from_url(url, retry_config={"max_retries": 0})
+        return from_url(str(place), retry_config={"max_retries": 0})
     except (exceptions.BaseError, ValueError) as error:
-        raise ConfigError(f"{without_secrets(url)} cannot be opened: {without_secrets(str(error))}") from error
-    return BucketStorage(store, without_secrets(url).rstrip("/"), lease_times or LeaseTimes())
+        raise ConfigError(f"{place} cannot be opened: {without_secrets(str(error))}") from error
 
 
 @contextlib.contextmanager
@@ -69,10 +76,12 @@ def _translated(what: str) -> Iterator[None]:
 class BucketStorage:
     """Objects below a prefix of a bucket; see Storage."""
 
-    def __init__(self, store: ObjectStore, url: str, lease_times: LeaseTimes) -> None:
-        self._store = store
-        self._url = url
+    def __init__(self, place: BucketPlace, lease_times: LeaseTimes) -> None:
+        self._place = place
+        self._store = _opened(place)
+        self._url = str(place)
         self._lease_times = lease_times
+        self._tagging: ObjectTagging | None = None
 
     def files(self, prefix: str = "", *, depth: int | None = None) -> Iterator[StoredFile]:
         """See Storage; sorted by the bytes of the whole key."""
@@ -84,7 +93,7 @@ class BucketStorage:
                 hidden = any(part.startswith(SKIPPED_NAMES) for part in parts)
                 too_deep = depth is not None and len(parts) > depth
                 if found["path"].startswith(prefix) and not hidden and not too_deep:
-                    yield StoredFile(found["path"], found["size"], found["last_modified"])
+                    yield StoredFile(found["path"], found["size"], found["last_modified"], found["last_modified"])
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """See Storage."""
@@ -92,7 +101,7 @@ class BucketStorage:
 
     def open(self, key: str) -> BinaryIO:
         """See Storage."""
-        size_bytes = self._size(key)
+        size_bytes = self.stat(key).size_bytes
         return io.BufferedReader(_ObjectReader(self, key, size_bytes), READ_BUFFER_BYTES)
 
     @contextlib.contextmanager
@@ -112,10 +121,52 @@ class BucketStorage:
     def exists(self, key: str) -> bool:
         """See Storage."""
         try:
-            self._size(key)
+            self.stat(key)
         except FileNotFoundError:
             return False
         return True
+
+    @retried
+    def stat(self, key: str) -> StoredFile:
+        """See Storage."""
+        with _translated(self._name(key)):
+            found = obstore.head(self._store, key)
+            return StoredFile(key, found["size"], found["last_modified"], found["last_modified"])
+
+    def move(self, key: str, to: Storage, new_key: str, *, seen: StoredFile | None = None) -> str | None:
+        """See Storage: within a bucket its server copies."""
+        file = self.stat(key)
+        if not file.is_as(seen):
+            return None
+        if isinstance(to, BucketStorage) and to._place[:2] == self._place[:2]:  # noqa: SLF001 - of the same class
+            copy = self._copied_there(key, to)
+        else:
+            copy = copied_through_here(self, key, to)
+        return move_by_copy(self, key, to, new_key, file=file, copy=copy, remove=lambda: self.delete(key))
+
+    def _copied_there(self, key: str, to: BucketStorage) -> Callable[[str], None]:
+        whole = _opened(self._place._replace(prefix=""))
+
+        @retried
+        def copy(target: str) -> None:
+            with _translated(self._name(key)):
+                obstore.copy(whole, self._place.key(key), to._place.key(target))
+
+        return copy
+
+    def tag(self, key: str, tags: dict[str, str], *, seen: StoredFile | None = None) -> bool:
+        """See Storage."""
+        self.check_taggable()
+        if not self.stat(key).is_as(seen):
+            return False
+        if self._tagging is None:
+            self._tagging = ObjectTagging(self._place)
+        self._tagging.add(self._place.key(key), tags)
+        return True
+
+    def check_taggable(self) -> None:
+        """See Storage."""
+        check_taggable(self._place)
 
     @retried
     def delete(self, key: str) -> None:
@@ -149,11 +200,6 @@ class BucketStorage:
         """Return bytes `start` to `end`, excluded, of an object."""
         with _translated(self._name(key)):
             return memoryview(obstore.get_range(self._store, key, start=start, end=end))
-
-    @retried
-    def _size(self, key: str) -> int:
-        with _translated(self._name(key)):
-            return int(obstore.head(self._store, key)["size"])
 
     @retried
     def _download(self, key: str, path: Path) -> None:

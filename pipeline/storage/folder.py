@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import os
 import shutil
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from pipeline.data import utc
-from pipeline.errors import StorageError
+from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.base import SKIPPED_NAMES, StoredFile
 from pipeline.storage.folder_lease import lock, place
 from pipeline.storage.lease import wait_for
+from pipeline.storage.moving import copied_through_here, free_key, move_by_copy
 from pipeline.storage.retrying import advice, naming, retried
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
+    from pipeline.storage.base import Storage
     from pipeline.storage.lease import Lease
 
 HALF_WRITTEN = ".tmp"
 """What `put` writes to `.<name>.tmp` gets its name when it is whole."""
 SWEPT_DEPTH = 3
 """Parts below the swept folder: no file of an output lies deeper."""
+TAGS = "user.pagemill"
+NO_TAGS = "The file system of {} takes no tags (extended attributes); let files be moved instead, or be kept."
 
 
 class FolderStorage:
@@ -41,7 +47,7 @@ class FolderStorage:
             except OSError:
                 yield StoredFile(key, 0, None)
             else:
-                yield StoredFile(key, found.st_size, utc(found.st_mtime))
+                yield _stored(key, found)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """See Storage."""
@@ -83,6 +89,47 @@ class FolderStorage:
     def exists(self, key: str) -> bool:
         """See Storage."""
         return self._path(key).is_file()
+
+    @retried
+    def stat(self, key: str) -> StoredFile:
+        """See Storage."""
+        return _stored(key, self._path(key).stat())
+
+    def move(self, key: str, to: Storage, new_key: str, *, seen: StoredFile | None = None) -> str | None:
+        """See Storage: within a file system no byte is copied. Folders that become empty stay, as people made them."""
+        file = self.stat(key)
+        if not file.is_as(seen):
+            return None
+        path = self._path(key)
+        if isinstance(to, FolderStorage) and not path.is_symlink():
+            target, is_there = free_key(self, key, to, new_key)
+            if not is_there and retried(_renamed)(path, to._path(target)):  # noqa: SLF001 - of the same class
+                return target
+        copy, remove = copied_through_here(self, key, to), lambda: retried(_unlink)(path)
+        return move_by_copy(self, key, to, new_key, file=file, copy=copy, remove=remove)
+
+    @retried
+    def tag(self, key: str, tags: dict[str, str], *, seen: StoredFile | None = None) -> bool:
+        """See Storage."""
+        if not self.stat(key).is_as(seen):
+            return False
+        path = self._path(key)
+        try:
+            os.setxattr(path, TAGS, json.dumps(_tags(path) | tags, ensure_ascii=False, sort_keys=True).encode())
+        except OSError as error:
+            if error.errno == errno.ENOTSUP:
+                raise ConfigError(NO_TAGS.format(repr(str(self._root)))) from error
+            raise
+        return True
+
+    @retried
+    def check_taggable(self) -> None:
+        """See Storage."""
+        try:
+            os.getxattr(self._root, TAGS)
+        except OSError as error:
+            if error.errno == errno.ENOTSUP:
+                raise ConfigError(NO_TAGS.format(repr(str(self._root)))) from error
 
     @retried
     def delete(self, key: str) -> None:
@@ -204,6 +251,39 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _is_half_written(entry: os.DirEntry[str]) -> bool:
     return entry.name.startswith(".") and entry.name.endswith(HALF_WRITTEN) and entry.is_file(follow_symlinks=False)
+
+
+def _stored(key: str, found: os.stat_result) -> StoredFile:
+    return StoredFile(key, found.st_size, utc(found.st_mtime), utc(max(found.st_mtime, found.st_ctime)))
+
+
+def _renamed(path: Path, target: Path) -> bool:
+    """Give a file another name, and return False where that is on another disk."""
+    _make_place(target)
+    try:
+        path.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    _sync_folder(target.parent)
+    _sync_folder(path.parent)
+    return True
+
+
+def _tags(path: Path) -> dict[str, str]:
+    if TAGS not in os.listxattr(path):
+        return {}
+    try:
+        found = json.loads(os.getxattr(path, TAGS))
+    except ValueError:  # another program's
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    _sync_folder(path.parent)
 
 
 def _make_place(path: Path) -> None:
