@@ -6,7 +6,6 @@ bytes for each document.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.check.accounts import check_accounts
