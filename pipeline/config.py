@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from pipeline.selection import Sample, parse_since
+from pipeline.selection import Sample, parse_deadline, parse_since
 from pipeline.values import DateOrder
 
 PIXEL_UNIT = 28
@@ -118,10 +118,46 @@ class OutputConfig(_Part):
 
 
 class CostConfig(_Part):
-    """Money."""
+    """Money, and the time it is paid for."""
 
     price_per_hour: Decimal | None = Field(None, ge=0, description="What one hour of this machine costs.")
     currency: str = Field("USD", description="Of price_per_hour; only printed.")
+    expected_pages_per_hour: float | None = Field(
+        None, gt=0, description="Speed to plan with until earlier runs of this output tell it."
+    )
+
+
+class InputConfig(_Part):
+    """Which files of the input are complete, and what becomes of them."""
+
+    settle_s: float = Field(
+        0, ge=0, description="A file changed within this time is left for a later run: it may still be arriving."
+    )
+    ready: str | None = Field(
+        None,
+        description="A file that says that documents are complete: `_SUCCESS` for all in its folder, or `*.done` "
+        "for `a.pdf` where `a.pdf.done` is beside it.",
+    )
+    after: Literal["keep", "move", "tag"] = Field(
+        "keep", description="What becomes of a document whose pages are all read and committed."
+    )
+    moved_to: str | None = Field(None, description="For move: the folder or bucket URL below which it then lies.")
+
+    @model_validator(mode="after")
+    def _a_move_has_a_target(self) -> Self:
+        if (self.after == "move") != (self.moved_to is not None):
+            raise ValueError("input_files.after = move and input_files.moved_to go together")
+        return self
+
+
+class MetricsConfig(_Part):
+    """Figures for Prometheus."""
+
+    port: int | None = Field(None, ge=0, le=65535, description="Where /metrics is served while a run runs.")
+    host: str = Field("127.0.0.1", description="Address it is served at.")
+    file: Path | None = Field(
+        None, description="Written during and after a run, for node_exporter's textfile collector."
+    )
 
 
 class RunConfig(_Part):
@@ -145,7 +181,28 @@ class RunConfig(_Part):
     sample: str | None = Field(
         None, description="Only some documents, always the same ones: a number (`100`) or a share (`5%`)."
     )
+    until: str | None = Field(
+        None, description="Only documents changed before then; written as `since` is, and not included itself."
+    )
+    only_new: bool = Field(
+        False, description="Only documents that no run has read as they are now, be it that they failed."
+    )
+    order: Literal["name", "oldest", "newest", "smallest"] = Field(
+        "name", description="Which documents come first, among those of one priority."
+    )
+    priority: tuple[str, ...] = Field(
+        (), description="Globs of documents that come first, the most important one first; `*` also matches `/`."
+    )
+    deadline: str | None = Field(
+        None,
+        description="When the run must be done: a time of day (06:00, the next one), a time (ISO 8601) or a "
+        "length (8h). What it cannot read by then is carried over.",
+    )
+    page_budget: int | None = Field(
+        None, ge=1, description="Pages to read at most; further documents are carried over to the next run."
+    )
     force: bool = Field(False, description="Read documents again that are done.")
+    input_files: InputConfig = InputConfig()
     render: RenderConfig = RenderConfig()
     ocr: OcrConfig = OcrConfig()
     vllm: VllmConfig = VllmConfig()
@@ -153,12 +210,20 @@ class RunConfig(_Part):
     canary: CanaryConfig = CanaryConfig()
     output_files: OutputConfig = OutputConfig()
     cost: CostConfig = CostConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
-    @field_validator("since")
+    @field_validator("since", "until")
     @classmethod
-    def _since_is_a_time(cls, text: str | None) -> str | None:
+    def _is_a_time(cls, text: str | None) -> str | None:
         if text is not None:
             parse_since(text, datetime.now(UTC))
+        return text
+
+    @field_validator("deadline")
+    @classmethod
+    def _deadline_is_a_time(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_deadline(text, datetime.now(UTC))
         return text
 
     @field_validator("sample")

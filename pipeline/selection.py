@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from fractions import Fraction
 
 SINCE_FORMS = "a date (2026-03-01), a time (2026-03-01T08:00) or an age in minutes, hours or days (30m, 36h, 7d)"
+DEADLINE_FORMS = "a time of day (06:00), a time (2026-03-01T06:00) or a length in minutes, hours or days (90m, 8h, 1d)"
 SAMPLE_FORMS = "a number of documents (100) or a share of them above 0% and up to 100% (5%)"
 
 _AGE = re.compile(r"(\d{1,9})([mhd])", re.ASCII)
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}", re.ASCII)
 _COUNT = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)%", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -33,6 +35,29 @@ def parse_since(text: str, now: datetime) -> datetime:
         return found.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"give {SINCE_FORMS}") from None
+
+
+def parse_deadline(text: str, now: datetime) -> datetime:
+    """Return the time by which a run that begins `now` must be done, in UTC.
+
+    A time of day means the next one. Times without an offset are local ones.
+
+    Raises:
+        ValueError: it is no time; the message says what is accepted.
+    """
+    text = text.strip()
+    length = _AGE.fullmatch(text)
+    try:
+        if length:
+            return (now + timedelta(**{_UNITS[length[2]]: int(length[1])})).astimezone(UTC)
+        if _TIME_OF_DAY.fullmatch(text):
+            local = now.astimezone()
+            today = datetime.combine(local.date(), time.fromisoformat(text.zfill(5)))
+            due = today.astimezone() if today.astimezone() > local else (today + timedelta(days=1)).astimezone()
+            return due.astimezone(UTC)
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"give {DEADLINE_FORMS}") from None
 
 
 @dataclass(frozen=True, slots=True)
