@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.engines.ocr.upright import UprightFinder
-from pipeline.errors import AccessDeniedError, DocumentError, ErrorType
-from pipeline.source import Fetcher
+from pipeline.errors import AccessDeniedError, DocumentChangedError, DocumentError, ErrorType
+from pipeline.source import Fetcher, has_changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,15 +20,20 @@ if TYPE_CHECKING:
     from pipeline.render import Renderer
 
 
+_CHANGED = "The file is not as it was listed; run again."
+
+
 class OpenDocuments:
     """Documents whose content lies on this machine from opening to release, and the renderer of their pages."""
 
-    def __init__(self, renderer: Renderer, scratch: Path) -> None:
+    def __init__(self, renderer: Renderer, scratch: Path, *, as_listed: bool = True) -> None:
         """Open nothing yet.
 
         Args:
             scratch: where copies of what lies in buckets are made.
+            as_listed: Refuse what has changed since it was listed.
         """
+        self._as_listed = as_listed
         self._renderer = renderer
         self._fetcher = Fetcher(scratch)
         self._held: dict[str, tuple[Path, ExitStack]] = {}
@@ -36,7 +41,12 @@ class OpenDocuments:
         self._turning = ThreadPoolExecutor(1, thread_name_prefix="upright")
 
     def open(self, ref: DocumentRef) -> tuple[Document, Path]:
-        """Return the document and where its content lies; called on several threads."""
+        """Return the document and where its content lies; called on several threads.
+
+        Raises:
+            DocumentChangedError: it is not as it was listed, be it damaged or not: half of it may be there.
+            DocumentError: it cannot be opened.
+        """
         with ExitStack() as stack:
             try:
                 path = stack.enter_context(self._fetcher.fetch(ref))
@@ -44,9 +54,20 @@ class OpenDocuments:
                 raise DocumentError(ErrorType.UNREADABLE, "The file vanished after it was listed.") from None
             except AccessDeniedError as error:  # one object; where all are refused, listing them is too
                 raise DocumentError(ErrorType.UNREADABLE, str(error)) from error
-            document = self._renderer.open(ref, path).result()
+            document = self._open_unchanged(ref, path)
             self._held[ref.uri] = path, stack.pop_all()
             return document, path
+
+    def _open_unchanged(self, ref: DocumentRef, path: Path) -> Document:
+        try:
+            document = self._renderer.open(ref, path).result()
+        except DocumentError as error:
+            if self._as_listed and has_changed(ref, path):
+                raise DocumentChangedError(ErrorType.UNREADABLE, _CHANGED) from error
+            raise
+        if self._as_listed and ref.modified_at is not None and document.ref != ref:
+            raise DocumentChangedError(ErrorType.UNREADABLE, _CHANGED)
+        return document
 
     def path_of(self, uri: str) -> Path | None:
         """Return where the content of an open document lies; None when it could not be opened."""

@@ -8,6 +8,7 @@ PipelineError
     AccessDeniedError  a bucket gives one object to nobody like us; of an input it becomes one failed record
   LedgerError          pages found and pages committed differ; exit code 3
   DocumentError        a document cannot be opened; becomes one failed record
+    DocumentChangedError  it is not the one that was listed any more; left for a later run, without a record
   RenderError          one page cannot be rasterised; becomes one failed record
   GenerationInvalid    an output does not fit the schema; the page gets its next try, then a failed record
   EngineError          the engine is dead; it is rebuilt and pages in flight are sent again; exit code 3 at the end
@@ -121,6 +122,10 @@ class PageError(PipelineError):
 
 class DocumentError(PageError):
     """A document cannot be opened; terminal."""
+
+
+class DocumentChangedError(DocumentError):
+    """A document changed since it was listed, or while it was opened; it may still be arriving."""
 
 
 class RenderError(PageError):

@@ -7,6 +7,9 @@ the same: opening it fails, and that failure becomes its record.
 
 Links are followed, also out of the input: who may place a link in it says what is read. A
 linked folder is walked once, and never again below itself.
+
+What is still being written there is passed over when `Readiness` asks for it: a later run
+lists it again.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 
 from pipeline.data import DocumentRef, utc
 from pipeline.errors import ConfigError
+from pipeline.ready import Readiness
 from pipeline.storage import Storage, open_storage, scheme_of
 
 if TYPE_CHECKING:
@@ -31,32 +35,41 @@ GLOB_CHARACTERS = frozenset("*?[")
 NAMES_COMPARED = 1000
 
 
-def list_documents(location: str) -> Iterator[DocumentRef]:
+def list_documents(
+    location: str, readiness: Readiness | None = None, *, may_be_empty: bool = False
+) -> Iterator[DocumentRef]:
     """Return the documents at a path, a glob (`**` for any depth) or a bucket URL.
+
+    Args:
+        readiness: passes over what is not whole yet, and counts it.
+        may_be_empty: a folder or bucket without documents is no error.
 
     Raises:
         ConfigError: nothing is there, at once; or no document is in it, at the end.
         StorageError: the folder or bucket cannot be listed.
     """
     scheme = scheme_of(location)
+    listing = _Listing(readiness or Readiness(), may_be_empty)
     if scheme == "file":
         location = str(path_of(location))
     elif scheme is not None:
-        return _bucket_documents(location)
+        return _bucket_documents(location, listing)
     path = Path(os.path.abspath(Path(location).expanduser()))  # noqa: PTH100 - links in the name are kept
     if path.is_dir():
-        return _matching(str(path), [], path_uri)
+        return listing.matching(str(path), [], path_uri)
     if os.path.lexists(path):
-        return iter([_file_ref(path)])
+        return listing.one(path)
     root, patterns = _split_glob(str(path))
     if not patterns:
         raise ConfigError(f"{location!r} does not exist{_suggestion(path)}")
     if not Path(root).is_dir():
         raise ConfigError(f"{root!r}, where {location!r} begins, does not exist{_suggestion(Path(root))}")
-    return _matching(root, patterns, path_uri)
+    return listing.matching(root, patterns, path_uri)
 
 
-def list_input(location: str, output: str) -> Iterator[DocumentRef]:
+def list_input(
+    location: str, output: str, readiness: Readiness | None = None, *, may_be_empty: bool = False
+) -> Iterator[DocumentRef]:
     """Return what `list_documents` does, less what lies in `output`: results are no documents.
 
     Raises:
@@ -67,7 +80,8 @@ def list_input(location: str, output: str) -> Iterator[DocumentRef]:
         raise ConfigError(
             f"The input {location!r} lies in the output {output!r}, whose content is not read; name another."
         )
-    found = (ref for ref in list_documents(location) if not ref.uri.startswith(below))
+    listed = list_documents(location, readiness, may_be_empty=may_be_empty)
+    found = (ref for ref in listed if not ref.uri.startswith(below))
     both_local = {scheme_of(location), scheme_of(output)} <= {None, "file"}
     return _outside(found, path_of(below)) if both_local else found
 
@@ -114,6 +128,18 @@ class Fetcher:
         return self._buckets[bucket].local_copy(unquote(key), self._scratch)
 
 
+def has_changed(ref: DocumentRef, path: Path) -> bool:
+    """Tell whether the content at `path`, as `Fetcher` gave it, is not what was listed any more."""
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    is_own = scheme_of(ref.uri) == "file"  # a copy has the time of its making
+    return ref.modified_at is not None and (
+        found.st_size != ref.size_bytes or (is_own and utc(found.st_mtime) != ref.modified_at)
+    )
+
+
 def path_uri(path: str | Path) -> str:
     """Return the URI of an absolute path, by its bytes: any name survives (RFC 8089)."""
     return "file://" + quote(os.fsencode(path))
@@ -124,27 +150,45 @@ def path_of(uri: str) -> Path:
     return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix("file://"))))
 
 
-def _bucket_documents(url: str) -> Iterator[DocumentRef]:
+class _Listing:
+    """One listing: what of it is whole, and that there is something in it."""
+
+    def __init__(self, readiness: Readiness, may_be_empty: bool) -> None:  # noqa: FBT001 - private
+        self._readiness = readiness
+        self._may_be_empty = may_be_empty
+
+    def matching(self, root: str, patterns: list[str], uri: Callable[[str], str]) -> Iterator[DocumentRef]:
+        """Yield the documents below `root` whose key fits `patterns`, all of them when there are none."""
+        depth = None if not patterns or "**" in patterns else len(patterns)
+        storage, found = open_storage(root), self._may_be_empty
+        for file, is_whole in self._readiness.whole(storage.files(depth=depth), storage):
+            if not patterns or _fits(file.key.split("/"), patterns):
+                found = True
+                if is_whole:
+                    yield DocumentRef(uri(f"{root.rstrip('/')}/{file.key}"), file.size_bytes, file.modified_at)
+                else:
+                    self._readiness.arriving += 1
+        if not found:
+            wanted = f" fits {'/'.join(patterns)!r}" if patterns else " is"
+            raise ConfigError(f'No document{wanted} in {root!r}; names that begin with "." or "_" are not read.')
+
+    def one(self, path: Path) -> Iterator[DocumentRef]:
+        """Yield the file at `path`; what is named outright is read, whole or not."""
+        try:
+            found = path.stat()
+        except OSError:
+            return iter([DocumentRef(path_uri(path), 0, None)])
+        return iter([DocumentRef(path_uri(path), found.st_size, utc(found.st_mtime))])
+
+
+def _bucket_documents(url: str, listing: _Listing) -> Iterator[DocumentRef]:
     root, patterns = _split_glob(url.rstrip("/"))
     bucket, key = _split_bucket(root)
     if not patterns and key:
         named = [file for file in open_storage(bucket).files(key) if file.key == key]
         if named:
             return iter([DocumentRef(f"{bucket}/{quote(key)}", named[0].size_bytes, named[0].modified_at)])
-    return _matching(root, patterns, lambda found: f"{bucket}/{quote(found.removeprefix(f'{bucket}/'))}")
-
-
-def _matching(root: str, patterns: list[str], uri: Callable[[str], str]) -> Iterator[DocumentRef]:
-    """Yield the documents below `root` whose key fits `patterns`, all of them when there are none."""
-    depth = None if not patterns or "**" in patterns else len(patterns)
-    found = False
-    for file in open_storage(root).files(depth=depth):
-        if not patterns or _fits(file.key.split("/"), patterns):
-            found = True
-            yield DocumentRef(uri(f"{root.rstrip('/')}/{file.key}"), file.size_bytes, file.modified_at)
-    if not found:
-        wanted = f" fits {'/'.join(patterns)!r}" if patterns else " is"
-        raise ConfigError(f'No document{wanted} in {root!r}; names that begin with "." or "_" are not read.')
+    return listing.matching(root, patterns, lambda found: f"{bucket}/{quote(found.removeprefix(f'{bucket}/'))}")
 
 
 def _fits(parts: list[str], patterns: list[str]) -> bool:
@@ -155,11 +199,16 @@ def _fits(parts: list[str], patterns: list[str]) -> bool:
     return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _fits(parts[1:], patterns[1:])
 
 
-def _split_glob(location: str) -> tuple[str, list[str]]:
+def _split_glob(location: str, wildcards: frozenset[str] = GLOB_CHARACTERS) -> tuple[str, list[str]]:
     """Return the part before the first wildcard and the patterns of the parts from there on."""
     parts = location.split("/")
-    first = next((index for index, part in enumerate(parts) if GLOB_CHARACTERS & set(part)), len(parts))
+    first = next((index for index, part in enumerate(parts) if wildcards & set(part)), len(parts))
     return "/".join(parts[:first]) or "/", parts[first:]
+
+
+def input_root(location: str) -> str:
+    """Return the folder or prefix that the paths of an input's documents count from: what no wildcard is in."""
+    return _split_glob(location.rstrip("/"), GLOB_CHARACTERS | {"{"})[0]
 
 
 def _split_bucket(url: str) -> tuple[str, str]:
@@ -167,14 +216,6 @@ def _split_bucket(url: str) -> tuple[str, str]:
     scheme, rest = url.split("://", 1)
     bucket, _, key = rest.partition("/")
     return f"{scheme}://{bucket}", key
-
-
-def _file_ref(path: Path) -> DocumentRef:
-    try:
-        found = path.stat()
-    except OSError:
-        return DocumentRef(path_uri(path), 0, None)
-    return DocumentRef(path_uri(path), found.st_size, utc(found.st_mtime))
 
 
 def _suggestion(path: Path) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pipeline.data import Document, DocumentRef, PageImage, RenderSpec, utc
-from pipeline.errors import DocumentError, ErrorType, RenderError
+from pipeline.errors import DocumentChangedError, DocumentError, ErrorType, RenderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,7 +125,7 @@ class _Worker:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             source = self._source(identity, file)
             if _identify(job.path, file) != identity:
-                raise DocumentError(ErrorType.UNREADABLE, "The file changed while it was read; run again.")
+                raise DocumentChangedError(ErrorType.UNREADABLE, "The file changed while it was read; run again.")
         return Document(
             ref=replace(job.ref, size_bytes=identity.size_bytes, modified_at=_modified_at(job.ref, identity)),
             sha256=sha256,
