@@ -6,6 +6,7 @@ begin and end between two scrapes, is not lost; gauges are this run's.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ Earlier = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
 JOULES_PER_WH = 3600.0
 HOUR_S = 3600.0
-PHASES = ("waiting", "listing", "loading_the_engine", "checking_the_engine", "reading", "committing")
+PHASES = ("listing", "loading_the_engine", "checking_the_engine", "reading", "committing")
 INFO = ("run_id", "engine", "model", "revision", "engine_version", "quantisation", "kv_cache_dtype", "fingerprint")
 LAST_END = "pagemill_last_run_end_timestamp_seconds"
 LAST_SUCCESS = "pagemill_last_success_timestamp_seconds"
@@ -67,6 +68,8 @@ class RunCollector(Collector):
         phase = progress.phase.replace(" ", "_") if run.state is RunState.RUNNING else ""
         phases = {name: name == phase for name in dict.fromkeys((*PHASES, *([phase] if phase else [])))}
         yield self._one_of("pagemill_run_phase", "What it does; nothing once it has ended.", "phase", phases)
+        words = "When these figures were looked at; old in the file of a run that runs no more: it was killed."
+        yield self._gauge("pagemill_figures_timestamp_seconds", words, time.time())
         yield self._gauge("pagemill_run_start_timestamp_seconds", "When it began.", run.started_at_s)
         yield self._gauge("pagemill_run_duration_seconds", "How long it has run, or ran.", run.elapsed_s)
         if run.deadline_at:
