@@ -6,6 +6,7 @@
 <extraction>/runs/<run id>.parquet
 <extraction>/quarantine/<document>/...           for people; no table
 <extraction>/_lease                              who writes here
+<extraction>/_tagged-<input>                     until when the documents of an input are tagged
 """
 
 from __future__ import annotations
@@ -78,6 +79,12 @@ def quarantine_key(extraction: str, uri: str, page_number: int | None, suffix: s
 def lease_key(extraction: str) -> str:
     """Return the key that says who writes to an extraction's folder."""
     return f"{extraction}/_lease"
+
+
+def cleared_key(extraction: str, location: str) -> str:
+    """Return the key that says until when the documents of an input are tagged."""
+    digest = hashlib.sha256(location.encode(errors="surrogatepass")).hexdigest()[:12]
+    return f"{extraction}/_tagged-{digest}"
 
 
 def is_part(key: str) -> bool:

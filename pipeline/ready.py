@@ -37,7 +37,7 @@ class Readiness:
             raise ConfigError(f"input_files.ready cannot be {ready!r}; give a name (_SUCCESS) or an ending (*.done).")
         self._settle_s = settle_s
         self._settled_at = (now or datetime.now(UTC)) - timedelta(seconds=settle_s)
-        self._suffix = ready[1:] if ready and ready.startswith("*") else None
+        self._suffix = marker_suffix(ready)
         self._marker = ready if self._suffix is None else None
 
     def whole(self, files: Iterator[StoredFile], storage: Storage) -> Iterator[tuple[StoredFile, bool]]:
@@ -82,6 +82,11 @@ class Readiness:
             return file, False
         marked = marker.changed_at or marker.modified_at
         return file, marked is None or file.modified_at is None or marked >= file.modified_at
+
+
+def marker_suffix(ready: str | None) -> str | None:
+    """Return what a marker's name has after its document's, when each document has one of its own."""
+    return ready[1:] if ready and ready.startswith("*") else None
 
 
 def _folder_of(key: str) -> str:

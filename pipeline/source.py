@@ -185,9 +185,9 @@ def _bucket_documents(url: str, listing: _Listing) -> Iterator[DocumentRef]:
     root, patterns = _split_glob(url.rstrip("/"))
     bucket, key = _split_bucket(root)
     if not patterns and key:
-        named = [file for file in open_storage(bucket).files(key) if file.key == key]
-        if named:
-            return iter([DocumentRef(f"{bucket}/{quote(key)}", named[0].size_bytes, named[0].modified_at)])
+        with contextlib.suppress(FileNotFoundError):
+            named = open_storage(bucket).stat(key)
+            return iter([DocumentRef(f"{bucket}/{quote(key)}", named.size_bytes, named.modified_at)])
     return listing.matching(root, patterns, lambda found: f"{bucket}/{quote(found.removeprefix(f'{bucket}/'))}")
 
 

@@ -1,14 +1,18 @@
 """What an input names, for good and for hostile file trees."""
 
 import os
+import random
 import socket
 import subprocess
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.ready import Readiness
 from pipeline.source import Fetcher, list_documents, list_input, path_of, path_uri
 
 
@@ -182,3 +186,151 @@ def test_a_time_that_no_calendar_has_stops_no_listing(seconds: float) -> None:
         (found,) = list_documents(folder)
         assert found.modified_at is not None
         assert found.modified_at.year in {1, 9999}
+
+
+LATER = timedelta(hours=1)
+
+
+def listed_at(folder: Path, readiness: Readiness) -> list[str]:
+    """Return the names of the documents that are whole."""
+    return [str(path_of(ref.uri).relative_to(folder)) for ref in list_documents(str(folder), readiness)]
+
+
+def test_a_file_that_changed_lately_waits(tree: Path) -> None:
+    """A scanner or an SFTP client may still be writing it."""
+    now = datetime.now(UTC)
+    old = (now - LATER).timestamp()
+    assert listed_at(tree, waits := Readiness(10, now=now)) == []
+    assert waits.arriving == 4
+    assert len(listed_at(tree, settled := Readiness(10, now=now + timedelta(seconds=30)))) == 4
+    assert settled.arriving == 0
+    os.utime(tree / "a.pdf", (old, old))
+    assert listed_at(tree, Readiness(10, now=now)) == [], "cp -p and rsync -t give a new file an old time"
+
+
+def test_a_file_from_the_far_future_does_not_wait_until_then(tree: Path) -> None:
+    """A camera with a dead battery dates its pictures 2098."""
+    os.utime(tree / "a.pdf", (4e9, 4e9))
+    assert listed_at(tree, Readiness(10)) == ["a.pdf"]
+
+
+def test_names_that_uploads_give_to_halves_wait_however_old(tree: Path) -> None:
+    """An upload that broke off leaves its half for ever; it is no failed document."""
+    for name in ("x.pdf.part", "y.pdf.filepart", "z.crdownload"):
+        (tree / name).touch()
+    readiness = Readiness(10, now=datetime.now(UTC) + LATER)
+    assert len(listed_at(tree, readiness)) == 4
+    assert readiness.arriving == 3
+    assert len(names(tree, tree)) == 7, "as long as nobody asks, every file is a document"
+
+
+def test_a_marker_in_its_folder_says_that_documents_are_whole(tree: Path) -> None:
+    """As Spark and Hadoop leave it; of any name."""
+    (tree / "sub" / "_SUCCESS").touch()
+    readiness = Readiness(ready="_SUCCESS")
+    assert listed_at(tree, readiness) == ["sub/c.pdf"]
+    assert readiness.arriving == 3
+    (tree / "COMPLETE").touch()
+    assert listed_at(tree, Readiness(ready="COMPLETE")) == ["a.pdf", "b.pdf"]
+
+
+def test_a_marker_beside_a_document_says_that_it_is_whole(tree: Path) -> None:
+    """In whatever order other names fall between the two, and never as a document."""
+    for name in ("a.pdf-1", "a.pdf.dir/x.pdf", "a.pdf.done", "sub/c.pdf.done", "gone.pdf.done"):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).touch()
+    readiness = Readiness(ready="*.done")
+    assert listed_at(tree, readiness) == ["a.pdf", "sub/c.pdf"]
+    assert readiness.arriving == 4
+    found = [Path(ref.name).name for ref in list_documents(f"{tree}/*.pdf", Readiness(ready="*.done"))]
+    assert found == ["a.pdf"], "the glob is for documents and not for their markers"
+
+
+def test_markers_are_found_in_any_set_of_names(tmp_path: Path) -> None:
+    """Names that sort between a document and its marker are common: a.pdf, a.pdf-2.pdf, a.pdf.done."""
+    draw = random.Random(7)
+    pool = [
+        "a",
+        "a.pdf",
+        "a.pdf-",
+        "a.pdf.d",
+        "a.pdf.dz",
+        "a.pdf ",
+        "a.pdf.done2",
+        "b",
+        "a-",
+        "a/a",
+        "a./a",
+        "a.pdf.d/x",
+    ]
+    for number in range(30):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        marked = set()
+        for name in draw.sample(pool, 6):
+            if any(path.is_file() for path in (folder / name).parents):
+                continue
+            (folder / name).parent.mkdir(exist_ok=True)
+            if (folder / name).exists():
+                continue
+            (folder / name).touch()
+            if draw.random() < 0.5:
+                (folder / f"{name}.done").touch()
+                marked.add(name)
+        if any(folder.rglob("*")):
+            assert set(listed_at(folder, Readiness(ready="*.done"))) == marked
+
+
+def test_the_marker_of_an_earlier_document_is_not_believed(tree: Path) -> None:
+    """Where nobody clears them away, markers outlive the documents they were made for."""
+    (tree / "a.pdf.done").touch()
+    past = time.time() - 3600
+    os.utime(tree / "a.pdf", (past, past))
+    assert listed_at(tree, Readiness(ready="*.done")) == ["a.pdf"]
+    future = time.time() + 60
+    os.utime(tree / "a.pdf", (future, future))
+    assert listed_at(tree, Readiness(ready="*.done")) == []
+
+
+@pytest.mark.parametrize("ready", ["*", "a/b", "**.done", "*.d?ne", ""])
+def test_a_marker_that_cannot_be_is_refused(ready: str) -> None:
+    """It would make every document wait for ever."""
+    with pytest.raises(ConfigError, match="_SUCCESS"):
+        Readiness(ready=ready)
+
+
+def test_an_input_of_which_nothing_is_whole_is_no_mistake(tree: Path, tmp_path: Path) -> None:
+    """Nor is an empty one, where documents come and go."""
+    assert listed_at(tree, Readiness(60)) == []
+    (tmp_path / "empty").mkdir()
+    assert list(list_input(str(tmp_path / "empty"), str(tmp_path / "out"), may_be_empty=True)) == []
+
+
+def test_a_document_named_outright_is_read_as_it_is(tree: Path) -> None:
+    """Whoever names it knows that it is there."""
+    assert len(list(list_documents(str(tree / "a.pdf"), Readiness(60, "*.done")))) == 1
+
+
+def test_objects_settle_and_have_markers_too(bucket: str, tmp_path: Path) -> None:
+    """One question a folder, and none where markers lie beside the documents: these are in the listing."""
+    from pipeline.storage import open_storage
+
+    (tmp_path / "made").write_text("content")
+    for key in ("in/x/a.pdf", "in/x/a.pdf.done", "in/x/b.pdf", "in/y/c.pdf", "in/y/_SUCCESS"):
+        open_storage(bucket).put(key, tmp_path / "made")
+    whole = {
+        "settled": Readiness(10, now=datetime.now(UTC) + LATER),
+        "fresh": Readiness(10, now=datetime.now(UTC)),
+        "folder": Readiness(ready="_SUCCESS"),
+        "beside": Readiness(ready="*.done"),
+    }
+    found = {
+        name: [ref.uri.removeprefix(f"{bucket}/in/") for ref in list_documents(f"{bucket}/in", readiness)]
+        for name, readiness in whole.items()
+    }
+    assert found == {
+        "settled": ["x/a.pdf", "x/a.pdf.done", "x/b.pdf", "y/c.pdf"],
+        "fresh": [],
+        "folder": ["y/c.pdf"],
+        "beside": ["x/a.pdf"],
+    }
