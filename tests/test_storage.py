@@ -16,6 +16,7 @@ import pytest
 
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage import Storage, open_storage
+from pipeline.storage.bucket_access import PATIENCE_VARIABLE
 from pipeline.storage.retrying import without_secrets
 
 Put = Callable[..., None]
@@ -202,7 +203,7 @@ def test_keys_stay_below_the_root(tmp_path: Path, key: str) -> None:
 
 def test_unknown_scheme_is_refused_with_what_is_known() -> None:
     """A typo in a URL must not create a folder of that name."""
-    with pytest.raises(ConfigError, match="gs://, s3://"):
+    with pytest.raises(ConfigError, match="file://, gs://, s3://"):
         open_storage("s4://bucket/x")
 
 
@@ -230,9 +231,12 @@ def test_unreachable_bucket_is_tried_again_and_then_named(monkeypatch: pytest.Mo
                     connection.close()
 
         threading.Thread(target=hang_up, daemon=True).start()
-        with pytest.raises(StorageError, match=r"s3://documents/a.*tried 6 times") as caught:
+        monkeypatch.setenv(PATIENCE_VARIABLE, "1.5")
+        with pytest.raises(
+            StorageError, match=r"s3://documents/a.*tried \d+ times in 2 s.*Check its address"
+        ) as caught:
             open_storage("s3://documents").exists("a")
-    assert len(calls) >= 6
+    assert len(calls) >= 3
     assert "s3cret" not in str(caught.value)
 
 

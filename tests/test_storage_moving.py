@@ -132,7 +132,7 @@ def test_where_no_file_can_be_tagged_it_is_said_at_once(monkeypatch: pytest.Monk
     """And not after the first night's documents were read."""
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")
-    with pytest.raises(ConfigError, match=r"az://.*moved instead"):
+    with pytest.raises(ConfigError, match=r"az://.*be moved"):
         open_storage("az://container/in").check_taggable()
     open_storage(str(tmp_path / "not yet there")).check_taggable()
     if os.path.ismount("/proc"):

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 CONFLICTS = 3
 """Answers "it has changed" in a row of a server that has not changed it: S3 gives 409 when requests meet."""
 
+RELEASE_S = 10
+"""How long giving up a lease is tried: it expires by itself, and somebody may wait for this process to end."""
+
 
 class LeaseTimes(NamedTuple):
     """How long a lease lives."""
@@ -95,7 +98,7 @@ class BucketLease:
             self._thread.join()
         try:
             if self._lost is None:
-                retried(self._object.write)(freed(self._me), self._version)
+                retried(self._object.write, at_most_s=RELEASE_S)(freed(self._me), self._version)
         except Conflict:
             pass  # given up by a write whose answer was lost, or taken over
         except StorageError as error:
@@ -131,7 +134,8 @@ class BucketLease:
                 else:
                     self._renewed_at = asked_at
                     return
-            raise TransientError(f"{self._object.name}: the bucket refuses to renew the lease, which nobody changed")
+            said = f"{self._object.name}: the bucket refuses to renew the lease, which nobody changed"
+            raise TransientError(said, patience_s=self._times.ttl_s)
 
     def _see_whose_it_is(self) -> None:
         """Take up the version of our own whose answer was lost, or note that the lease is another's."""
@@ -155,7 +159,7 @@ class Seeker:
         self._times = times
         self._me = this_process(times.ttl_s)
         self._seen: UpdateVersion | None = None
-        self._seen_at = 0.0
+        self._seen_at = self._asked_at = 0.0
         self._changed = False
 
     @retried
@@ -174,10 +178,15 @@ class Seeker:
         return holder.token == self._me.token
 
     def _is_over(self, holder: Holder, version: UpdateVersion) -> bool:
+        now_s, before_s = _now_s(), self._asked_at
+        self._asked_at = now_s
         if version != self._seen:
             self._changed = self._seen is not None
-            self._seen, self._seen_at = version, _now_s()
-        expired = _now_s() - self._seen_at >= (holder.ttl_s or self._times.ttl_s)
+            self._seen, self._seen_at = version, now_s
+        elif now_s - before_s > self._times.ttl_s / 4:
+            # The bucket, or this process, was away: its holder too could not renew it.
+            self._seen_at = now_s
+        expired = now_s - self._seen_at >= (holder.ttl_s or self._times.ttl_s)
         return expired or holder.life() is Life.DEAD
 
     def _claim(self, over: UpdateVersion | None) -> BucketLease | Busy:

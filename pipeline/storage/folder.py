@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from pipeline.data import utc
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import StorageError
 from pipeline.storage.base import SKIPPED_NAMES, StoredFile
+from pipeline.storage.file_tags import add_tags, check_taggable
 from pipeline.storage.folder_lease import lock, place
 from pipeline.storage.lease import wait_for
 from pipeline.storage.moving import copied_through_here, free_key, move_by_copy
@@ -29,8 +29,6 @@ HALF_WRITTEN = ".tmp"
 """What `put` writes to `.<name>.tmp` gets its name when it is whole."""
 SWEPT_DEPTH = 3
 """Parts below the swept folder: no file of an output lies deeper."""
-TAGS = "user.pagemill"
-NO_TAGS = "The file system of {} takes no tags (extended attributes); let files be moved instead, or be kept."
 
 
 class FolderStorage:
@@ -108,28 +106,16 @@ class FolderStorage:
         copy, remove = copied_through_here(self, key, to), lambda: retried(_unlink)(path)
         return move_by_copy(self, key, to, new_key, file=file, copy=copy, remove=remove)
 
-    @retried
     def tag(self, key: str, tags: dict[str, str], *, seen: StoredFile | None = None) -> bool:
         """See Storage."""
         if not self.stat(key).is_as(seen):
             return False
-        path = self._path(key)
-        try:
-            os.setxattr(path, TAGS, json.dumps(_tags(path) | tags, ensure_ascii=False, sort_keys=True).encode())
-        except OSError as error:
-            if error.errno == errno.ENOTSUP:
-                raise ConfigError(NO_TAGS.format(repr(str(self._root)))) from error
-            raise
+        add_tags(self._path(key), tags)
         return True
 
-    @retried
     def check_taggable(self) -> None:
         """See Storage."""
-        try:
-            os.getxattr(self._root, TAGS)
-        except OSError as error:
-            if error.errno == errno.ENOTSUP:
-                raise ConfigError(NO_TAGS.format(repr(str(self._root)))) from error
+        check_taggable(self._root)
 
     @retried
     def delete(self, key: str) -> None:
@@ -269,16 +255,6 @@ def _renamed(path: Path, target: Path) -> bool:
     _sync_folder(target.parent)
     _sync_folder(path.parent)
     return True
-
-
-def _tags(path: Path) -> dict[str, str]:
-    if TAGS not in os.listxattr(path):
-        return {}
-    try:
-        found = json.loads(os.getxattr(path, TAGS))
-    except ValueError:  # another program's
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _unlink(path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError, StorageError
+from pipeline.storage.bucket_access import patience
 from pipeline.storage.retrying import TransientError, retried, without_secrets
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ TIMEOUT_S = 30
 def check_taggable(place: BucketPlace) -> None:
     """Raise ConfigError, with what to do, where objects cannot be tagged."""
     if place.scheme != "s3":
-        raise ConfigError(f"Files in {place.scheme}:// cannot be tagged; let them be moved instead, or be kept.")
+        raise ConfigError(f"Files in {place.scheme}:// cannot be tagged; let them be moved, or be kept.")
     try:
         import boto3  # type: ignore[import-untyped]  # noqa: F401 - whether it is there
     except ImportError as error:
@@ -62,12 +63,12 @@ def _translated(name: str) -> Iterator[None]:
         answer: Any = error.response
         code, status = answer["Error"].get("Code", ""), answer["ResponseMetadata"].get("HTTPStatusCode", 0)
         if code in {"NoSuchKey", "404"}:
-            raise FileNotFoundError(f"{name} does not exist.") from error
+            raise FileNotFoundError(f"{name} does not exist.") from None
         said = f"{name} cannot be tagged: {without_secrets(str(error))}"
         if status >= FIRST_PASSING_STATUS or status == 429 or code == "SlowDown":
-            raise TransientError(said) from error
-        raise StorageError(said) from error
+            raise TransientError(said, patience_s=patience().away_s) from None
+        raise StorageError(said) from None
     except HTTPClientError as error:
-        raise TransientError(f"{name}: {without_secrets(str(error))}") from error
+        raise TransientError(f"{name}: {without_secrets(str(error))}", patience_s=patience().away_s) from None
     except BotoCoreError as error:
-        raise StorageError(f"{name} cannot be tagged: {without_secrets(str(error))}") from error
+        raise StorageError(f"{name} cannot be tagged: {without_secrets(str(error))}") from None

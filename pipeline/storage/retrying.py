@@ -1,14 +1,21 @@
-"""Which storage failures pass by themselves, and how long they are waited for."""
+"""Which storage failures pass by themselves, and how long they are waited for.
+
+A folder's are waited for a few seconds. A bucket that answered before is waited for as long as
+an error says it is worth (TransientError): a server that is away for some minutes costs these
+minutes and not the night.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import functools
+import logging
+import math
 import re
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
-from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, retry, retry_if_exception, wait_random_exponential
 
 from pipeline.errors import StorageError
 
@@ -19,8 +26,12 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-ATTEMPTS = 6
-MAX_WAIT_S = 10.0
+log = logging.getLogger(__name__)
+
+FOLDER_ATTEMPTS = 6
+FIRST_WAIT_S, MAX_WAIT_S = 0.2, 20.0
+TOLD_AFTER_S = 5.0
+"""How long a failure lasts before the log speaks of it."""
 
 PASSING_ERRNOS = frozenset(
     {
@@ -38,25 +49,47 @@ PASSING_ERRNOS = frozenset(
 
 
 class TransientError(Exception):
-    """A failure that another attempt may not meet; `__cause__` has it."""
+    """A failure that another attempt may not meet."""
+
+    def __init__(self, message: str, *, patience_s: float, advice: str = "") -> None:
+        """Say what failed, how long after the first attempt it is worth another one, and what to do then."""
+        super().__init__(message)
+        self.patience_s = patience_s
+        self.advice = advice
 
 
 def _is_transient(error: BaseException) -> bool:
     return isinstance(error, TransientError) or (isinstance(error, OSError) and error.errno in PASSING_ERRNOS)
 
 
-def retried(work: Callable[P, R]) -> Callable[P, R]:
+def retried(work: Callable[P, R], *, at_most_s: float = math.inf) -> Callable[P, R]:
     """Return `work`, repeated on transient failures and raising StorageError on lasting ones.
 
     Waits are random (full jitter), so that many workers do not come back at the same
     moment: AWS Architecture Blog, "Exponential Backoff And Jitter", 2015.
     FileNotFoundError passes: a file that is gone is for the caller to judge.
+
+    Args:
+        at_most_s: Bounds the patience that errors ask for.
     """
+
+    def left_s(state: RetryCallState) -> float:
+        error = _error_of(state)
+        patience_s = error.patience_s if isinstance(error, TransientError) else math.inf
+        return min(patience_s, at_most_s) - (state.seconds_since_start or 0)
+
+    def is_over(state: RetryCallState) -> bool:
+        if isinstance(_error_of(state), TransientError):
+            return left_s(state) <= 0
+        return state.attempt_number >= FOLDER_ATTEMPTS
+
     patient = retry(
         retry=retry_if_exception(_is_transient),
-        wait=wait_random_exponential(multiplier=0.2, max=MAX_WAIT_S),
-        stop=stop_after_attempt(ATTEMPTS),
-        reraise=True,
+        # The last attempt is made when patience ends, and not some random time before.
+        wait=lambda state: min(_backoff(state), max(left_s(state), 0)),
+        stop=is_over,
+        before_sleep=_tell,
+        retry_error_callback=_give_up,
     )(work)
 
     @functools.wraps(work)
@@ -65,12 +98,35 @@ def retried(work: Callable[P, R]) -> Callable[P, R]:
             return patient(*args, **kwargs)
         except FileNotFoundError:
             raise
-        except TransientError as error:
-            raise StorageError(f"{without_secrets(str(error))} (tried {ATTEMPTS} times)") from error.__cause__
         except OSError as error:
             raise StorageError(advice(error)) from error
 
     return translated
+
+
+_backoff = wait_random_exponential(multiplier=FIRST_WAIT_S, max=MAX_WAIT_S)
+
+
+def _error_of(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _tell(state: RetryCallState) -> None:
+    """Log, once for each call, that something is waited for."""
+    next_s = state.next_action.sleep if state.next_action else 0
+    if state.idle_for - next_s < TOLD_AFTER_S <= state.idle_for:
+        log.warning("storage does not answer; trying again", extra={"why": str(_error_of(state))})
+
+
+def _give_up(state: RetryCallState) -> NoReturn:
+    error = _error_of(state)
+    if isinstance(error, OSError):
+        raise error
+    times = f"{state.attempt_number} times in {state.seconds_since_start or 0:.0f} s"
+    if not isinstance(error, TransientError):
+        raise TypeError(error)
+    # Not chained: what a server answers may repeat a session token.
+    raise StorageError(f"{error} (tried {times}). {error.advice}".rstrip()) from None
 
 
 @contextlib.contextmanager
