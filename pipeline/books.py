@@ -29,7 +29,10 @@ class RunReport:
     identity: RunIdentity
     output: str
     interrupted: bool
-    """Stopped before everything was read; the next run goes on from there."""
+    """Stopped by a signal before everything was read; the next run goes on from there."""
+    stopped_by: str | None
+    """Why documents are carried over: "signal", "deadline" or "page budget"."""
+    deadline_at: datetime | None
     documents: int
     documents_skipped: int
     """Unchanged since an earlier run with the same settings."""
@@ -37,6 +40,8 @@ class RunReport:
     """Those of them that failed then."""
     documents_carried_over: int
     """Left to the next run."""
+    documents_arriving: int
+    """Not whole yet when they were listed; a later run reads them."""
     pages_found: int
     """Of the documents opened; pages_ok + pages_failed + pages_carried_over."""
     pages_ok: int
@@ -93,12 +98,15 @@ class Books:
         if time.monotonic() - self._stats_put_at > STATS_INTERVAL_S:
             self._put_stats()
 
-    def balance(self, *, pages_committed: int, pages_left: int, is_stopped: bool) -> RunReport:
+    def balance(
+        self, *, pages_committed: int, pages_left: int, stopped_by: str | None, deadline_at: datetime | None
+    ) -> RunReport:
         """Return what the run did, once it is sure that every page found is committed or carried over.
 
         Args:
             pages_committed: rows in the parts, as these say themselves.
             pages_left: of documents that were opened and not committed.
+            stopped_by: what would explain that documents are carried over; see RunReport.
 
         Raises:
             LedgerError: the books do not balance.
@@ -114,11 +122,14 @@ class Books:
         return RunReport(
             identity=self._identity,
             output=self._output,
-            interrupted=is_stopped and documents_carried_over > 0,
+            interrupted=stopped_by == "signal" and documents_carried_over > 0,
+            stopped_by=stopped_by if documents_carried_over else None,
+            deadline_at=deadline_at,
             documents=total.documents,
             documents_skipped=tally.documents_skipped,
             documents_skipped_failed=tally.documents_skipped_failed,
             documents_carried_over=documents_carried_over,
+            documents_arriving=tally.documents_arriving,
             pages_found=tally.pages_found,
             pages_ok=total.pages_ok,
             pages_failed=total.pages_failed,
@@ -130,7 +141,7 @@ class Books:
             total=total,
         )
 
-    def close(self, state: RunState, error: BaseException | None = None) -> None:
+    def close(self, state: RunState, error: BaseException | None = None, *, report: RunReport | None = None) -> None:
         """Put the statistics and what there is to say about the run.
 
         Raises:
@@ -141,10 +152,12 @@ class Books:
         row = replace(
             self._row,
             state=state,
+            stopped_by=report.stopped_by if report else None,
             finished_at=datetime.now(UTC),
             documents_planned=tally.documents_total,
             documents_done=total.documents,
             documents_skipped=tally.documents_skipped,
+            documents_arriving=tally.documents_arriving,
             documents_carried_over=tally.documents_total - total.documents,
             pages_found=tally.pages_found,
             pages_ok=total.pages_ok,

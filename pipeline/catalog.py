@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from pipeline.config import RunConfig
 from pipeline.data import DocumentRef, RunIdentity, Status
 from pipeline.errors import CURABLE, StorageError
-from pipeline.selection import Sample, draw_of, parse_since
+from pipeline.selection import Sample, draw_of, parse_since, rank_of
 from pipeline.sink import CommittedDocument
 
 CACHE_MB = 64
@@ -37,19 +38,23 @@ PRAGMA cache_size = -{CACHE_MB * 1024};
 CREATE TABLE part (id INTEGER PRIMARY KEY, key TEXT NOT NULL);
 -- The current row of each document: the one that finished last. done_as is null unless it settles the document.
 CREATE TABLE committed (
-    uri TEXT PRIMARY KEY, size INTEGER, modified INTEGER, finished INTEGER, done_as TEXT
+    uri TEXT PRIMARY KEY, size INTEGER, modified INTEGER, finished INTEGER, status TEXT, done_as TEXT
 ) WITHOUT ROWID;
 -- Where the reading of each content stands.
 CREATE TABLE content (
     sha256 TEXT PRIMARY KEY, failed INTEGER, finished INTEGER, part INTEGER, uri TEXT
 ) WITHOUT ROWID;
-CREATE TABLE listed (position INTEGER PRIMARY KEY, uri TEXT UNIQUE, size INTEGER, modified INTEGER, draw INTEGER);
-CREATE TABLE pending (position INTEGER PRIMARY KEY, uri TEXT, size INTEGER, modified INTEGER);
+CREATE TABLE listed (
+    position INTEGER PRIMARY KEY, uri TEXT UNIQUE, size INTEGER, modified INTEGER,
+    draw INTEGER, rank INTEGER, partition TEXT
+);
+CREATE TABLE pending (position INTEGER PRIMARY KEY, uri TEXT, size INTEGER, modified INTEGER, again INTEGER);
 """
 _ADD_COMMITTED = """
-INSERT INTO committed VALUES (:uri, :size, :modified, :finished, :done_as)
+INSERT INTO committed VALUES (:uri, :size, :modified, :finished, :status, :done_as)
 ON CONFLICT DO UPDATE SET
-    size = excluded.size, modified = excluded.modified, finished = excluded.finished, done_as = excluded.done_as
+    size = excluded.size, modified = excluded.modified, finished = excluded.finished,
+    status = excluded.status, done_as = excluded.done_as
 WHERE finished <= excluded.finished
 """
 _ADD_CONTENT = """
@@ -58,20 +63,33 @@ ON CONFLICT DO UPDATE SET
     failed = excluded.failed, finished = excluded.finished, part = excluded.part, uri = excluded.uri
 WHERE (excluded.failed, finished) <= (failed, excluded.finished)
 """
-_ADD_LISTED = "INSERT OR IGNORE INTO listed (uri, size, modified, draw) VALUES (?, ?, ?, ?)"
+_ADD_LISTED = "INSERT OR IGNORE INTO listed (uri, size, modified, draw, rank, partition) VALUES (?, ?, ?, ?, ?, ?)"
 _DROP_UNSAMPLED = """
 DELETE FROM listed WHERE position NOT IN (SELECT position FROM listed ORDER BY draw, uri LIMIT :count)
 """
-_DONE = """
-FROM listed LEFT JOIN committed ON NOT :force
-    AND committed.uri = listed.uri AND committed.size = listed.size AND committed.modified IS listed.modified
+_UNCHANGED = "committed.uri = listed.uri AND committed.size = listed.size AND committed.modified IS listed.modified"
+# What is settled, and how; what no run has read as it is has no committed row here.
+_STATES = f"""
+SELECT listed.*, committed.uri IS NOT NULL AS again, CASE WHEN :only_new THEN status ELSE done_as END AS settled_as
+FROM listed LEFT JOIN committed ON NOT :force AND {_UNCHANGED}
 """
-_COUNT = f"SELECT count(*), count(done_as), coalesce(sum(done_as = 'failed'), 0) {_DONE}"
+_COUNT_SETTLED = f"""
+SELECT count(settled_as), coalesce(sum(settled_as = 'failed'), 0) FROM ({_STATES})
+"""
+_PARTITIONS = f"""
+SELECT partition, count(*), count(settled_as) FROM ({_STATES}) GROUP BY partition ORDER BY partition
+"""
+_ORDERS = {"name": "position", "oldest": "modified, position", "newest": "modified DESC, position", "smallest": "size"}
 _CHOOSE = f"""
-INSERT INTO pending SELECT position, listed.uri, listed.size, listed.modified {_DONE}
-WHERE done_as IS NULL ORDER BY position LIMIT :limit
+INSERT INTO pending (uri, size, modified, again) SELECT uri, size, modified, again FROM ({_STATES})
+WHERE settled_as IS NULL ORDER BY rank, again, {{order}} LIMIT :limit
 """
+_COUNT_PENDING = "SELECT count(*), coalesce(sum(again), 0) FROM pending"
 _NEXT = "SELECT position, uri, size, modified FROM pending WHERE position > ? ORDER BY position LIMIT ?"
+_READ = f"""
+SELECT position, listed.uri, listed.size, listed.modified, finished FROM listed JOIN committed ON {_UNCHANGED}
+WHERE done_as = 'ok' AND position > ? ORDER BY position LIMIT ?
+"""
 _FIND = "SELECT key, uri FROM content JOIN part ON part.id = content.part WHERE sha256 = ?"
 
 
@@ -87,10 +105,18 @@ class Selection:
     """Nothing that earlier runs have done counts as done."""
     since: datetime | None = None
     """Documents changed before then are left out; those without a known time are not."""
+    until: datetime | None = None
+    """Documents changed then or later are left out too."""
     sample: Sample | None = None
     limit: int | None = None
     again: bool = False
     """As `force`, but what earlier runs have read may be used for pages that need no reading."""
+    only_new: bool = False
+    """Documents that a run has read as they are now count as done, whatever came of it and with whatever settings."""
+    order: str = "name"
+    priority: tuple[str, ...] = ()
+    partition: Callable[[DocumentRef], str] | None = None
+    """Which partition of the input a document belongs to, where they are counted."""
 
     @classmethod
     def of(cls, config: RunConfig, now: datetime | None = None) -> Selection:
@@ -99,8 +125,12 @@ class Selection:
         return cls(
             force=config.force,
             since=parse_since(config.since, now) if config.since is not None else None,
+            until=parse_since(config.until, now) if config.until is not None else None,
             sample=Sample.parse(config.sample) if config.sample is not None else None,
             limit=config.limit,
+            only_new=config.only_new,
+            order=config.order,
+            priority=config.priority,
         )
 
 
@@ -114,6 +144,8 @@ class PlanCounts:
     """Unchanged since an earlier run with the same settings."""
     documents_skipped_failed: int
     """Those of them that failed then."""
+    documents_again: int
+    """Of `documents`, those that an earlier run has read: with other settings, or in vain."""
 
 
 class Catalog:
@@ -126,6 +158,7 @@ class Catalog:
         """Begin an empty catalog; what a killed run left at `path` is deleted."""
         self._path = path
         self._identity = identity
+        self._chosen: dict[str, int] = {}
         path.unlink(missing_ok=True)
         with self._disk_errors():
             self._database = sqlite3.connect(path, isolation_level=None)
@@ -145,34 +178,42 @@ class Catalog:
                 self._database.executemany(_ADD_CONTENT, (row for row in batch if row["sha256"] and row["same"]))
 
     def plan(self, refs: Iterable[DocumentRef], selection: Selection) -> PlanCounts:
-        """Take the listing of the input, once, and choose what is to be read.
+        """Take the listing of the input, once, and choose what is to be read, in which order.
 
-        With `selection.force`, `find_content` forgets what earlier runs have read.
+        What no run has read comes before what is read again; that the sample is drawn before
+        both is why the same command again has nothing to do. With `selection.force`,
+        `find_content` forgets what earlier runs have read.
         """
         with self._transaction():
             self._list(refs, selection)
-            chosen = {
+            self._chosen = {
                 "force": selection.force or selection.again,
+                "only_new": selection.only_new,
                 "limit": -1 if selection.limit is None else selection.limit,
             }
-            total, done, failed = self._database.execute(_COUNT, chosen).fetchone()
-            self._database.execute(_CHOOSE, chosen)
-            self._database.execute("DROP TABLE listed")
+            done, failed = self._database.execute(_COUNT_SETTLED, self._chosen).fetchone()
+            self._database.execute(_CHOOSE.format(order=_ORDERS[selection.order]), self._chosen)
             if selection.force:
                 self._database.execute("DELETE FROM content")
-        documents = total - done if selection.limit is None else min(total - done, selection.limit)
-        return PlanCounts(documents, done, failed)
+            documents, again = self._database.execute(_COUNT_PENDING).fetchone()
+        return PlanCounts(documents, done, failed, again)
+
+    def partitions(self) -> list[tuple[str, int, int]]:
+        """Return each partition of the plan with the number of its documents, and of those that are settled."""
+        with self._disk_errors():
+            return self._database.execute(_PARTITIONS, self._chosen).fetchall()
+
+    def read_whole(self) -> Iterator[tuple[DocumentRef, datetime]]:
+        """Yield the listed documents whose pages are all read and committed, now, and when their reading ended.
+
+        Other methods may be called meanwhile.
+        """
+        for uri, size, modified, finished in self._rows(_READ):
+            yield DocumentRef(uri, size, _time(modified)), _EPOCH + finished * _MICROSECOND
 
     def pending(self) -> Iterator[DocumentRef]:
-        """Yield what is to be read, in the order of the listing; other methods may be called meanwhile."""
-        position = 0
-        while True:
-            with self._disk_errors():
-                rows = self._database.execute(_NEXT, (position, BATCH_ROWS)).fetchall()
-            if not rows:
-                return
-            position = rows[-1][0]
-            yield from (DocumentRef(uri, size, _time(modified)) for _, uri, size, modified in rows)
+        """Yield what is to be read, the most important first; other methods may be called meanwhile."""
+        return (DocumentRef(uri, size, _time(modified)) for uri, size, modified in self._rows(_NEXT))
 
     def find_content(self, sha256: str) -> tuple[str, str] | None:
         """Return where a reading of this content under the run's settings is committed, if there is one.
@@ -190,6 +231,17 @@ class Catalog:
         """Delete the catalog."""
         self._database.close()
         self._path.unlink(missing_ok=True)
+
+    def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Yield what follows the position in rows of a query that takes the last position and a number of rows."""
+        position = 0
+        while True:
+            with self._disk_errors():
+                rows = self._database.execute(query, (position, BATCH_ROWS)).fetchall()
+            if not rows:
+                return
+            position = rows[-1][0]
+            yield from (row[1:] for row in rows)
 
     def _list(self, refs: Iterable[DocumentRef], selection: Selection) -> None:
         values = _listed_values(refs, selection)
@@ -235,17 +287,18 @@ class Catalog:
             raise StorageError(f"The list of documents cannot be kept in {place}: {error}.") from error
 
 
-def _listed_values(
-    refs: Iterable[DocumentRef], selection: Selection
-) -> Iterator[tuple[str, int, int | None, int | None]]:
-    """Yield the rows of `listed`: what `since` and a sample by share let pass."""
-    since, sample = selection.since, selection.sample
+def _listed_values(refs: Iterable[DocumentRef], selection: Selection) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of `listed`: what `since`, `until` and a sample by share let pass."""
+    since, until, sample = selection.since, selection.until, selection.sample
     for ref in refs:
-        if since and ref.modified_at and ref.modified_at < since:
+        modified = ref.modified_at
+        if modified and ((since and modified < since) or (until and modified >= until)):
             continue
         draw = draw_of(ref.uri) if sample else None
         if sample is None or draw is None or sample.may_hold(draw):
-            yield ref.uri, ref.size_bytes, _microseconds(ref.modified_at), draw
+            rank = rank_of(ref.uri, selection.priority) if selection.priority else 0
+            partition = selection.partition(ref) if selection.partition else None
+            yield ref.uri, ref.size_bytes, _microseconds(modified), draw, rank, partition
 
 
 def _microseconds(time: datetime | None) -> int | None:

@@ -7,7 +7,6 @@ ahead of the engine than `ahead` page images or `ahead_bytes` of them, however l
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections import deque
 from collections.abc import Container, Iterator
@@ -82,6 +81,14 @@ class Losses(Protocol):
         ...
 
 
+class Stop(Protocol):
+    """Says whether a run ends; a threading.Event is one."""
+
+    def is_set(self) -> bool:
+        """Return whether no more pages are to be taken; it stays so."""
+        ...
+
+
 class PageFeed:
     """The `Requests` of a run. Not thread-safe: take, resolve and retry are called by one thread."""
 
@@ -92,7 +99,7 @@ class PageFeed:
         losses: Losses,
         first: TrySettings,
         *,
-        stop: threading.Event,
+        stop: Stop,
         ahead_bytes: int,
         ahead: int = 2,
     ) -> None:

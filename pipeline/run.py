@@ -6,11 +6,11 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 
+from pipeline.admission import Admission
 from pipeline.books import Books, RunReport
 from pipeline.canary import canary_pages, fallback_config, run_canary, should_run
 from pipeline.catalog import Catalog, PlanCounts, Selection
@@ -26,24 +26,27 @@ from pipeline.data import (
 )
 from pipeline.documents import OpenDocuments
 from pipeline.drive import Driver
-from pipeline.engines import EngineChoice, choose_engine
-from pipeline.engines.base import Engine, EngineInfo, EngineTask
-from pipeline.errors import CanaryError, DocumentError, PageError, StorageError
-from pipeline.extraction import Extraction, load_extraction, load_model
+from pipeline.engines import EngineChoice
+from pipeline.engines.base import Engine, EngineInfo
+from pipeline.errors import CanaryError, DocumentChangedError, DocumentError, PageError, StorageError
 from pipeline.failed import FailedDocuments, Retry, find_failed
 from pipeline.feed import PageFeed
-from pipeline.identity import identify_run
+from pipeline.forecast import find_pace
+from pipeline.inbox import check_inbox, clear_input
 from pipeline.journal import Journal
 from pipeline.judge import Judge
 from pipeline.layout import lease_key
 from pipeline.ledger import DoneDocument, Ledger, RowWriter
+from pipeline.metrics import Metrics, open_metrics
+from pipeline.planning import enter_committed, plan_input, resolve
 from pipeline.quarantine import Quarantine
+from pipeline.ready import Readiness
 from pipeline.render import Renderer
 from pipeline.reuse import KnownPages
 from pipeline.scratch import Scratch
+from pipeline.selection import parse_deadline
 from pipeline.settle import settle_dead_runs
-from pipeline.sink import PartReader, ShardWriter, committed_parts, delete_orphans, page_schema, read_committed
-from pipeline.source import list_input
+from pipeline.sink import PartReader, ShardWriter, delete_orphans, page_schema, read_committed
 from pipeline.stats import Counts, RunState
 from pipeline.storage import open_storage
 from pipeline.tally import Progress, Tally
@@ -81,7 +84,9 @@ def run(
         CanaryError: the engine does not read what stands on known pages; nothing was read.
         LedgerError: the books do not balance; what is committed stays.
     """
-    wanted = _Wanted(config, on_progress or (lambda _: None), engine, stop or threading.Event(), retry)
+    wanted = _Wanted(
+        config, on_progress or (lambda _: None), engine, stop or threading.Event(), retry, datetime.now(UTC)
+    )
     attempt = _Run(wanted)
     try:
         return attempt.execute()
@@ -102,6 +107,7 @@ class _Wanted:
     engine: EngineChoice | None
     stop: threading.Event
     retry: Retry | None
+    began_at: datetime
     is_fallback: bool = False
 
 
@@ -111,10 +117,8 @@ class _Run:
     def __init__(self, wanted: _Wanted) -> None:
         config = self._config = wanted.config
         self._wanted = wanted
-        self._extraction = load_extraction(config.extraction, config.prompts)
-        self._choice = wanted.engine or choose_engine(config, _engine_task(self._extraction, config))
+        self._extraction, self._choice, identity = resolve(config, wanted.engine)
         self._ladder = Ladder(config.tries, self._choice.max_pixels, deterministic=self._choice.info.deterministic)
-        identity = identify_run(config, self._extraction, self._choice.info, self._choice.max_pixels)
         page_schema(self._extraction.model)  # a field no column can hold is found before anything is read
         self._storage = open_storage(config.output)
         self._failed: FailedDocuments | None = None
@@ -122,8 +126,15 @@ class _Run:
             self._failed = find_failed(config.output, identity.extraction, wanted.retry)
             identity = replace(identity, fingerprint=self._failed.fingerprint)
         self._identity = identity
+        check_inbox(config)
         self._tally = Tally(wanted.on_progress)
         self._books = Books(self._storage, identity, config, tally=self._tally, is_fallback=wanted.is_fallback)
+        self._admission = Admission(
+            self._tally,
+            wanted.stop,
+            deadline_at=parse_deadline(config.deadline, wanted.began_at) if config.deadline else None,
+            page_budget=config.page_budget,
+        )
         self._leaders: dict[str, str] = {}
         """URI of the document that is being read, by its SHA-256."""
         self._followers: dict[str, list[Document]] = {}
@@ -140,6 +151,7 @@ class _Run:
         with (
             closing(self._books.stats),
             self._storage.hold(lease_key(name), wait_s=wait_s, on_wait=self._waiting) as lease,
+            self._open_metrics() as self._metrics,
         ):
             self._lease = lease
             self._scratch = Scratch(self._config.output, name)
@@ -148,7 +160,8 @@ class _Run:
                 report = self._books.balance(
                     pages_committed=self._ledger.pages_committed,
                     pages_left=self._ledger.pages_left + self._pages_waiting,
-                    is_stopped=self._wanted.stop.is_set(),
+                    stopped_by="signal" if self._wanted.stop.is_set() else self._admission.closed_by,
+                    deadline_at=self._admission.deadline_at,
                 )
             except BaseException as error:
                 state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
@@ -156,8 +169,9 @@ class _Run:
                     self._books.close(state, error)
                 self._scratch.close(keep_journals=True)
                 raise
-            self._books.close(RunState.INTERRUPTED if report.interrupted else RunState.FINISHED)
-            self._scratch.close(keep_journals=report.interrupted or self._is_partial)
+            self._books.close(RunState.INTERRUPTED if report.interrupted else RunState.FINISHED, report=report)
+            self._scratch.close(keep_journals=bool(report.documents_carried_over) or self._is_partial)
+            self._metrics.ended(report)
         self._tally.report("done")
         return report
 
@@ -165,7 +179,7 @@ class _Run:
     def _is_partial(self) -> bool:
         """Whether documents may be left out that an interrupted run was reading."""
         config = self._config
-        return any((self._wanted.retry, config.limit, config.since, config.sample))
+        return any((self._wanted.retry, config.limit, config.since, config.until, config.sample, config.only_new))
 
     @property
     def _pages_waiting(self) -> int:
@@ -177,13 +191,13 @@ class _Run:
         self._tally.report("waiting")
 
     def _work(self) -> None:
-        extraction, identity = self._extraction, self._identity
+        config, extraction, identity = self._config, self._extraction, self._identity
         self._storage.sweep(f"{extraction.name}/")
         delete_orphans(self._storage, extraction.name)
         settle_dead_runs(self._storage, extraction.name)
         self._books.begin()  # an output that cannot be written is found before hours of reading
         with ExitStack() as parts:
-            journal = Journal(self._scratch.journals, identity, anew=self._config.force)
+            journal = Journal(self._scratch.journals, identity, anew=config.force)
             parts.enter_context(closing(journal))
             self._catalog = parts.enter_context(closing(Catalog(self._scratch.catalog, identity)))
             reader = parts.enter_context(closing(PartReader(self._storage, extraction.name, extraction.model)))
@@ -195,31 +209,46 @@ class _Run:
                 self._open_shard,
                 journal=journal,
                 progress=self,
-                config=self._config.output_files,
+                config=config.output_files,
             )
             if self._plan().documents:
                 self._read()
+            if not self._failed and not self._wanted.stop.is_set():
+                clear_input(config, self._catalog.read_whole(), identity, is_whole=not self._is_partial)
 
     def _plan(self) -> PlanCounts:
         self._tally.report("listing")
-        for part in committed_parts(self._storage, self._identity.extraction):
-            self._catalog.add_committed(read_committed(self._storage, part), part)
+        enter_committed(self._catalog, self._storage, self._identity.extraction)
+        readiness = Readiness(self._config.input_files.settle_s, self._config.input_files.ready)
         if self._failed:
             counts = self._catalog.plan(self._failed.refs, Selection(again=True, limit=self._config.limit))
         else:
-            counts = self._catalog.plan(list_input(self._config.input, self._config.output), Selection.of(self._config))
+            counts = plan_input(self._catalog, self._config, readiness)
         self._tally.planned(counts.documents, counts.documents_skipped, counts.documents_skipped_failed)
+        self._tally.documents_arriving = readiness.arriving
+        if readiness.arriving:
+            log.warning("%d documents are still arriving; a later run reads them", readiness.arriving)
+        if counts.documents:
+            self._admission.expected_pages_per_s = self._expect(counts)
         return counts
+
+    def _expect(self, counts: PlanCounts) -> float | None:
+        """Say how long this will take, as far as earlier runs tell; return their pages per second."""
+        pace = find_pace(self._storage, self._identity, self._config)
+        documents, again = counts.documents, counts.documents_again
+        log.info("%d documents to read, %d of them again; %s", documents, again, pace.outlook(documents))
+        return pace.pages_per_hour / 3600 if pace.pages_per_hour else None
 
     def _read(self) -> None:
         config = self._config
         workers = config.render.workers or default_render_workers()
         with (
             closing(Renderer(config.render, num_workers=workers)) as self._renderer,
-            closing(OpenDocuments(self._renderer, self._scratch.fetched)) as self._documents,
+            closing(self._open_documents()) as self._documents,
             self._open_quarantine() as self._quarantine,
             closing(self._open_feed()) as feed,
         ):
+            self._metrics.reads_from(feed)
             judge = Judge(self._extraction, self._ladder, config.date_order)
             self._give_up = judge.give_up
             try:
@@ -230,13 +259,16 @@ class _Run:
                 finally:  # who listens may have gone (`| head`), and a signal may come
                     self._ledger.finish()
 
+    def _open_documents(self) -> OpenDocuments:
+        return OpenDocuments(self._renderer, self._scratch.fetched, as_listed=self._failed is None)
+
     def _open_feed(self) -> PageFeed:
         return PageFeed(
-            self._catalog.pending(),
+            self._admission.limited(self._catalog.pending()),
             self._documents,
             self,
             self._ladder.first(),
-            stop=self._wanted.stop,
+            stop=self._admission,
             ahead_bytes=self._config.render.ahead_mb << 20,
         )
 
@@ -249,6 +281,15 @@ class _Run:
             first=self._ladder.first().render,
             max_images=self._config.output_files.quarantine_images,
             stop=self._wanted.stop,
+        )
+
+    def _open_metrics(self) -> AbstractContextManager[Metrics]:
+        return open_metrics(
+            self._config,
+            self._identity,
+            gpu=self._books.stats.gpu,
+            tally=self._tally,
+            deadline_at=self._admission.deadline_at,
         )
 
     def _open_shard(self) -> RowWriter:
@@ -266,19 +307,30 @@ class _Run:
         """Enter a document with those of its pages that need no reading, and return their numbers."""
         if self._failed and self._failed.has_changed(document):
             self._not_read_again(document.ref, "it has changed since; `pagemill run` reads it")
-            self._documents.release(document.ref.uri)
-            return range(1, document.num_pages + 1)
+            return self._left_out(document)
+        if not self._admission.admits(document.num_pages):
+            return self._left_out(document)
         self._tally.opened(document.num_pages)
         if document.sha256 in self._leaders and sum(map(len, self._followers.values())) < MOST_FOLLOWERS:
             self._followers.setdefault(document.sha256, []).append(document)
-            self._documents.release(document.ref.uri)
-            return range(1, document.num_pages + 1)
+            self._admission.need_not_be_read(document.num_pages)
+            return self._left_out(document)
         self._leaders.setdefault(document.sha256, document.ref.uri)
         self._ledger.open_document(document, datetime.now(UTC))
-        return self._enter(self._known.read_before(document))
+        known = self._enter(self._known.read_before(document))
+        self._admission.need_not_be_read(len(known))
+        return known
+
+    def _left_out(self, document: Document) -> Collection[int]:
+        """Read no page of a document, now or at all."""
+        self._documents.release(document.ref.uri)
+        return range(1, document.num_pages + 1)
 
     def document_failed(self, ref: DocumentRef, error: DocumentError, started_at: datetime) -> None:
         """It could not be opened."""
+        if isinstance(error, DocumentChangedError):
+            log.warning("left for a later run: %s", error, extra={"document": ref.uri})
+            return
         if self._failed:
             self._not_read_again(ref, str(error))
             return
@@ -295,6 +347,7 @@ class _Run:
 
     def pages_in_engine(self, number: int) -> None:
         """The number of pages that the engine holds changed."""
+        self._admission.pages_in_engine = number
         self._books.stats.in_flight(number)
 
     # What the driver tells.
@@ -315,11 +368,13 @@ class _Run:
 
     def engine_replaced(self, pages_resent: int) -> None:
         """Count an engine that was given up."""
+        self._metrics.engine_replaced(pages_resent)
         self._books.stats.engine_restarted()
         self._books.stats.pages_resent(pages_resent)
 
     def engine_sampled(self, metrics: EngineMetrics) -> None:
         """Keep the engine's figures."""
+        self._metrics.engine_sampled(metrics)
         self._books.engine_sampled(metrics)
 
     # What the ledger tells.
@@ -328,12 +383,14 @@ class _Run:
         """A page has its terminal row."""
         if record.status is Status.FAILED and record.reused_from is None:
             self._quarantine.add(record, self._documents.path_of(record.document.ref.uri))
+        self._metrics.page_done(record)
         self._tally.page_done(record)
         self._tally.report()
 
     def document_done(self, record: DocumentRecord) -> None:
         """A document has its terminal row; so have those with the same bytes, now."""
         document = record.document
+        self._metrics.document_done(record)
         self._tally.documents_done += 1
         self._documents.release(document.ref.uri)
         if self._leaders.get(document.sha256) == document.ref.uri:
@@ -356,17 +413,6 @@ class _Run:
             self._ledger.add_page(record)
             numbers.add(record.page_number or 0)
         return numbers
-
-
-def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
-    return EngineTask(
-        name=extraction.name,
-        prompt=extraction.prompt,
-        json_schema=extraction.json_schema,
-        load_model=partial(load_model, str(extraction.folder / "schema.py")),
-        plain_text=extraction.plain_text_field is not None,
-        date_order=config.date_order,
-    )
 
 
 def default_render_workers() -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from fnmatch import fnmatchcase
 from fractions import Fraction
+from urllib.parse import unquote
 
 SINCE_FORMS = "a date (2026-03-01), a time (2026-03-01T08:00) or an age in minutes, hours or days (30m, 36h, 7d)"
 DEADLINE_FORMS = "a time of day (06:00), a time (2026-03-01T06:00) or a length in minutes, hours or days (90m, 8h, 1d)"
@@ -93,3 +96,13 @@ class Sample:
 def draw_of(uri: str) -> int:
     """Return a document's number in every sample, at least 0 and below 2**63, evenly spread."""
     return int.from_bytes(hashlib.blake2b(uri.encode(), digest_size=8).digest()) >> (64 - _DRAW_BITS)
+
+
+def rank_of(uri: str, patterns: Sequence[str]) -> int:
+    """Return the place of the first glob that a document's path fits, counted from 0; all others come after.
+
+    A pattern may name the end of a path from any folder on: `urgent/*` fits `file:///in/urgent/a.pdf`.
+    """
+    path = unquote(uri)
+    fits = (fnmatchcase(path, pattern) or fnmatchcase(path, f"*/{pattern}") for pattern in patterns)
+    return next((place for place, found in enumerate(fits) if found), len(patterns))

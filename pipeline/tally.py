@@ -43,8 +43,9 @@ class Tally:
 
     def __init__(self, on_progress: Callable[[Progress], None]) -> None:
         self.documents_total = self.documents_opened = self.documents_done = 0
-        self.documents_skipped = self.documents_skipped_failed = 0
+        self.documents_skipped = self.documents_skipped_failed = self.documents_arriving = 0
         self.pages_found = self.pages_ok = self.pages_failed = self.pages_retried = 0
+        self._pages_read = 0
         self._last_failure: str | None = None
         self._on_progress = on_progress
         self._started = time.monotonic()
@@ -61,6 +62,21 @@ class Tally:
         """Since the run began."""
         return time.monotonic() - self._started
 
+    @property
+    def reading_s(self) -> float:
+        """Since the engine was ready."""
+        return time.monotonic() - self._reading_since if self._reading_since is not None else 0.0
+
+    @property
+    def pages_per_s(self) -> float:
+        """Rate of reading since the engine was ready; what an earlier reading has takes no time."""
+        return self._pages_read / self.reading_s if self.reading_s > 0 else 0.0
+
+    @property
+    def pages_left(self) -> int:
+        """Of the documents opened."""
+        return self.pages_found - self.pages_ok - self.pages_failed
+
     def opened(self, num_pages: int) -> None:
         """Count a document and its pages; one that cannot be opened counts as one page."""
         self.documents_opened += 1
@@ -68,6 +84,7 @@ class Tally:
 
     def page_done(self, record: PageRecord) -> None:
         """Count a terminal row."""
+        self._pages_read += record.reused_from is None
         if record.status is Status.OK:
             self.pages_ok += 1
             return
@@ -88,17 +105,12 @@ class Tally:
         if phase == "reading" and self._reading_since is None:
             self._reading_since = now
         self._phase, self._due = phase, now + REPORT_INTERVAL_S
-        self._on_progress(self._progress(now))
+        self._on_progress(self.progress())
         return True
 
     def progress(self) -> Progress:
         """Return how far the run is; any thread may ask."""
-        return self._progress(time.monotonic())
-
-    def _progress(self, now: float) -> Progress:
-        done = self.pages_ok + self.pages_failed
-        reading_s = now - self._reading_since if self._reading_since is not None else 0.0
-        rate = done / reading_s if reading_s > 0 else 0.0
+        rate = self.pages_per_s
         return Progress(
             phase=self._phase,
             documents_total=self.documents_total,
@@ -110,12 +122,11 @@ class Tally:
             pages_retried=self.pages_retried,
             elapsed_s=self.elapsed_s,
             pages_per_s=rate,
-            eta_s=self._pages_left() / rate if rate else None,
+            eta_s=(self.pages_left + self._pages_unopened()) / rate if rate else None,
             last_failure=self._last_failure,
         )
 
-    def _pages_left(self) -> float:
+    def _pages_unopened(self) -> float:
         """Documents not opened yet are taken to be as long as those that were."""
         unopened = max(0, self.documents_total - self.documents_opened)
-        mean_pages = self.pages_found / self.documents_opened if self.documents_opened else 1.0
-        return self.pages_found - self.pages_ok - self.pages_failed + unopened * mean_pages
+        return unopened * (self.pages_found / self.documents_opened if self.documents_opened else 1.0)

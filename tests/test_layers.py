@@ -17,12 +17,14 @@ LAYERS = (
     {"running"},
     {"run"},
     {"retry"},  # what was read, and how, for cli
-    {"books", "documents", "drive", "reuse", "settle"},  # each wires a few stages for run
+    # Each wires a few stages for run.
+    {"arrivals", "books", "documents", "drive", "forecast", "inbox", "metrics", "reuse", "settle"},
+    {"planning"},
     # Stages, and what stands beside a run: they know the data, not each other.
     {
         *("source", "render", "feed", "extraction", "tries", "judge", "ledger", "sink", "stats", "tally"),
         *("identity", "results", "show", "settings", "progress", "arguments"),
-        *("canary", "catalog", "check", "journal", "failed", "quarantine", "scratch"),
+        *("admission", "canary", "catalog", "check", "journal", "failed", "quarantine", "ready", "scratch"),
         *("engines", "engines.ocr", "engines.vllm", "engines.scripted"),
     },
     {"storage", "workers", "engines.base", "log", "signals", "merging", "outputs"},
@@ -44,6 +46,8 @@ BETWEEN_STAGES = {
     ("show", "results"): "show prints what results reads",
     ("show", "stats"): "hour rows are added up by their own rules",
     ("progress", "tally"): "progress prints what tally counts",
+    ("admission", "tally"): "how many pages can be read in time, the run's tally tells",
+    ("source", "ready"): "listing passes over what is not whole",
 }
 
 
@@ -71,6 +75,8 @@ LIBRARIES = {
     "tenacity": _owned_by("storage"),
     "obstore": _owned_by("storage"),
     "rich": _owned_by("show", "progress"),
+    "prometheus_client": _owned_by("metrics"),
+    "boto3": _owned_by("storage", "flows", in_functions_only=True),
 }
 
 

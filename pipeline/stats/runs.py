@@ -44,6 +44,8 @@ class RunRow:
     finished_at: datetime | None = None
     """None while it runs."""
     state: RunState = RunState.RUNNING
+    stopped_by: str | None = None
+    """Why documents are carried over: signal, deadline or page budget."""
     host: str
     pid: int
     input: str
@@ -54,6 +56,8 @@ class RunRow:
     """Done by earlier runs."""
     documents_carried_over: int = 0
     """Planned and not committed: the next run's."""
+    documents_arriving: int = 0
+    """Not whole yet when they were listed."""
     pages_found: int = 0
     pages_ok: int = 0
     pages_failed: int = 0

@@ -1,0 +1,178 @@
+"""What a run would read, how long that would take and what it would cost; reads no document and writes nothing.
+
+Speed and pages per document are those of this output's latest runs with the same engine and model.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.catalog import Catalog
+from pipeline.planning import enter_committed, plan_input, resolve
+from pipeline.ready import Readiness
+from pipeline.selection import parse_deadline
+from pipeline.stats import RunRow, read_runs
+from pipeline.storage import open_storage
+
+if TYPE_CHECKING:
+    from pipeline.config import RunConfig
+    from pipeline.data import RunIdentity
+    from pipeline.storage import Storage
+
+LATEST_RUNS = 20
+"""That figures are taken from; each is a file of its own."""
+_HOUR_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast an output's latest runs read."""
+
+    runs: int
+    """That this is taken from; 0 when it is what the configuration expects."""
+    pages_per_hour: float | None
+    """Of the whole time of a run, loading included; None when nothing is known."""
+    pages_per_document: float | None
+
+    def outlook(self, documents: int) -> str:
+        """Return in words how long so many documents take."""
+        if not (self.pages_per_hour and self.pages_per_document):
+            return "how long it takes is not known: no earlier run of this output tells"
+        pages = documents * self.pages_per_document
+        hours = pages / self.pages_per_hour
+        return f"about {pages:,.0f} pages, {hours:.1f} h at {self.pages_per_hour:,.0f} pages an hour"
+
+    def time_for(self, pages: float) -> timedelta | None:
+        """Return how long so many pages take."""
+        return timedelta(hours=pages / self.pages_per_hour) if self.pages_per_hour else None
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One day of the input: of a place per day its own, else the one on which documents were changed (UTC)."""
+
+    name: str
+    documents: int
+    documents_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run would do. Pages and what follows from them are estimates, None when nothing is known."""
+
+    documents: int
+    """To be read."""
+    documents_again: int
+    """Those of them that earlier runs have read, with other settings or in vain."""
+    documents_skipped: int
+    documents_arriving: int
+    """Not whole yet; left to a later run."""
+    pace: Pace
+    pages: int | None
+    duration: timedelta | None
+    """Of reading it all."""
+    finishes_at: datetime | None
+    cost: Decimal | None
+    currency: str
+    deadline_at: datetime | None
+    pages_in_time: int | None
+    """That one run reads, within its deadline and its page budget."""
+    runs: int | None
+    """How many runs like this one it takes, one a night for instance."""
+    partitions: tuple[Partition, ...]
+
+
+def forecast(config: RunConfig) -> Forecast:
+    """Return what a run with this configuration would do now.
+
+    Raises:
+        ConfigError: a setting is wrong, or there is no input.
+        StorageError: input or output cannot be reached.
+    """
+    identity = resolve(config).identity
+    storage = open_storage(config.output)
+    readiness = Readiness(config.input_files.settle_s, config.input_files.ready)
+    with (
+        tempfile.TemporaryDirectory(prefix="pagemill-forecast-") as folder,
+        closing(Catalog(Path(folder, "catalog.db"), identity)) as catalog,
+    ):
+        enter_committed(catalog, storage, identity.extraction)
+        counts = plan_input(catalog, config, readiness, count_partitions=True)
+        partitions = tuple(Partition(*row) for row in catalog.partitions())
+    now = datetime.now(UTC)
+    pace = find_pace(storage, identity, config)
+    pages = math.ceil(counts.documents * pace.pages_per_document) if pace.pages_per_document else None
+    duration = pace.time_for(pages) if pages is not None else None
+    deadline_at = parse_deadline(config.deadline, now) if config.deadline else None
+    pages_in_time = _pages_in_time(pages, pace, config.page_budget, deadline_at - now if deadline_at else None)
+    price = config.cost.price_per_hour
+    return Forecast(
+        documents=counts.documents,
+        documents_again=counts.documents_again,
+        documents_skipped=counts.documents_skipped,
+        documents_arriving=readiness.arriving,
+        pace=pace,
+        pages=pages,
+        duration=duration,
+        finishes_at=now + duration if duration is not None else None,
+        cost=price * Decimal(duration.total_seconds()) / _HOUR_S
+        if price is not None and duration is not None
+        else None,
+        currency=config.cost.currency,
+        deadline_at=deadline_at,
+        pages_in_time=pages_in_time,
+        runs=math.ceil(pages / pages_in_time) if pages and pages_in_time else None,
+        partitions=partitions,
+    )
+
+
+def find_pace(storage: Storage, identity: RunIdentity, config: RunConfig) -> Pace:
+    """Return how fast the latest runs of an output were, with the same engine and model.
+
+    Raises:
+        StorageError: the output cannot be read.
+    """
+    runs = read_runs(storage, identity.extraction, last=LATEST_RUNS)
+    return _pace([row for row in runs if _is_like(row, identity)], config.cost.expected_pages_per_hour)
+
+
+def _is_like(row: RunRow, identity: RunIdentity) -> bool:
+    same = (row.identity.engine, row.identity.model) == (identity.engine, identity.model)
+    return same and row.finished_at is not None and _pages_read(row) > 0
+
+
+def _pace(rows: Iterable[RunRow], expected: float | None) -> Pace:
+    rows = list(rows)
+    seconds = sum((row.finished_at - row.started_at).total_seconds() for row in rows if row.finished_at)
+    documents = sum(row.documents_done for row in rows)
+    return Pace(
+        runs=len(rows),
+        pages_per_hour=sum(map(_pages_read, rows)) * _HOUR_S / seconds if seconds else expected,
+        pages_per_document=sum(row.pages_ok + row.pages_failed for row in rows) / documents if documents else None,
+    )
+
+
+def _pages_read(row: RunRow) -> int:
+    return row.pages_ok + row.pages_failed - row.pages_reused
+
+
+def _pages_in_time(pages: int | None, pace: Pace, budget: int | None, time_left: timedelta | None) -> int | None:
+    """Return the pages of one run; None when nothing is known of them."""
+    if pages is None:
+        return None
+    most = [pages]
+    if budget is not None:
+        most.append(budget)
+    if time_left is not None:
+        if pace.pages_per_hour is None:
+            return None
+        most.append(max(0, int(time_left / timedelta(hours=1) * pace.pages_per_hour)))
+    return min(most)

@@ -1,0 +1,148 @@
+"""What a run would read, and with what: its input, one place a day where it says so, against what is committed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline.catalog import Catalog, PlanCounts, Selection
+from pipeline.config import RunConfig
+from pipeline.data import DocumentRef, RunIdentity
+from pipeline.engines import EngineChoice, choose_engine
+from pipeline.engines.base import EngineTask
+from pipeline.errors import ConfigError
+from pipeline.extraction import Extraction, load_extraction, load_model
+from pipeline.identity import identify_run
+from pipeline.ready import Readiness
+from pipeline.selection import parse_since
+from pipeline.sink import committed_parts, read_committed
+from pipeline.source import list_input
+
+if TYPE_CHECKING:
+    from pipeline.storage import Storage
+
+_DATE = re.compile(r"\{date(?::([^{}]+))?\}")
+_DAY_FORMAT = "%Y-%m-%d"
+MOST_DAYS = 10_000
+
+
+class Reading(NamedTuple):
+    """What is read, by what, under which identity."""
+
+    extraction: Extraction
+    choice: EngineChoice
+    identity: RunIdentity
+
+
+def resolve(config: RunConfig, engine: EngineChoice | None = None) -> Reading:
+    """Return what a run with this configuration is; nothing is loaded.
+
+    Args:
+        engine: used instead of the one `config.engine` names.
+
+    Raises:
+        ConfigError: the extraction or a setting is wrong.
+        EngineStartError: the engine cannot work here.
+    """
+    extraction = load_extraction(config.extraction, config.prompts)
+    choice = engine or choose_engine(config, _engine_task(extraction, config))
+    return Reading(extraction, choice, identify_run(config, extraction, choice.info, choice.max_pixels))
+
+
+def plan_input(
+    catalog: Catalog, config: RunConfig, readiness: Readiness, *, count_partitions: bool = False
+) -> PlanCounts:
+    """Enter the input into a catalog that has what is committed, and choose what is to be read.
+
+    Args:
+        count_partitions: afterwards `catalog.partitions()` tells of each day.
+
+    Raises:
+        ConfigError: no document is there, or `since` lacks for an input of one place per day.
+        StorageError: the input cannot be listed.
+    """
+    now = datetime.now(UTC)
+    selection = Selection.of(config, now)
+    days = _days(config, now)
+    if not days:
+        partition = (lambda ref: _day_of(ref.modified_at)) if count_partitions else None
+        may_be_empty = config.only_new or config.input_files.after == "move"  # all that came was read
+        refs = list_input(config.input, config.output, readiness, may_be_empty=may_be_empty)
+        return catalog.plan(refs, replace(selection, partition=partition))
+    dated = _DatedInput(config, days, readiness)
+    partition = (lambda _: dated.day) if count_partitions else None
+    # The days are chosen by name, whenever their files were changed.
+    return catalog.plan(dated.list(), replace(selection, since=None, until=None, partition=partition))
+
+
+def enter_committed(catalog: Catalog, storage: Storage, extraction: str) -> None:
+    """Enter what the output has.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    for part in committed_parts(storage, extraction):
+        catalog.add_committed(read_committed(storage, part), part)
+
+
+def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
+    return EngineTask(
+        name=extraction.name,
+        prompt=extraction.prompt,
+        json_schema=extraction.json_schema,
+        load_model=partial(load_model, str(extraction.folder / "schema.py")),
+        plain_text=extraction.plain_text_field is not None,
+        date_order=config.date_order,
+    )
+
+
+class _DatedInput:
+    """The documents of one place per day, where days without a place have none."""
+
+    def __init__(self, config: RunConfig, days: list[date], readiness: Readiness) -> None:
+        self.day = ""
+        """The one that is being listed."""
+        self._config = config
+        self._days = days
+        self._readiness = readiness
+
+    def list(self) -> Iterator[DocumentRef]:
+        found = False
+        for day in self._days:
+            self.day = f"{day:{_DAY_FORMAT}}"
+            place = _place_of(self._config.input, day)
+            try:
+                refs = list_input(place, self._config.output, self._readiness, may_be_empty=True)
+            except ConfigError:
+                continue
+            for ref in refs:
+                found = True
+                yield ref
+        if not found and not self._readiness.arriving:
+            raise ConfigError(f"No document is in {self._config.input!r} from {self._days[0]} to {self._days[-1]}.")
+
+
+def _days(config: RunConfig, now: datetime) -> list[date]:
+    """Return the days of an input with a place for each; none where it has no `{date}`."""
+    if not _DATE.search(config.input):
+        return []
+    if config.since is None:
+        raise ConfigError(f"The input {config.input!r} has a place per day: say by `since` from which day on.")
+    first = parse_since(config.since, now).astimezone().date()
+    end = parse_since(config.until, now).astimezone().date() if config.until else now.astimezone().date()
+    end += timedelta(days=config.until is None)  # today is one of them
+    if not 0 < (end - first).days <= MOST_DAYS:
+        raise ConfigError(f"From {first} until {end}, which is not included, is no range of 1 to {MOST_DAYS:,} days.")
+    return [first + timedelta(days=number) for number in range((end - first).days)]
+
+
+def _place_of(location: str, day: date) -> str:
+    return _DATE.sub(lambda match: f"{day:{match[1] or _DAY_FORMAT}}", location)
+
+
+def _day_of(time: datetime | None) -> str:
+    return f"{time:{_DAY_FORMAT}}" if time else "unknown"
