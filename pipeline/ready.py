@@ -46,12 +46,13 @@ class Readiness:
             return self._vouched_for(files, self._suffix)
         is_marked = lru_cache(FOLDERS_REMEMBERED)(lambda folder: storage.exists(f"{folder}{self._marker}"))
         return (
-            (file, self._has_settled(file) and (self._marker is None or is_marked(_folder_of(file.key))))
+            (file, self.has_settled(file) and (self._marker is None or is_marked(_folder_of(file.key))))
             for file in files
             if self._marker is None or file.key.rpartition("/")[2] != self._marker
         )
 
-    def _has_settled(self, file: StoredFile) -> bool:
+    def has_settled(self, file: StoredFile) -> bool:
+        """Tell whether a file was left alone for long enough."""
         if not self._settle_s:
             return True
         changed = file.changed_at or file.modified_at
@@ -78,7 +79,7 @@ class Readiness:
 
     def _judged(self, file: StoredFile, markers: dict[str, StoredFile], suffix: str) -> tuple[StoredFile, bool]:
         marker = markers.pop(file.key + suffix, None)
-        if marker is None or not self._has_settled(file):
+        if marker is None or not self.has_settled(file):
             return file, False
         marked = marker.changed_at or marker.modified_at
         return file, marked is None or file.modified_at is None or marked >= file.modified_at

@@ -27,6 +27,7 @@ from pipeline.data import DocumentRef, utc
 from pipeline.errors import ConfigError
 from pipeline.ready import Readiness
 from pipeline.storage import Storage, open_storage, scheme_of
+from pipeline.storage.base import SKIPPED_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,6 +85,34 @@ def list_input(
     found = (ref for ref in listed if not ref.uri.startswith(below))
     both_local = {scheme_of(location), scheme_of(output)} <= {None, "file"}
     return _outside(found, path_of(below)) if both_local else found
+
+
+def find_document(uri: str, location: str, output: str, readiness: Readiness) -> DocumentRef | None:
+    """Return an object that somebody says is there, if it is, and if `list_input` would yield it; costs one request.
+
+    One that has not settled yet is counted by `readiness`; markers are not looked for.
+
+    Raises:
+        StorageError: the bucket cannot be reached.
+    """
+    if scheme_of(uri) in {None, "file"}:
+        return None
+    bucket, key = _split_bucket(uri)
+    root, patterns = _split_glob(location.rstrip("/"))
+    below = f"{bucket}/{key}".removeprefix(f"{root}/")
+    parts = below.split("/")
+    fits = _fits(parts, patterns) if patterns else True
+    is_listed = not any(part.startswith(SKIPPED_NAMES) for part in parts)
+    if below == uri or not fits or not is_listed or uri.startswith(f"{_folder_uri(output)}/"):
+        return None
+    try:
+        found = open_storage(bucket).stat(key)
+    except FileNotFoundError:
+        return None
+    if not readiness.has_settled(found):
+        readiness.arriving += 1
+        return None
+    return DocumentRef(f"{bucket}/{quote(key)}", found.size_bytes, found.modified_at)
 
 
 def _outside(refs: Iterator[DocumentRef], folder: Path) -> Iterator[DocumentRef]:
