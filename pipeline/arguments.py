@@ -46,6 +46,8 @@ examples:
   pagemill run invoices/ out/ --extraction invoice
   pagemill run 'mail/**/*.pdf' out/ --extraction receipt --limit 10
   pagemill run scans/ out/ --extraction my-forms/delivery-note --engine ocr
+  pagemill run scans/ out/ --extraction invoice --dry-run             what it would read, how long, how much
+  pagemill run scans/ out/ --extraction invoice --deadline 06:00      what can be done until then
   pagemill run scans/ out/ --set render.passwords=secret --set cost.price_per_hour=0.62
 
 INPUT is one path; put a glob in quotes, or the shell makes many of it. It may hold PDF, PNG,
@@ -114,8 +116,15 @@ FLAGS = (
     Flag("--workers", "ocr.workers", "N", "for ocr: processes that read pages (default: one a core)"),
     Flag("--limit", "limit", "N", "documents to read at most", chooses=True),
     Flag("--since", "since", "TIME", "only documents changed since a date, a time, or an age (36h, 7d)", chooses=True),
+    Flag("--until", "until", "TIME", "only documents changed before then, written as --since is", chooses=True),
     Flag("--sample", "sample", "N|N%", "only some documents, always the same: a number or a share", chooses=True),
     Flag("--force", "force", "", "read documents again that are done", value="true", chooses=True),
+    Flag("--only-new", "only_new", "", "only documents that no run has read as they are", value="true", chooses=True),
+    Flag("--order", "order", "name|oldest|newest|smallest", "which documents come first (default: name)", chooses=True),
+    Flag(
+        "--deadline", "deadline", "TIME", "when to be done: 06:00, a time, or a length (8h); the rest is carried over"
+    ),
+    Flag("--page-budget", "page_budget", "N", "pages to read at most; the rest is carried over"),
     Flag("--wait", "output_files.wait_s", "SECONDS", "how long to wait for another run that writes to OUTPUT"),
     Flag("--no-canary", "canary.mode", "", "do not have the engine read known pages first", value="off"),
 )
@@ -174,6 +183,7 @@ def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _add_run_arguments(parser: Parser) -> None:
     _add_run_settings(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be read, how long and for how much")
     parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
 
 

@@ -164,6 +164,7 @@ class Books:
             pages_failed=total.pages_failed,
             pages_reused=total.pages_reused,
             pages_carried_over=tally.pages_found - total.pages,
+            reading_s=total.busy_s,
             engine_restarts=total.engine_restarts,
             pages_resent=total.pages_resent,
             parts=tuple(self._parts),

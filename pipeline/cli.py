@@ -94,7 +94,16 @@ def _run_command(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    return _run_config(arguments, _effective(arguments).config)
+    config = _effective(arguments).config
+    return _forecast(config, as_json=arguments.json) if arguments.dry_run else _run_config(arguments, config)
+
+
+def _forecast(config: RunConfig, *, as_json: bool) -> int:
+    from pipeline.forecast import forecast, print_forecast, print_forecast_json
+
+    found = forecast(config)
+    (print_forecast_json if as_json else print_forecast)(found, sys.stdout)
+    return OK
 
 
 def _run_config(arguments: argparse.Namespace, config: RunConfig, retry: Retry | None = None) -> int:

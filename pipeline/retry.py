@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
     from pipeline.errors import ErrorType
 
-NOT_REPEATED = frozenset({"output", "limit", "since", "sample", "force"})
-"""Settings that chose documents of an earlier run, not how they are read; and where it wrote to, which may be
-another name of the place today."""
+NOT_REPEATED = frozenset(
+    {
+        *("output", "limit", "since", "until", "sample", "force", "only_new", "order", "priority", "deadline"),
+        *("page_budget", "input_files", "metrics"),
+    }
+)
+"""Settings and sections that chose documents of an earlier run, not how they are read; and where it wrote to, which
+may be another name of the place today."""
 SAME_SECOND = 3
 """Runs that may begin within a second, which is what their files' names tell apart; the rows tell exactly."""
 
@@ -69,7 +74,7 @@ def _settings(output: str, extraction: str) -> tuple[str | None, tuple[Setting, 
         return None, (Setting("extraction", extraction, "the output"),)
     run = runs[-1]
     source = f"run {run.identity.run_id}"
-    settings = [one for one in recorded_settings(run.settings, source) if one.key not in NOT_REPEATED]
+    settings = [one for one in recorded_settings(run.settings, source) if one.key.split(".")[0] not in NOT_REPEATED]
     if run.identity.engine in {"vllm", "ocr"}:
         settings.append(Setting("engine", run.identity.engine, source))
     return run.identity.run_id, tuple(settings)

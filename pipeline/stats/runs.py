@@ -65,6 +65,8 @@ class RunRow:
     """Of these two."""
     pages_carried_over: int = 0
     """Found and not committed; pages_found is the sum of ok, failed and carried over."""
+    reading_s: float | None = None
+    """Seconds with pages in the engine."""
     engine_restarts: int = 0
     pages_resent: int = 0
     canary_score: float | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,25 +34,35 @@ _HOUR_S = 3600
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast an output's latest runs read."""
+    """How fast an output's latest runs were."""
 
     runs: int
-    """That this is taken from; 0 when it is what the configuration expects."""
+    """That this is taken from."""
     pages_per_hour: float | None
-    """Of the whole time of a run, loading included; None when nothing is known."""
+    """While pages were in the engine; None when nothing is known."""
     pages_per_document: float | None
+    start_s: float = 0.0
+    """Mean time of a run without pages in the engine: listing, loading it, the last commit."""
+
+    def time_for(self, pages: float) -> timedelta | None:
+        """Return how long a run of so many pages takes."""
+        if self.pages_per_hour is None:
+            return None
+        return timedelta(seconds=self.start_s, hours=pages / self.pages_per_hour)
+
+    def pages_in(self, time: timedelta) -> int | None:
+        """Return how many pages a run reads in this time."""
+        if self.pages_per_hour is None:
+            return None
+        return max(0, int((time.total_seconds() - self.start_s) / _HOUR_S * self.pages_per_hour))
 
     def outlook(self, documents: int) -> str:
         """Return in words how long so many documents take."""
-        if not (self.pages_per_hour and self.pages_per_document):
-            return "how long it takes is not known: no earlier run of this output tells"
-        pages = documents * self.pages_per_document
-        hours = pages / self.pages_per_hour
-        return f"about {pages:,.0f} pages, {hours:.1f} h at {self.pages_per_hour:,.0f} pages an hour"
-
-    def time_for(self, pages: float) -> timedelta | None:
-        """Return how long so many pages take."""
-        return timedelta(hours=pages / self.pages_per_hour) if self.pages_per_hour else None
+        pages = documents * (self.pages_per_document or 0)
+        duration = self.time_for(pages)
+        if duration is None or not pages:
+            return "no earlier run of this output tells how long that takes"
+        return f"about {pages:,.0f} pages and {duration.total_seconds() / _HOUR_S:.1f} h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +159,16 @@ def _is_like(row: RunRow, identity: RunIdentity) -> bool:
     return same and row.finished_at is not None and _pages_read(row) > 0
 
 
-def _pace(rows: Iterable[RunRow], expected: float | None) -> Pace:
-    rows = list(rows)
-    seconds = sum((row.finished_at - row.started_at).total_seconds() for row in rows if row.finished_at)
+def _pace(rows: Sequence[RunRow], expected: float | None) -> Pace:
     documents = sum(row.documents_done for row in rows)
+    timed = [(row, row.reading_s) for row in rows if row.reading_s]
+    reading_s = sum(seconds for _, seconds in timed)
+    wall_s = sum((row.finished_at - row.started_at).total_seconds() for row, _ in timed if row.finished_at)
     return Pace(
         runs=len(rows),
-        pages_per_hour=sum(map(_pages_read, rows)) * _HOUR_S / seconds if seconds else expected,
+        pages_per_hour=sum(_pages_read(row) for row, _ in timed) * _HOUR_S / reading_s if timed else expected,
         pages_per_document=sum(row.pages_ok + row.pages_failed for row in rows) / documents if documents else None,
+        start_s=max(0.0, wall_s - reading_s) / len(timed) if timed else 0.0,
     )
 
 
@@ -166,13 +178,7 @@ def _pages_read(row: RunRow) -> int:
 
 def _pages_in_time(pages: int | None, pace: Pace, budget: int | None, time_left: timedelta | None) -> int | None:
     """Return the pages of one run; None when nothing is known of them."""
-    if pages is None:
+    readable = pace.pages_in(time_left) if time_left is not None else pages
+    if pages is None or readable is None:
         return None
-    most = [pages]
-    if budget is not None:
-        most.append(budget)
-    if time_left is not None:
-        if pace.pages_per_hour is None:
-            return None
-        most.append(max(0, int(time_left / timedelta(hours=1) * pace.pages_per_hour)))
-    return min(most)
+    return min(pages, readable, budget or pages)
