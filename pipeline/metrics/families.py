@@ -114,7 +114,7 @@ class RunCollector(Collector):
 
     def _durations(self, counted: Counted) -> Metric:
         name = "pagemill_page_duration_seconds"
-        bounds = [*(str(bound) for bound in BUCKETS_S), "+Inf"]
+        bounds = [*(f"{bound:g}" for bound in BUCKETS_S), "+Inf"]  # as node_exporter writes them: 1, not 1.0
         buckets = [
             (bound, pages + self._before(f"{name}_bucket", {"le": bound}))
             for bound, pages in zip(bounds, accumulate(counted.buckets), strict=True)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """From a page of OCR's text layer to the longest a page may take, `vllm.page_timeout_s`."""
-ENDS_OF_CHOICE = frozenset({"deadline", "page budget"})
-"""Who sets one of these wants the run to stop there: it ends well, with the rest carried over."""
 _TOKENS = ("prompt_tokens", "output_tokens", "cached_tokens")
 _ENGINE_COUNTERS = ("prefix_cache_queries", "prefix_cache_hits", "preemptions")
 
@@ -48,12 +46,7 @@ class Ended(Protocol):
 
     @property
     def interrupted(self) -> bool:
-        """Whether it was stopped before everything was read."""
-        ...
-
-    @property
-    def stopped_by(self) -> str | None:
-        """What stopped it: "signal", "deadline" or "page budget"."""
+        """Whether it was stopped by a signal; a deadline or a page budget that is reached is as it should be."""
         ...
 
     @property
@@ -129,7 +122,7 @@ class LiveRun:
         self._elapsed_s, self.ended_at_s = self.tally.elapsed_s, time.time()
         self.feed, self.engine = None, EngineMetrics()
         self.documents_carried_over = report.documents_carried_over if report else None
-        self.succeeded = report is not None and (not report.interrupted or report.stopped_by in ENDS_OF_CHOICE)
+        self.succeeded = report is not None and not report.interrupted
         self.state = state
 
     def page_done(self, record: PageRecord) -> None:
