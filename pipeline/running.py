@@ -67,10 +67,10 @@ def _print_report(report: RunReport) -> None:
     if report.canary_score is not None:
         print(f"words read on known pages, before the run: {report.canary_score:.1%}")
     if report.pages_found or report.documents_carried_over:
-        print(_ledger_line(report))
+        print(ledger_line(report))
 
 
-def _ledger_line(report: RunReport) -> str:
+def ledger_line(report: RunReport) -> str:
     """Return what became of each page that was found; the run has verified that it adds up."""
     terms = f"{report.pages_ok:,} ok + {report.pages_failed:,} failed"
     if report.pages_carried_over:
@@ -79,7 +79,10 @@ def _ledger_line(report: RunReport) -> str:
     if report.pages_reused:
         line += f"; {report.pages_reused:,} need not be read: their bytes were"
     if report.documents_carried_over:
-        line += f"; {counted(report.documents_carried_over, 'document')} left for the next run"
+        why = f" ({report.stopped_by})" if report.stopped_by in {"deadline", "page budget"} else ""
+        line += f"; {counted(report.documents_carried_over, 'document')} left for the next run{why}"
+    if report.documents_arriving:
+        line += f"; {counted(report.documents_arriving, 'document')} still arriving"
     return line
 
 

@@ -109,7 +109,7 @@ def print_failures_json(
     """Print one JSON object a line for each current failure; arguments and errors as of `print_failures`."""
     for failures in _chosen(results, extraction, reasons):
         for reason in failures.counts:
-            about = {"extraction": failures.extraction, "what_helps": _what_helps(reason)}
+            about = {"extraction": failures.extraction, "what_helps": what_helps(reason)}
             for row in failures.rows(reason, limit):
                 print(json.dumps(about | row, default=str), file=stream)
 
@@ -130,7 +130,7 @@ def _print(failures: Failures, stream: TextIO, limit: int | None, *, listed: boo
     for reason, count in failures.counts.items():
         documents = counted(failures.documents(reason), "document")
         print(f"{printable(reason)}: {counted(count, 'page')} of {documents}", file=stream)
-        if helps := _what_helps(reason):
+        if helps := what_helps(reason):
             print(f"  what helps: {helps}", file=stream)
         shown = limit if limit is not None else _LISTED if listed else _EXAMPLES
         for row in failures.rows(reason, shown):
@@ -154,7 +154,8 @@ def _told(counts: dict[str, int]) -> str:
     return f"{counted(sum(counts.values()), 'failed page')}: {reasons}"
 
 
-def _what_helps(reason: str) -> str | None:
+def what_helps(reason: str) -> str | None:
+    """Return what to do about an error_type; None for one that this version does not know."""
     return WHAT_HELPS[ErrorType(reason)] if reason in set(ErrorType) else None
 
 
