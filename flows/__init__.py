@@ -1,0 +1,1 @@
+"""Thin Prefect shells over pipeline.run: deployments, what the operator sees, recovery."""
