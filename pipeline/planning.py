@@ -66,17 +66,20 @@ def plan_input(
         StorageError: the input cannot be listed.
     """
     now = datetime.now(UTC)
-    selection = Selection.of(config, now)
-    days = _days(config, now)
-    if not days:
-        partition = (lambda ref: _day_of(ref.modified_at)) if count_partitions else None
-        may_be_empty = config.only_new or config.input_files.after == "move"  # all that came was read
-        refs = list_input(config.input, config.output, readiness, may_be_empty=may_be_empty)
-        return catalog.plan(refs, replace(selection, partition=partition))
-    dated = _DatedInput(config, days, readiness)
-    partition = (lambda _: dated.day) if count_partitions else None
-    # The days are chosen by name, whenever their files were changed.
-    return catalog.plan(dated.list(), replace(selection, since=None, until=None, partition=partition))
+    listing = _Listing(config, readiness, now)
+    selection = replace(Selection.of(config, now), partition=listing.partition_of if count_partitions else None)
+    if listing.days:  # they are chosen by name, whenever their files were changed
+        selection = replace(selection, since=None, until=None)
+    return catalog.plan(listing.refs(), selection)
+
+
+def list_places(config: RunConfig, readiness: Readiness) -> Iterator[DocumentRef]:
+    """Return the documents of all places that the input names.
+
+    Raises:
+        ConfigError, StorageError: as `plan_input`.
+    """
+    return _Listing(config, readiness, datetime.now(UTC)).refs()
 
 
 def enter_committed(catalog: Catalog, storage: Storage, extraction: str) -> None:
@@ -100,20 +103,33 @@ def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
     )
 
 
-class _DatedInput:
-    """The documents of one place per day, where days without a place have none."""
+class _Listing:
+    """The documents of an input; where it is one place per day, days without a place have none."""
 
-    def __init__(self, config: RunConfig, days: list[date], readiness: Readiness) -> None:
-        self.day = ""
+    def __init__(self, config: RunConfig, readiness: Readiness, now: datetime) -> None:
+        self.days = _days(config, now)
+        self._day = ""
         """The one that is being listed."""
         self._config = config
-        self._days = days
         self._readiness = readiness
 
-    def list(self) -> Iterator[DocumentRef]:
+    def partition_of(self, ref: DocumentRef) -> str:
+        """Return the day of the document that was listed last."""
+        if self.days:
+            return self._day
+        return f"{ref.modified_at:{_DAY_FORMAT}}" if ref.modified_at else "unknown"
+
+    def refs(self) -> Iterator[DocumentRef]:
+        config = self._config
+        if self.days:
+            return self._of_days()
+        may_be_empty = config.only_new or config.input_files.after == "move"  # all that came was read
+        return list_input(config.input, config.output, self._readiness, may_be_empty=may_be_empty)
+
+    def _of_days(self) -> Iterator[DocumentRef]:
         found = False
-        for day in self._days:
-            self.day = f"{day:{_DAY_FORMAT}}"
+        for day in self.days:
+            self._day = f"{day:{_DAY_FORMAT}}"
             place = _place_of(self._config.input, day)
             try:
                 refs = list_input(place, self._config.output, self._readiness, may_be_empty=True)
@@ -123,7 +139,7 @@ class _DatedInput:
                 found = True
                 yield ref
         if not found and not self._readiness.arriving:
-            raise ConfigError(f"No document is in {self._config.input!r} from {self._days[0]} to {self._days[-1]}.")
+            raise ConfigError(f"No document is in {self._config.input!r} from {self.days[0]} to {self.days[-1]}.")
 
 
 def _days(config: RunConfig, now: datetime) -> list[date]:
@@ -142,7 +158,3 @@ def _days(config: RunConfig, now: datetime) -> list[date]:
 
 def _place_of(location: str, day: date) -> str:
     return _DATE.sub(lambda match: f"{day:{match[1] or _DAY_FORMAT}}", location)
-
-
-def _day_of(time: datetime | None) -> str:
-    return f"{time:{_DAY_FORMAT}}" if time else "unknown"
