@@ -56,7 +56,8 @@ def read_answer(error: BaseException) -> Answer:
         return Answer(int(status[1]), code[1] if code else "", without_secrets(words))
     cause = re.search(r'(?:message|error): "([^"]{1,300})"|\b(TimedOut|InvalidCertificate\(\w+|BadScheme)', debug)
     what = {"TimedOut": "no answer in time"}.get(cause[2] or "", cause[1] or cause[2]) if cause else ""
-    return Answer(None, "", " - ".join(part for part in (without_secrets(said)[-300:], what) if part))
+    short = re.sub(r"Generic \w+ error: |Error performing | in [\d.]+[nµm]?s\b|HTTP error: ", "", without_secrets(said))
+    return Answer(None, "", " - ".join(part for part in (short[-300:], what) if part))
 
 
 class Patience(NamedTuple):
@@ -68,6 +69,8 @@ class Patience(NamedTuple):
     """One that never answered: a wrong name more often than a bad moment."""
     expired_s: float = 30
     """Expired credentials that are renewed elsewhere: a profile, a role."""
+    silence_s: float = 30
+    """How long an answer, or the next bytes of one, may take."""
 
 
 class ExpiredError(TransientError):

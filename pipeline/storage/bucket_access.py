@@ -30,16 +30,19 @@ from pipeline.storage.retrying import TransientError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from obstore.store import ClientConfig, ObjectStore, S3Credential
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Credential
 
     from pipeline.storage.location import BucketPlace
 
 PATIENCE_VARIABLE = "PAGEMILL_STORAGE_PATIENCE_S"
 CONNECT_S = 10
-SILENCE_S = 30
-"""How long an answer, or the next bytes of one, may take."""
 UPLOAD_S = 120
-"""How long sending a part and its answer may take: the same limit, but it runs while a request is sent too."""
+"""How long sending a part and its answer may take: the client's limit for silence runs while it sends, too."""
+PART_RETRIES: RetryConfig = {
+    "max_retries": 3,
+    "retry_timeout": timedelta(seconds=UPLOAD_S),
+    "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2},
+}
 LONGEST_S = 6 * 3600
 """How long one request may take: object_store allows 30 s, in which a slow line brings no large file."""
 CREDENTIALS_KEPT_S = 300
@@ -73,7 +76,7 @@ def patience() -> Patience:
         away_s = float(wanted)
     except ValueError as error:
         raise ConfigError(f"{PATIENCE_VARIABLE} is {wanted!r}; give seconds, such as 300.") from error
-    return Patience(away_s, min(away_s, Patience().never_met_s), min(away_s, Patience().expired_s))
+    return Patience(away_s, *(min(away_s, usual) for usual in Patience()[1:]))
 
 
 class Access:
@@ -83,18 +86,18 @@ class Access:
         self._place = place
         self._patience = patience()
         self._met = False
-        self._stores: dict[tuple[int, bool], ObjectStore] = {}
+        self._stores: dict[tuple[float, bool], ObjectStore] = {}
         self._options, self._renewable = self._chosen()
         _ = self.store  # so that what is configured wrongly is said now
 
     @property
     def store(self) -> ObjectStore:
         """The place's store."""
-        return self._opened(SILENCE_S)
+        return self._opened(self._patience.silence_s)
 
     @property
     def uploads(self) -> ObjectStore:
-        """The same, for requests that carry much."""
+        """The same, for requests that carry much. A part that fails is sent again by itself, some times."""
         return self._opened(UPLOAD_S)
 
     @property
@@ -133,19 +136,19 @@ class Access:
     def _chosen(self) -> tuple[dict[str, Any], bool]:
         return _s3_options(os.environ) if self._place.scheme == "s3" else ({}, True)
 
-    def _opened(self, answer_within_s: int, *, whole: bool = False) -> ObjectStore:
+    def _opened(self, answer_within_s: float, *, whole: bool = False) -> ObjectStore:
         stores, key = self._stores, (answer_within_s, whole)  # another thread may put others in their place
         if key not in stores:
             place = self._place._replace(prefix="") if whole else self._place
             stores[key] = self._open(place, answer_within_s)
         return stores[key]
 
-    def _open(self, place: BucketPlace, answer_within_s: int) -> ObjectStore:
+    def _open(self, place: BucketPlace, answer_within_s: float) -> ObjectStore:
         try:
-            # Retrying is done by `retried` alone: two layers multiply.
+            # Retrying is done by `retried` alone, as two layers multiply; but it cannot send single parts again.
             return from_url(
                 str(place),
-                retry_config={"max_retries": 0},
+                retry_config=PART_RETRIES if answer_within_s == UPLOAD_S else {"max_retries": 0},
                 client_options=_client_options(place.scheme, self._options, answer_within_s),
                 **self._options,
             )
@@ -153,7 +156,7 @@ class Access:
             raise ConfigError(f"{place} cannot be opened: {read_answer(error)}") from None
 
 
-def _client_options(scheme: str, chosen: Mapping[str, Any], answer_within_s: int) -> ClientConfig:
+def _client_options(scheme: str, chosen: Mapping[str, Any], answer_within_s: float) -> ClientConfig:
     named = [os.environ.get(name) for name in ENDPOINTS[scheme]]
     endpoint = next((name for name in (chosen.get("config", {}).get("endpoint"), *named) if name), "")
     options: ClientConfig = {

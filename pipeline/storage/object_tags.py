@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.storage.bucket_access import patience
+from pipeline.storage.bucket_access import CONNECT_S, patience
 from pipeline.storage.retrying import TransientError, retried, without_secrets
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pipeline.storage.location import BucketPlace
 
 FIRST_PASSING_STATUS = 500
-TIMEOUT_S = 30
 
 
 def check_taggable(place: BucketPlace) -> None:
@@ -37,7 +36,8 @@ class ObjectTagging:
         from botocore.config import Config  # type: ignore[import-untyped]
 
         self._bucket = place.bucket
-        once = Config(retries={"total_max_attempts": 1}, connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S)
+        silence_s = patience().silence_s
+        once = Config(retries={"total_max_attempts": 1}, connect_timeout=CONNECT_S, read_timeout=silence_s)
         self._s3 = boto3.session.Session().client(
             "s3", endpoint_url=os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT"), config=once
         )
