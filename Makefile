@@ -45,6 +45,10 @@ lint: $(VENV_TEST)/.dev  ## ruff, mypy and the import-layer test
 gpu: $(VENV)/.gpu  ## add vLLM for NVIDIA GPUs to .venv (several GB)
 	@echo "Ready: $(VENV)/bin/pagemill run INPUT OUTPUT --engine vllm"
 
+.PHONY: flows
+flows: $(VENV)/.flows  ## add Prefect to .venv, for nights that run by themselves
+	@echo "Ready: docs/operate.md says how a server, a deployment and a worker are started."
+
 .PHONY: bench
 bench: $(VENV_TEST)/.dev  ## measure speed, memory and start-up time
 	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; \
@@ -70,6 +74,10 @@ $(VENV)/.default: requirements/default.lock $(INSTALL) | $(VENV)/bin/python
 
 $(VENV)/.gpu: requirements/gpu.lock $(VENV)/.default
 	@$(VENV)/bin/python requirements/install.py gpu
+	@touch $@
+
+$(VENV)/.flows: requirements/flows.lock $(VENV)/.default
+	@$(VENV)/bin/python requirements/install.py flows
 	@touch $@
 
 $(VENV_TEST)/.dev: requirements/dev.lock $(INSTALL) | $(VENV_TEST)/bin/python

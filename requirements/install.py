@@ -19,7 +19,6 @@ PIP_TO_UV = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
     "find-links": "UV_FIND_LINKS",
-    "no-index": "UV_NO_INDEX",
     "trusted-host": "UV_INSECURE_HOST",
     "cert": "SSL_CERT_FILE",
 }
@@ -53,7 +52,8 @@ def _pip(*arguments: str | Path) -> bool:
 def _uv(*arguments: str | Path, torch_backend: str) -> bool:
     quiet = () if sys.stderr.isatty() else ("--quiet",)
     environment = os.environ | uv_environment() | ({"UV_TORCH_BACKEND": torch_backend} if torch_backend else {})
-    command = [Path(sys.executable).with_name("uv"), *quiet, *arguments, "--python", sys.executable]
+    offline = ("--no-index",) if "no-index" in _pip_settings() else ()  # uv has no variable for it
+    command = [Path(sys.executable).with_name("uv"), *quiet, *arguments, *offline, "--python", sys.executable]
     try:
         return subprocess.run(command, check=False, env=environment).returncode == 0
     except OSError as error:

