@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from pipeline.errors import PipelineError
 from pipeline.extraction import load_extraction
 from pipeline.layout import is_part, table_prefix
 from pipeline.ready import Readiness
@@ -86,10 +87,19 @@ class Arrivals:
         """
         self._forget(self._known.read_new_parts())
         if hints is not None and self._config.input_files.ready is None and len(hints) < MOST_HINTS:
-            self._ask(hints)
+            try:
+                self._ask(hints)
+            except PipelineError:
+                self._hints.clear()  # one of them may be what is wrong; a listing finds the others
+                raise
         elif hints is None or hints:
             self._list()
         return self._summary()
+
+    @property
+    def documents_read(self) -> int:
+        """How many documents the output had rows of at the last look, those that changed since included."""
+        return self._known.documents
 
     def _list(self) -> None:
         """Take all that is there now and has not been read."""
@@ -162,6 +172,10 @@ class _Known:
         self._extraction = extraction
         self._parts: dict[StoredFile, npt.NDArray[np.int64]] = {}
         self._all: npt.NDArray[np.int64] = np.empty(0, np.int64)
+
+    @property
+    def documents(self) -> int:
+        return int(self._all.size)
 
     def read_new_parts(self) -> npt.NDArray[np.int64]:
         """Read what was committed since the last time, and return the hashes of it."""
