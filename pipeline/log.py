@@ -14,7 +14,6 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _ZERO_WIDTH_JOINERS = "\u200c\u200d"
 """Format characters that scripts and emoji need; the others can hide or reorder text."""
@@ -79,7 +78,9 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
         "logger": record.name,
         "message": record.getMessage(),
     }
-    named = {name: value for name, value in vars(record).items() if name not in _STANDARD and value is not None}
+    # What every record has is not what this line is about; libraries add to it (vLLM the name of the process).
+    common = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
+    named = {name: value for name, value in vars(record).items() if name not in common and value is not None}
     return standard | named
 
 

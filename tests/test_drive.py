@@ -130,7 +130,7 @@ def test_an_fp8_cache_that_reads_nothing_is_replaced_by_a_16_bit_one_and_said_so
         engine.info = replace(engine.info, engine="vllm", kv_cache_dtype="fp8_e4m3" if is_fp8 else None)
         return EngineChoice(engine.info, lambda: engine, max_pixels=100_000)
 
-    monkeypatch.setattr("pipeline.run.choose_engine", choose)
+    monkeypatch.setattr("pipeline.planning.choose_engine", choose)
     report = run(config)
     assert (report.pages_ok, report.canary_score, report.identity.kv_cache_dtype) == (12, 1.0, None)
     assert "NOW TRYING A 16-BIT KV CACHE" in caplog.text

@@ -103,9 +103,10 @@ def tempting_documents(trap: Trap) -> dict[str, bytes]:
 
 
 def programs_below(stop: threading.Event, seen: set[str]) -> None:
-    """Note the command line of every process below this one, until told to stop."""
+    """Note the command line of every process that starts below this one, until told to stop."""
+    before = set(psutil.Process().children(recursive=True))
     while not stop.wait(0.01):
-        for child in psutil.Process().children(recursive=True):
+        for child in set(psutil.Process().children(recursive=True)) - before:
             try:
                 seen.add(" ".join(child.cmdline()[:5]))
             except psutil.Error:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,24 @@ def test_a_line_names_what_it_is_about(capsys: pytest.CaptureFixture[str]) -> No
     log.warning("page not rendered", extra={"document": "file:///a b.pdf", "page": 3, "unknown": None})
     line = capsys.readouterr().err
     assert line.endswith(' WARNING pipeline.render page not rendered document="file:///a b.pdf" page=3\n')
+
+
+def test_what_a_library_adds_to_every_line_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """As vLLM does with the name of its process, in ours too."""
+    made = logging.getLogRecordFactory()
+
+    def more(*given: Any, **named: Any) -> logging.LogRecord:
+        record = made(*given, **named)
+        record.process_role = "core"
+        return record
+
+    configure_logging(logging.WARNING)
+    logging.setLogRecordFactory(more)
+    try:
+        log.warning("page not rendered", extra={"page": 3})
+    finally:
+        logging.setLogRecordFactory(made)
+    assert capsys.readouterr().err.endswith("page not rendered page=3\n")
 
 
 def test_lines_below_the_level_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:

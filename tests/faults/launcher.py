@@ -138,7 +138,7 @@ def _run(order: Order) -> int:
         return cli.main(order.arguments)
     asked = Path(order.asked)
     choice = engine_choice(lambda content, page: append_line(asked, f"asked {content} {page}"))
-    points.replace("pipeline.run:choose_engine", lambda *_: choice)
+    points.replace("pipeline.planning:choose_engine", lambda *_: choice)
     points.wrap(points.JOURNAL, after=lambda *given: append_line(asked, _kept(given[-1])))
     if order.bullet:
         points.load(points.Bullet(*order.bullet))

@@ -93,6 +93,8 @@ def found(target: str) -> object:
 def replace(target: str, stand_in: object) -> None:
     """Put something else in the place of a callable."""
     owner, name = _place(target)
+    if not hasattr(owner, name):
+        raise AttributeError(f"nothing is called {target} any more")  # else runs would go on with what is there
     setattr(owner, name, stand_in)
 
 
