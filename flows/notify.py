@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import json
 import logging
+import os
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote, unquote_plus, urlsplit
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from flows.messages import parsed, uris_of, validation_code
 from pipeline.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -38,11 +38,7 @@ QUEUE_WAIT_S = 20
 """The longest that SQS lets a request wait for messages."""
 QUEUE_PAUSE_S = 10.0
 """After the queue could not be reached."""
-_VALIDATION = "Microsoft.EventGrid.SubscriptionValidationEvent"
-_GONE = ("objectremoved", "object deleted", "object_delete", "object_archive", "blobdeleted", "lifecycleexpiration")
-"""What stands in the type of events that bring nothing to read, of S3, EventBridge, GCS and Azure."""
-
-_BLOB = re.compile(r"https?://[^/?#]+\.blob\.[^/?#]+/([^?#]+)")
+_REGION = re.compile(r"https://sqs\.([a-z0-9-]+)\.amazonaws\.")
 
 Acknowledge = Callable[[], None]
 
@@ -101,32 +97,6 @@ class Hints:
         self._came.set()
 
 
-def uris_of(message: object) -> set[str] | None:
-    """Return the objects that a notification speaks of (s3://bucket/key, not escaped); None when it says none."""
-    if isinstance(message, Mapping) and message.get("Type") == "Notification":  # SNS wraps as text
-        return uris_of(_parsed(message.get("Message")))
-    events = list(_events(message))
-    if not events:
-        return None
-    found: set[str] = set()
-    for event in events:
-        if _brings_nothing(event):
-            continue
-        uri = _uri(event)
-        if uri is None or not uri.isprintable():
-            return None
-        found.add(uri)
-    return found
-
-
-def validation_code(message: object) -> str | None:
-    """Return what Azure Event Grid wants to hear back, once, from an endpoint it is to deliver to."""
-    for event in message if isinstance(message, list) else ():
-        if isinstance(event, Mapping) and event.get("eventType") == _VALIDATION:
-            return str(_at(event, "data", "validationCode") or "")
-    return None
-
-
 def notify_app(hints: Hints, *, token: str | None, health: Callable[[], tuple[bool, dict[str, Any]]]) -> FastAPI:
     """Return the web application: POST /notify, GET /health and GET /metrics.
 
@@ -143,7 +113,7 @@ def notify_app(hints: Hints, *, token: str | None, health: Callable[[], tuple[bo
         body = await _body(request)
         if body is None:
             return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        message = _parsed(body)
+        message = parsed(body)
         if (code := validation_code(message)) is not None:
             return JSONResponse({"validationResponse": code})
         hints.add(uris_of(message))
@@ -179,13 +149,13 @@ def serving(app: FastAPI, address: str) -> Iterator[int]:
         ConfigError: nothing can be served there.
     """
     host, _, port = address.rpartition(":")
-    if not port.isdecimal():
+    if ":" not in address or not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"{address!r} is no address; give host:port, such as 127.0.0.1:8070.")
     host = host.strip("[]")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, int(port)), family=family)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ConfigError(f"Notifications cannot be taken at {address}: {error}.") from error
     # Without access log: a token may stand in the address.
     server = uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="warning", timeout_graceful_shutdown=2))
@@ -206,15 +176,18 @@ class QueueReader:
         """Begin.
 
         Raises:
-            ConfigError: boto3 is not installed.
+            ConfigError: boto3 is not installed, or knows no region.
         """
         try:
             import boto3  # type: ignore[import-untyped]
+            from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
         except ImportError:
             raise ConfigError("Notifications from SQS need boto3; `pip install boto3`.") from None
-        parts = (urlsplit(url).hostname or "").split(".")
-        region = parts[1] if len(parts) > 2 and parts[0] == "sqs" else None  # sqs.<region>.amazonaws.com
-        self._sqs = boto3.client("sqs", region_name=region) if region else boto3.client("sqs")
+        found = _REGION.match(url)
+        try:
+            self._sqs = boto3.client("sqs", region_name=found[1] if found else os.environ.get("AWS_REGION"))
+        except (BotoCoreError, ValueError) as error:
+            raise ConfigError(f"The queue {url} cannot be opened: {error}") from error
         self._url, self._hints, self._wait_s = url, hints, wait_s
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
@@ -246,7 +219,7 @@ class QueueReader:
         answer = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=self._wait_s)
         for message in answer.get("Messages", ()):
             handle = message["ReceiptHandle"]
-            self._hints.add(uris_of(_parsed(message["Body"])), partial(self._delete, handle))
+            self._hints.add(uris_of(parsed(message["Body"])), partial(self._delete, handle))
 
     def _delete(self, handle: str) -> None:
         self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=handle)
@@ -267,59 +240,6 @@ async def _body(request: Request) -> bytes | None:
         if len(body) > MOST_BODY_BYTES:
             return None
     return bytes(body)
-
-
-def _parsed(text: object) -> object:
-    """Return what JSON says, None for what is none."""
-    if not isinstance(text, str | bytes):
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _events(message: object) -> Iterator[Mapping[str, Any]]:
-    """Yield the events of one message; a message may be one."""
-    found = message.get("Records", [message]) if isinstance(message, Mapping) else message
-    for event in found if isinstance(found, list) else ():
-        if isinstance(event, Mapping):
-            yield event
-
-
-def _kind(event: Mapping[str, Any]) -> str:
-    named = (event.get(name) for name in ("eventName", "detail-type", "eventType", "type"))
-    return str(next((kind for kind in named if kind), _at(event, "message", "attributes", "eventType") or ""))
-
-
-def _brings_nothing(event: Mapping[str, Any]) -> bool:
-    kind = _kind(event).lower()
-    return any(gone in kind for gone in _GONE)
-
-
-def _uri(event: Mapping[str, Any]) -> str | None:
-    """Return the object that an event is about, None for an event of an unknown kind."""
-    for place, decode in ((event.get("s3"), unquote_plus), (event.get("detail"), str)):  # S3 itself; EventBridge
-        bucket, key = _at(place, "bucket", "name"), _at(place, "object", "key")
-        if isinstance(bucket, str) and isinstance(key, str):
-            return f"s3://{bucket}/{decode(key)}"
-    attributes = _at(event, "message", "attributes")  # Pub/Sub
-    bucket, key = _at(attributes, "bucketId"), _at(attributes, "objectId")
-    if isinstance(bucket, str) and isinstance(key, str):
-        return f"gs://{bucket}/{key}"
-    return _blob_uri(_at(event, "data", "url"))
-
-
-def _blob_uri(url: object) -> str | None:
-    """Return az://container/path for https://account.blob.core.windows.net/container/path."""
-    found = _BLOB.match(url) if isinstance(url, str) else None
-    return f"az://{unquote(found[1])}" if found else None
-
-
-def _at(value: object, *names: str) -> Any:
-    for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
 
 
 def _is_number(value: object) -> bool:
