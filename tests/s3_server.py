@@ -94,6 +94,8 @@ class Faults:
         """The requests that met a planned fault, as "GET /bucket/key?query"."""
         self.requests: list[str] = []
         """All requests."""
+        self.keys: list[str] = []
+        """Their access keys."""
         self.writes_failing = 0
         """How many of the next writes get status 500 instead of being done."""
         self.answers_lost = 0
@@ -111,6 +113,7 @@ class Faults:
         request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ['QUERY_STRING']}"
         with self._lock:
             self.requests.append(request)
+            self.keys.append(environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition("/")[0])
             for pattern, faults in self._planned:
                 if faults and pattern.match(request):
                     self.met.append(request)

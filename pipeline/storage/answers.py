@@ -25,6 +25,12 @@ REFUSED_CREDENTIALS = frozenset(
 PASSING_CODES = frozenset({"RequestTimeout", "SlowDown", "ServerBusy", "OperationTimedOut"})
 PASSING_STATUSES = frozenset({408, 425, 429})
 """Too slow, too early, too many (RFC 9110, RFC 8470, RFC 6585); and all from 500 on."""
+MACHINE = re.compile(r"/latest/api/token|/latest/meta-data|computeMetadata|/metadata/identity|token request")
+"""What the addresses of instance roles have in common, and how object_store speaks of them."""
+NO_CONNECTION = frozenset(
+    {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"}
+)
+"""What botocore calls what may pass."""
 HOW_TO_GO_ON = "What is committed stays; when it answers again, run the same command."
 CHECK_CREDENTIALS = "check the credentials (environment, profile or role; docs/operate.md)"
 
@@ -36,6 +42,8 @@ class Answer(NamedTuple):
     """None where no answer came, or none that was whole."""
     code: str
     message: str
+    on_credentials: str = ""
+    """What it says where it was credentials that were asked for, of the machine or of a profile."""
 
     def __str__(self) -> str:
         said = ": ".join(part for part in (self.code, self.message.rstrip(".")) if part)
@@ -48,16 +56,19 @@ def read_answer(error: BaseException) -> Answer:
     """Return what an error of obstore says."""
     text = str(error)
     said, _, debug = text.partition("Debug source:")
+    if profile := re.search(r"credential provider: (\w+): (.{1,300})", said):
+        return Answer(None, profile[1], without_secrets(profile[2]), on_credentials="profile")
+    machine = "machine" if MACHINE.search(said) else ""
     status = re.search(r"non-2xx status code: (\d{3})\s?([^:<{]*)", said)
     code = re.search(r"<Code>([\w.]{1,100})</Code>", said)
     message = re.search(r'<Message>([^<]{1,500})|"message": ?"([^"]{1,500})"', said)
     if status:
         words = (message[1] or message[2]) if message else "" if code else status[2]
-        return Answer(int(status[1]), code[1] if code else "", without_secrets(words))
+        return Answer(int(status[1]), code[1] if code else "", without_secrets(words), machine)
     cause = re.search(r'(?:message|error): "([^"]{1,300})"|\b(TimedOut|InvalidCertificate\(\w+|BadScheme)', debug)
     what = {"TimedOut": "no answer in time"}.get(cause[2] or "", cause[1] or cause[2]) if cause else ""
     short = re.sub(r"Generic \w+ error: |Error performing | in [\d.]+[nµm]?s\b|HTTP error: ", "", without_secrets(said))
-    return Answer(None, "", " - ".join(part for part in (short[-300:], what) if part))
+    return Answer(None, "", " - ".join(part for part in (short[-300:], what) if part), machine)
 
 
 class Patience(NamedTuple):
@@ -86,8 +97,9 @@ def our_error(error: BaseException, what: str, *, met: bool, renewable: bool, pa
         renewable: Whether other credentials may be had by asking for them again.
     """
     answer = read_answer(error)
-    if answer.status is None:
-        return _no_answer(answer, what, met=met, patience=patience)
+    if answer.on_credentials or answer.status is None:
+        because = _no_credentials if answer.on_credentials else _no_answer
+        return because(answer, what, met=met, patience=patience)
     if answer.code in EXPIRED or (answer.status == 400 and not answer.code):
         return _expired(answer, what, renewable=renewable, patience=patience)
     if answer.status >= 500 or answer.status in PASSING_STATUSES or answer.code in PASSING_CODES:
@@ -112,13 +124,21 @@ def _expired(answer: Answer, what: str, *, renewable: bool, patience: Patience) 
     return StorageError(f"{what}: {why} ({answer}). {advice}")
 
 
+def _no_credentials(answer: Answer, what: str, *, met: bool, patience: Patience) -> Exception:
+    patience_s = patience.away_s if met else patience.never_met_s
+    if answer.on_credentials == "profile":
+        said = f"{what}: the profile gives no credentials ({answer})"
+        if answer.code in NO_CONNECTION:
+            return TransientError(said, patience_s=patience_s, advice=HOW_TO_GO_ON)
+        return StorageError(f"{said}; log in (`aws sso login`) or mend it, then run the same command again.")
+    said = f"{what}: no credentials in the environment, and none of this machine's role ({answer})"
+    return TransientError(said, patience_s=patience_s, advice=f"So {CHECK_CREDENTIALS}.")
+
+
 def _no_answer(answer: Answer, what: str, *, met: bool, patience: Patience) -> Exception:
     said = f"{what}: {answer}"
     if "redirect without LOCATION" in answer.message:
         return StorageError(f"{what}: this bucket lies in another region; set AWS_REGION to it.")
-    if re.search(r"/latest/api/token|169\.254\.169\.254|metadata\.google|/metadata/identity", answer.message):
-        lacking = f"{what}: no credentials in the environment, and no role of this machine ({answer})"
-        return TransientError(lacking, patience_s=patience.never_met_s, advice=f"So {CHECK_CREDENTIALS}.")
     if not met:
         return TransientError(said, patience_s=patience.never_met_s, advice="Check its address and the network.")
     return TransientError(said, patience_s=patience.away_s, advice=HOW_TO_GO_ON)

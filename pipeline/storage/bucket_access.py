@@ -38,6 +38,11 @@ PATIENCE_VARIABLE = "PAGEMILL_STORAGE_PATIENCE_S"
 CONNECT_S = 10
 UPLOAD_S = 120
 """How long sending a part and its answer may take: the client's limit for silence runs while it sends, too."""
+WHAT_IS_NEEDED = {
+    "s3": "; mend the AWS_* variables.",
+    "gs": "; GOOGLE_APPLICATION_CREDENTIALS names a key, or do `gcloud auth application-default login`.",
+    "az": "; set AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or another of Azure's ways.",
+}
 PART_RETRIES: RetryConfig = {
     "max_retries": 3,
     "retry_timeout": timedelta(seconds=UPLOAD_S),
@@ -153,7 +158,7 @@ class Access:
                 **self._options,
             )
         except (exceptions.BaseError, ValueError) as error:
-            raise ConfigError(f"{place} cannot be opened: {read_answer(error)}") from None
+            raise ConfigError(f"{place} cannot be opened: {read_answer(error)}{WHAT_IS_NEEDED[place.scheme]}") from None
 
 
 def _client_options(scheme: str, chosen: Mapping[str, Any], answer_within_s: float) -> ClientConfig:
@@ -185,7 +190,7 @@ def _s3_options(environ: Mapping[str, str]) -> tuple[dict[str, Any], bool]:
     if endpoint := environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT"):
         config["metadata_endpoint"] = endpoint.rstrip("/")
     if not any(environ.get(name) for name in NATIVE) and (profile := _profile(environ)):
-        provider = _ProfileCredentials(profile)
+        provider = _ProfileCredentials(profile, environ)
         return {"config": provider.config | config, "credential_provider": provider}, True
     return {"config": config}, not environ.get("AWS_ACCESS_KEY_ID")
 
@@ -210,7 +215,7 @@ def _profile(environ: Mapping[str, str]) -> str | None:
 class _ProfileCredentials:
     """Gives obstore the credentials of an AWS profile."""
 
-    def __init__(self, profile: str) -> None:
+    def __init__(self, profile: str, environ: Mapping[str, str]) -> None:
         try:
             import botocore.session
             from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
@@ -221,16 +226,16 @@ class _ProfileCredentials:
             ) from error
         session = botocore.session.Session(profile=profile)
         try:
+            region = environ.get("AWS_REGION") or session.get_config_variable("region") or "us-east-1"
+            session.set_config_variable("region", region)  # STS is asked there
             self._credentials = session.get_credentials()
-            settings = session.get_scoped_config()
+            endpoint = session.get_scoped_config().get("endpoint_url")
         except BotoCoreError as error:
             raise ConfigError(f"The AWS profile {profile!r} gives no credentials: {error}.") from error
         if self._credentials is None:
             raise ConfigError(f"The AWS profile {profile!r} has no credentials; mend it in ~/.aws/config.")
-        self.config: dict[str, Any] = {}
-        if region := session.get_config_variable("region"):
-            self.config["region"] = region
-        if endpoint := settings.get("endpoint_url"):
+        self.config: dict[str, Any] = {"region": region}
+        if endpoint and not any(environ.get(name) for name in ENDPOINTS["s3"]):
             self.config["endpoint"] = endpoint
 
     def __call__(self) -> S3Credential:
