@@ -26,6 +26,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.alerts import ensure as ensure_alerts
 from flows.recovery import RECOVERED
 from flows.turn import AWAITING_RETRY, GAVE_WAY, INTERRUPTED, UNREACHABLE
+from flows.view import MANY_FAILED
 from flows.worker import POOL, ROOT
 
 DEPLOYMENTS = Path(__file__).with_name("prefect.yaml")
@@ -84,7 +85,7 @@ def ensure_heartbeat_automation(client: SyncPrefectClient) -> None:
     """Have the server say Crashed of a run whose host fell silent; recovery then takes it up again."""
     if client.read_automations_by_name(HEARTBEAT_AUTOMATION):
         return
-    ends = {"Completed", "DryRun", "Failed", "Cancelled", "Crashed"}
+    ends = {"Completed", MANY_FAILED, "DryRun", "Failed", "Cancelled", "Crashed"}
     back = {"Scheduled", AWAITING_RETRY, INTERRUPTED, GAVE_WAY, RECOVERED}
     trigger = EventTrigger(
         posture=Posture.Proactive,

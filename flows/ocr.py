@@ -11,12 +11,12 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from prefect import flow, runtime
+from prefect import flow
 from prefect.states import Completed, Failed
 
 from flows.forecasts import show_forecast
 from flows.turn import AWAITING_RETRY, GAVE_WAY, INTERRUPTED, Turn
-from flows.view import RunView, flow_run_name, quiet_logs, summary_line
+from flows.view import RunView, failed_share_allowed, final_state, flow_run_name, summary_line
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError, EngineError, EngineStartError, LedgerError, PipelineError, StorageError
 from pipeline.run import RunReport, run
@@ -74,12 +74,12 @@ def ocr(
         dry_run: only say what would be done, how long it takes and what it costs.
     """
     chosen = {name: value for name, value in locals().items() if name not in _OWN}
-    quiet_logs()
     with Turn.of_this_run() as turn:
         try:
             config = as_of_turn(read_config({**chosen, **(settings or {})}), turn)
             if dry_run:
                 return Completed(message=show_forecast(config), name="DryRun")
+            failed_share_allowed()  # a mistake in it is found before hours of reading
             return _read(config, turn, give_way=give_way)
         except (ConfigError, EngineStartError, LedgerError) as error:
             return _failed(error)
@@ -115,7 +115,7 @@ def as_of_turn(config: RunConfig, turn: Turn) -> RunConfig:
 
 
 def _read(config: RunConfig, turn: Turn, *, give_way: bool) -> State[Any]:
-    with GracefulStop() as signals, RunView(config, kind=runtime.deployment.name or "ocr") as view:
+    with GracefulStop() as signals, RunView(config) as view:
         gave_way = turn.watch(signals.event) if give_way else None
         signals.begin()
         try:
@@ -130,21 +130,21 @@ def _read(config: RunConfig, turn: Turn, *, give_way: bool) -> State[Any]:
     if signals.signal:
         _interrupted(report, turn)
     if report and report.interrupted and gave_way and gave_way.is_set() and turn.can_go_back:
-        turn.go_back(GAVE_WAY, f"{summary_line(report)}; goes on when no more important run waits")
-    assert report
-    return Completed(message=summary_line(report))
+        turn.go_back(GAVE_WAY, f"Gave way: {summary_line(report)} Goes on when nothing more important waits.")
+    assert report, "a run without report was interrupted"
+    return final_state(report)
 
 
 def _interrupted(report: RunReport | None, turn: Turn) -> None:
     """Leave the flow as whoever sent the signal wants it; return when the run was done anyway."""
     if report and not report.interrupted:
         return
-    done = summary_line(report) if report else "what is committed stays"
+    done = summary_line(report) if report else "What is committed stays."
     if not turn.can_go_back:
         raise KeyboardInterrupt
     if turn.is_cancelled():
-        turn.cancel(f"Cancelled: {done}. The next run goes on from there.")
-    turn.go_back(INTERRUPTED, f"Its worker was stopped: {done}. Goes on when a worker is there.")
+        turn.cancel(f"{done} The next run goes on from there.")
+    turn.go_back(INTERRUPTED, f"Its worker was stopped: {done} Goes on when a worker is there.")
 
 
 def _go_back(error: PipelineError, turn: Turn) -> NoReturn:

@@ -9,6 +9,7 @@ which no other process has, unlike a process id.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 RECOVERED = "Recovered"
 MOST_CRASHES = 4
-PAUSE_S = 60.0
+PAUSE_S = float(os.environ.get("FLOWS_CRASH_PAUSE_S", "60"))
 """Before the second and each later recovery, times the number of crashes before: a cause may pass."""
 RECENT = timedelta(days=1)
 """What crashed longer ago was left by people, or nobody was there to recover it in time to matter."""

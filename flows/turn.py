@@ -7,6 +7,7 @@ is committed. Knows nothing of documents.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import os
 import socket
@@ -80,12 +81,12 @@ class Turn:
     def __exit__(self, *_: object) -> None:
         self._closed.set()
 
-    def watch(self, stop: threading.Event) -> threading.Event:
+    def watch(self, stop: threading.Event, *, every_s: float = LOOK_INTERVAL_S) -> threading.Event:
         """Set `stop`, and the event that is returned, once a run of a more important queue of the pool is due."""
         gave_way = threading.Event()
 
         def look() -> None:
-            while not self._closed.wait(LOOK_INTERVAL_S):
+            while not self._closed.wait(every_s):
                 try:
                     waiting = self._more_important_run()
                 except UNREACHABLE as error:
@@ -98,7 +99,8 @@ class Turn:
                     return
 
         if self._run and self._run.work_queue_name:
-            threading.Thread(target=look, name="give-way", daemon=True).start()
+            context = contextvars.copy_context()  # what is logged belongs to the flow run
+            threading.Thread(target=context.run, args=(look,), name="give-way", daemon=True).start()
         return gave_way
 
     def is_cancelled(self) -> bool:

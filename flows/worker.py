@@ -32,14 +32,15 @@ log = logging.getLogger("flows.worker")
 
 ROOT = Path(__file__).parent.parent
 POOL = "gpu"
-SWEEP_S = 10.0
+SWEEP_S = float(os.environ.get("FLOWS_SWEEP_S", "10"))
 WAIT_FOR_SERVER_S = 5.0
 GRACE_S = 25.0
 """For a run to commit and go back to its queue. Its engine has 8 s of them, its artifacts up to 20."""
 _OURS = "FLOWS_WORKER"
 """Variable by which the processes of this worker's runs are known, also when the worker is dead."""
 FOR_RUNS = {
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "pipeline,flows",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows",  # what `pipeline` says is passed on by view.py
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_CLIENT_MAX_RETRIES": "9",  # about 17 minutes without the server
     "PREFECT_WORKER_QUERY_SECONDS": "5",

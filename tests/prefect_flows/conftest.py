@@ -1,9 +1,12 @@
 """One Prefect server for all tests of flows."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
-from prefect_flows.processes import PrefectServer
+from prefect_flows.processes import ROOT, PrefectServer
 
 FAST = {
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",  # no test waits for a cron
@@ -37,3 +40,13 @@ def prefect_api(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv(name, value)
     with SettingsContext(profile=get_settings_context().profile, settings=Settings()):
         yield prefect_server
+
+
+@pytest.fixture(scope="session")
+def deployed(prefect_server: PrefectServer) -> str:
+    """What `python -m flows.deploy` said: pool `gpu`, its queues, and deployments of flow `ocr`."""
+    environment = {**os.environ, **prefect_server.environment}
+    command = [sys.executable, "-m", "flows.deploy"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
