@@ -17,7 +17,8 @@ import pymupdf
 
 from .processes import BUCKET, ROOT, S3, PrefectServer, Process, wait_until
 
-FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
+"""A run that crashed goes on: its worker sees to it."""
 
 
 class Dropped(NamedTuple):
