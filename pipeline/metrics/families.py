@@ -132,6 +132,10 @@ class RunCollector(Collector):
             "planned": ("Documents to be read, as the listing says.", progress.documents_total),
             "done": ("Of these, documents with their last page read.", progress.documents_done),
             "skipped": ("Documents that earlier runs read.", progress.documents_skipped),
+            "arriving": (
+                "Files left for a later run: they may still be on their way.",
+                self._run.tally.documents_arriving,
+            ),
             "carried_over": ("Documents left to the next run.", self._run.documents_carried_over),
         }
         for name, (words, number) in gauges.items():
