@@ -95,16 +95,15 @@ def find_document(uri: str, location: str, output: str, readiness: Readiness) ->
     Raises:
         StorageError: the bucket cannot be reached.
     """
-    if scheme_of(uri) in {None, "file"}:
+    root, patterns = _split_glob(location.rstrip("/"))
+    if scheme_of(root) in {None, "file"} or not uri.startswith(f"{root}/") or uri.startswith(f"{_folder_uri(output)}/"):
+        return None
+    parts = uri.removeprefix(f"{root}/").split("/")
+    if not all(parts) or any(part.startswith(SKIPPED_NAMES) for part in parts):
+        return None
+    if patterns and not _fits(parts, patterns):
         return None
     bucket, key = _split_bucket(uri)
-    root, patterns = _split_glob(location.rstrip("/"))
-    below = f"{bucket}/{key}".removeprefix(f"{root}/")
-    parts = below.split("/")
-    fits = _fits(parts, patterns) if patterns else True
-    is_listed = not any(part.startswith(SKIPPED_NAMES) for part in parts)
-    if below == uri or not fits or not is_listed or uri.startswith(f"{_folder_uri(output)}/"):
-        return None
     try:
         found = open_storage(bucket).stat(key)
     except FileNotFoundError:
