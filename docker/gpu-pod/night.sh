@@ -38,12 +38,16 @@ running=
 stop_until_stopped='until sh -c "$STOP_COMMAND"; do sleep 60; done'
 export STOP_COMMAND
 
+# shellcheck disable=SC2329  # called by the trap
 end() {
-    [ -z "$running" ] || kill -TERM "$running" 2>/dev/null && wait "$running"
+    if [ -n "$running" ]; then
+        kill -TERM "$running" 2>/dev/null && wait "$running"
+    fi
     keep_log
     sh -c "$stop_until_stopped"
 }
 
+# shellcheck disable=SC2329  # called by the trap
 keep_log() {
     [ -n "$LOG_TO" ] && [ -n "$PAGEMILL" ] || return 0
     "$(dirname "$PAGEMILL")/python" - "$LOG_TO" "$log" <<'PYTHON'
@@ -73,7 +77,7 @@ read_documents() {
     mkdir -p "$TMPDIR"
     left_s=$((done_s - ($(date +%s) - began)))
     # The deadline ends it in good order; SIGTERM and SIGKILL are for a run that does not keep it.
-    timeout --signal=TERM --kill-after=120 "$((left_s + 300))" "$PAGEMILL" run --deadline "${left_s}s" "$@" &
+    timeout --signal=TERM --kill-after=120 "$((left_s + 300))" "$PAGEMILL" run --deadline "$((left_s / 60))m" "$@" &
     running=$!
     wait "$running"
     code=$?
