@@ -120,10 +120,12 @@ def _passed_on(config: RunConfig, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters of a run, so that it reads what was seen to wait, wherever it runs."""
     files = config.input_files.model_dump(exclude_none=True)
     settings = {f"input_files.{name}": str(value) for name, value in files.items()}
+    dates = {name: value for name in ("since", "until") if (value := getattr(config, name)) is not None}
     return {
         "input": config.input,
         "output": config.output,
         "extraction": config.extraction,
+        **dates,
         "only_new": True,
         "settings": settings | (parameters.get("settings") or {}),
     }

@@ -18,10 +18,11 @@ import numpy as np
 from pipeline.errors import PipelineError
 from pipeline.extraction import load_extraction
 from pipeline.layout import is_part, table_prefix
+from pipeline.planning import list_places
 from pipeline.ready import Readiness
 from pipeline.selection import parse_since
 from pipeline.sink import read_committed
-from pipeline.source import find_document, list_input
+from pipeline.source import find_document
 from pipeline.storage import open_storage
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ class Arrivals:
         Raises:
             ConfigError: there is no such extraction.
         """
-        self._config = config
+        self._config = config.model_copy(update={"only_new": True})
+        self._has_days = "{date" in config.input
+        self._can_ask = config.input_files.ready is None and not self._has_days
         self._most_followed = most_followed
         self._known = _Known(config.output, load_extraction(config.extraction, config.prompts).name)
         self._waiting: dict[int, _Arrival] = {}
@@ -86,7 +89,7 @@ class Arrivals:
             StorageError: input or output cannot be reached; the next look makes up for it.
         """
         self._forget(self._known.read_new_parts())
-        if hints is not None and self._config.input_files.ready is None and len(hints) < MOST_HINTS:
+        if hints is not None and self._can_ask and len(hints) < MOST_HINTS:
             try:
                 self._ask(hints)
             except PipelineError:
@@ -105,9 +108,7 @@ class Arrivals:
         """Take all that is there now and has not been read."""
         began, before = datetime.now(UTC), self._waiting
         readiness = self._readiness(began)
-        refs = self._selected(
-            list_input(self._config.input, self._config.output, readiness, may_be_empty=True), now=began
-        )
+        refs = self._selected(list_places(self._config, readiness), now=began)
         waiting: dict[int, _Arrival] = {}
         others = Waiting(0, 0, None, 0)
         for number, ref in self._known.unread(refs):
@@ -157,7 +158,8 @@ class Arrivals:
         return Readiness(files.settle_s, files.ready, now=now)
 
     def _selected(self, refs: Iterable[DocumentRef], *, now: datetime) -> Iterator[DocumentRef]:
-        since, until = (parse_since(text, now) if text else None for text in (self._config.since, self._config.until))
+        times = (None, None) if self._has_days else (self._config.since, self._config.until)  # days go by their name
+        since, until = (parse_since(text, now) if text else None for text in times)
         for ref in refs:
             at = ref.modified_at
             if at is None or not ((since and at < since) or (until and at >= until)):

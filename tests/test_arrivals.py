@@ -183,3 +183,14 @@ def test_more_documents_than_are_told_apart_are_counted(place: Path) -> None:
     assert waiting[:2] == (3, 6)
     assert waiting.oldest_at is not None
     assert datetime.now(UTC) - waiting.oldest_at < timedelta(minutes=5)
+
+
+def test_an_input_with_a_place_per_day_is_watched_day_by_day(bucket: str, tmp_path: Path) -> None:
+    """Whenever its files were changed; a notification is answered by a listing of these days."""
+    today = datetime.now().astimezone().date()
+    config = config_of(bucket, input=f"{bucket}/in/{{date:%Y/%m/%d}}", since="1d")
+    put(bucket, tmp_path, f"in/{today:%Y/%m/%d}/a.pdf", "in/2020/01/01/b.pdf")
+    arrivals = Arrivals(config)
+    assert arrivals.look().documents == 1
+    put(bucket, tmp_path, f"in/{today:%Y/%m/%d}/c.pdf")
+    assert arrivals.look([f"{bucket}/in/{today:%Y/%m/%d}/c.pdf"]).documents == 2
