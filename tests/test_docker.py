@@ -384,7 +384,7 @@ def test_commands_that_deployments_start_exist_with_their_flags(capsys: pytest.C
     seen = 0
     known: dict[tuple[str, ...], str] = {}
     for where, command in commands():
-        program = tuple(command[:2])
+        program = tuple(command[: 3 if command[0] == "python" else 2])
         said = known.get(program) or known.setdefault(program, help_of(command, capsys))
         for flag in (part for part in command if part.startswith("--")):
             assert re.search(rf"{flag}\b", said), f"{where}: {flag} is no flag of {' '.join(command)}"
