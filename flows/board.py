@@ -38,9 +38,14 @@ class Artifact:
     description: str | None = None
 
 
-def markdown(key: str, text: str) -> Artifact:
+def markdown(key: str, text: str, description: str) -> Artifact:
     """Return a text."""
-    return Artifact(key, "markdown", text)
+    return Artifact(key, "markdown", text, description)
+
+
+def link(key: str, url: str) -> Artifact:
+    """Return a link."""
+    return Artifact(key, "markdown", f"[{url}]({url})", f"[{url}]({url})")
 
 
 def table(key: str, rows: Sequence[Mapping[str, Any]], description: str) -> Artifact:

@@ -24,7 +24,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows import board, words
+from flows import board, page, words
 from flows.board import Board
 from flows.names import artifact_key, flow_run_name, kind_of_run, run_name
 from flows.words import summary_line
@@ -127,7 +127,7 @@ class RunView:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is not None and self._latest is not None and self._report is None:
-            self._show_progress(self._latest, f"**stopped**: {words.text(str(error) or type(error).__name__)} · ")
+            self._show_progress(self._latest, f"**stopped**: {page.text(str(error) or type(error).__name__)} · ")
         self._board.close()
         if self._lines:
             self._lines.detach()
@@ -157,27 +157,30 @@ class RunView:
             share = report.documents / (report.documents + report.documents_carried_over)
             self._board.show(board.progress(self._key("progress"), share, summary_line(report)))
         if report.documents:
-            about = "Pages and documents per clock hour"
-            self._board.show(board.table(self._key("throughput"), words.throughput_rows(report), about))
-            self._board.show(board.table(self._key("cost"), words.cost_rows(report), "Time, money, energy and tokens"))
+            hours, costs = words.throughput_rows(report), words.cost_rows(report)
+            self._board.show(board.table(self._key("throughput"), hours, words.speed_line(report)))
+            self._board.show(board.table(self._key("cost"), costs, words.cost_line(report)))
         try:
             self._show_what_is_in_the_output(report)
         except (PipelineError, OSError) as error:
             log.warning("the run is done, but its page is not: %s", error)
 
     def _show_what_is_in_the_output(self, report: RunReport) -> None:
-        if report.pages_failed:
-            rows = words.failure_rows(report)
-            self._board.show(board.table(self._key("failures"), rows, "Failed pages by reason, and what helps"))
-        page = words.page_of_run(report, flow_run.name or self._kind, self._config.input)
-        self._board.show(board.markdown(self._key("summary"), page))
+        failures = words.failure_rows(report) if report.pages_failed else []
+        if failures:
+            self._board.show(board.table(self._key("failures"), failures, words.headline(failures)))
+        name = flow_run.name or self._kind
+        text = page.page_of_run(report, name, self._config.input, failures)
+        self._board.show(board.markdown(self._key("summary"), text, summary_line(report)))
+        if url := page.browsable(report.output):
+            self._board.show(board.link(self._key("output"), url))
 
     def _phase_began(self, progress: Progress, now: float) -> None:
         if progress.phase == "reading":
             self._say(f"the engine is ready after {now - self._began:.0f} s")
             self._log_due = now + LOG_S
         elif progress.phase == "loading the engine":
-            self._say(f"{progress.documents_total:,} documents to read; loading the engine")
+            self._say("loading the engine")
         self._phase = progress.phase
 
     def _show_progress(self, progress: Progress, head: str = "") -> None:
@@ -200,17 +203,19 @@ class _RunLines(logging.Handler):
         self._run_log = run_log
         self._seen: Counter[str] = Counter()
         self._logger = logging.getLogger("pipeline")
-        self._level = self._logger.level
+        self._before = self._logger.level, self._logger.propagate
 
     def attach(self) -> None:
         """Begin."""
         self._logger.setLevel(logging.INFO)
+        self._logger.propagate = False  # the run's log goes to the console, too
         self._logger.addHandler(self)
 
     def detach(self) -> None:
         """End, and count what was left out."""
         self._logger.removeHandler(self)
-        self._logger.setLevel(self._level)
+        level, self._logger.propagate = self._before
+        self._logger.setLevel(level)
         for wording, count in self._seen.items():
             if count > LINES_OF_A_KIND:
                 self._run_log.warning(f"{count - LINES_OF_A_KIND:,} more such lines: {wording}")
