@@ -122,6 +122,17 @@ class Night:
         assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def start(self, deployment: str, **parameters: str) -> None:
+        """Do what `prefect deployment run` does, in less time."""
+        found = self.server.ask(f"deployments/name/ocr/{deployment}")["id"]
+        self.server.ask(
+            f"deployments/{found}/create_flow_run", {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        )
+
+    def cancel(self, run: Mapping[str, Any]) -> None:
+        """Do what `prefect flow-run cancel` does."""
+        self.server.ask(f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+
     def runs(self, deployment: str) -> list[dict[str, Any]]:
         """Return the runs of a deployment of `ocr`, the first one first."""
         asked = {"deployments": {"name": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_ASC"}
