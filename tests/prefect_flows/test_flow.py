@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from prefect_flows.asking import ask, delete
 from prefect_flows.night import pdf
 from prefect_flows.processes import PrefectServer
 
@@ -73,7 +74,7 @@ def test_a_dry_run_tells_and_reads_nothing(prefect_api: PrefectServer, documents
     assert state.is_completed()
     assert "3 documents" in state.message
     assert not (tmp_path / "out").exists()
-    [artifact] = prefect_api.ask("artifacts/filter", {"artifacts": {"key": {"any_": ["ocr-forecast"]}}})
+    [artifact] = ask(prefect_api, "artifacts/filter", {"artifacts": {"key": {"any_": ["ocr-forecast"]}}})
     assert "Documents to read | 3" in artifact["data"]
 
 
@@ -149,13 +150,16 @@ def test_a_backfill_gives_way_to_the_night(prefect_api: PrefectServer, deployed:
     """It stops as soon as a run of a queue that goes first is due, and not for one that comes after it."""
     from flows.turn import Turn
 
+    ids: list[str] = []
+
     def begin(deployment: str) -> str:
-        found = prefect_api.ask(f"deployments/name/ocr/{deployment}")
-        made = prefect_api.ask(f"deployments/{found['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
-        return str(made["id"])
+        found = ask(prefect_api, f"deployments/name/ocr/{deployment}")
+        made = ask(prefect_api, f"deployments/{found['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
+        ids.append(made["id"])
+        return ids[-1]
 
     running = begin("inbox")
-    prefect_api.ask(f"flow_runs/{running}/set_state", {"state": {"type": "RUNNING"}, "force": True})
+    ask(prefect_api, f"flow_runs/{running}/set_state", {"state": {"type": "RUNNING"}, "force": True})
     stop = threading.Event()
     with Turn(UUID(running)) as turn:
         gave_way = turn.watch(stop, every_s=0.2)
@@ -164,3 +168,5 @@ def test_a_backfill_gives_way_to_the_night(prefect_api: PrefectServer, deployed:
         begin("nightly")
         assert stop.wait(10)
         assert gave_way.is_set()
+    for flow_run_id in ids:  # or a worker of another test would run them
+        delete(prefect_api, f"flow_runs/{flow_run_id}")
