@@ -63,7 +63,7 @@ def progress(key: str, share: float, description: str) -> Artifact:
 
 
 class Board:
-    """The artifacts of the flow run that this is called in. To be closed."""
+    """The artifacts of the flow run that this is called in; outside of one there are none. To be closed."""
 
     def __init__(self) -> None:
         """Begin; nothing is asked of the server yet."""
@@ -74,10 +74,13 @@ class Board:
         self._is_closed = self._is_left = False
         context = contextvars.copy_context()  # Prefect's settings are in there
         self._thread = threading.Thread(target=context.run, args=(self._work,), name="artifacts", daemon=True)
-        self._thread.start()
+        if self._flow_run_id:
+            self._thread.start()
 
     def show(self, artifact: Artifact) -> None:
         """Have the server show it, instead of what was shown of the same key in this run."""
+        if self._flow_run_id is None:
+            return
         with self._changed:
             self._waiting[artifact.key] = artifact
             self._changed.notify()
@@ -87,7 +90,8 @@ class Board:
         with self._changed:
             self._is_closed = True
             self._changed.notify()
-        self._thread.join(wait_s)
+        if self._flow_run_id:
+            self._thread.join(wait_s)
         with self._changed:
             self._is_left = True
             self._changed.notify()

@@ -26,8 +26,6 @@ _CONSOLES = {
 _LOOK_BACK = 20
 """Runs that are looked at for the one before: those on arrival often find little."""
 
-_TOLD = ("reason", "what helps", "for example")
-
 
 @dataclass(frozen=True, slots=True)
 class Before:
@@ -51,11 +49,8 @@ def page_of_run(report: RunReport, name: str, source: str, failures: Sequence[Ro
     output = without_userinfo(report.output)
     shown = shlex.quote(printable(output))
     lines = [f"# {_verdict(report)}", "", f"**{text(name)}**", "", *_to_do(report, shown)]
+    lines += [_failure(row) for row in failures]
     lines += ["", *_comparison(report, run_before(report)), ""]
-    if failures:
-        lines += ["| pages | failed as | what helps | for example |", "| ---: | --- | --- | --- |"]
-        lines += [f"| {row['pages']:,} | {' | '.join(text(str(row[name])) for name in _TOLD)} |" for row in failures]
-        lines += [""]
     lines += [f"Every page is accounted for: {ledger_line(report)}", ""]
     lines += [f"- input: `{_code(without_userinfo(source))}`", f"- output: {_linked(output)}"]
     extraction, run_id = report.identity.extraction, report.identity.run_id
@@ -63,6 +58,12 @@ def page_of_run(report: RunReport, name: str, source: str, failures: Sequence[Ro
     engine = f"{report.identity.engine}, {report.identity.model}"
     lines += [f"- read by {text(engine)}; run `{run_id}`"]
     return "\n".join(lines)
+
+
+def _failure(row: Row) -> str:
+    helps = f": {text(row['what helps'])}" if row["what helps"] else ""
+    pages = counted(row["pages"], "page")
+    return f"  - **{pages} {text(row['reason'])}**{helps}. For example {text(row['for example'])}"
 
 
 def ledger_line(report: RunReport) -> str:
@@ -121,8 +122,8 @@ def _to_do(report: RunReport, output: str) -> Iterator[str]:
     if report.documents_arriving:
         yield f"- {counted(report.documents_arriving, 'document')} still arriving: the next run reads what is complete."
     if report.pages_failed:
-        extraction = report.identity.extraction
-        yield (f"- Below stands what helps. Afterwards: `pagemill retry {_code(output)} --extraction {extraction}`")
+        again = f"pagemill retry {_code(output)} --extraction {report.identity.extraction}"
+        yield f"- Read what failed again, once the cause is mended: `{again}`"
     if report.documents_skipped_failed:
         yield f"- {counted(report.documents_skipped_failed, 'document')} that failed in earlier runs were left alone."
     if not (report.documents_carried_over or report.pages_failed or report.documents_skipped_failed):
