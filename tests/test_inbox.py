@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from made_records import NOON, identity
+from test_run import RECEIPT, run_scripted, write_pdf
 
 from pipeline.config import RunConfig
-from pipeline.data import DocumentRef
+from pipeline.data import DocumentRef, PageRequest
 from pipeline.errors import ConfigError
 from pipeline.inbox import check_inbox, clear_input
 from pipeline.source import list_documents
@@ -208,3 +209,77 @@ def test_objects_are_tagged(bucket: str, tmp_path: Path) -> None:
     tags = s3.get_object_tagging(Bucket="documents", Key="in/a b.pdf")["TagSet"]
     s3.close()
     assert {tag["Key"]: tag["Value"] for tag in tags} == {"pagemill": "done", "pagemill-run": identity().run_id}
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    """A folder with an input of three documents, the last of them damaged."""
+    (tmp_path / "in").mkdir()
+    write_pdf(tmp_path / "in" / "a.pdf", "one")
+    write_pdf(tmp_path / "in" / "b.pdf", "two", "three")
+    (tmp_path / "in" / "c.pdf").write_bytes(b"%PDF-1.7 nothing of the kind")
+    return tmp_path
+
+
+def left(inbox: Path) -> list[str]:
+    """Return what is in the input."""
+    return sorted(path.name for path in (inbox / "in").iterdir())
+
+
+def test_a_run_moves_what_it_has_read_and_leaves_what_failed(inbox: Path) -> None:
+    """`pagemill retry` finds it where its rows say; an empty inbox is no mistake."""
+    asked_for = {"after": "move", "moved_to": str(inbox / "done")}
+    report = run_scripted(inbox, lambda _: RECEIPT, input_files=asked_for)
+    assert (report.documents, report.pages_failed) == (3, 1)
+    assert left(inbox) == ["c.pdf"]
+    (inbox / "in" / "c.pdf").unlink()
+    assert run_scripted(inbox, lambda _: RECEIPT, input_files=asked_for).documents == 0
+    assert sorted(files_of(inbox / "done")) == ["a.pdf", "b.pdf"]
+
+
+def files_of(folder: Path) -> list[str]:
+    """Return the names of the files in a folder."""
+    return [path.name for path in folder.iterdir()]
+
+
+def test_the_next_run_moves_what_a_killed_one_left(inbox: Path) -> None:
+    """Between the commit and the move anything may happen; nothing is read again for it."""
+    run_scripted(inbox, lambda _: RECEIPT)
+    assert left(inbox) == ["a.pdf", "b.pdf", "c.pdf"]
+    write_pdf(inbox / "in" / "b.pdf", "two", "three", "and another page")
+    moved = {"after": "move", "moved_to": str(inbox / "done")}
+    report = run_scripted(inbox, lambda _: "no JSON", input_files=moved)
+    assert report.documents == 1
+    assert left(inbox) == ["b.pdf", "c.pdf"], "what changed was read again, and failed"
+
+
+def test_a_run_leaves_what_is_still_arriving_to_the_next_one(inbox: Path) -> None:
+    """Without a row: it has not failed."""
+    report = run_scripted(inbox, lambda _: RECEIPT, input_files={"settle_s": 3600})
+    assert (report.documents, report.documents_arriving, report.exit_code) == (0, 3, 0)
+    (inbox / "in" / "b.pdf.done").touch()
+    report = run_scripted(inbox, lambda _: RECEIPT, input_files={"ready": "*.done"})
+    assert (report.documents, report.documents_arriving, report.pages_ok) == (1, 2, 2)
+    (inbox / "in" / "b.pdf.done").unlink()
+    assert run_scripted(inbox, lambda _: RECEIPT).documents == 2
+
+
+@pytest.mark.slow
+def test_a_document_that_grows_while_the_run_runs_is_left_to_the_next_one(tmp_path: Path) -> None:
+    """Damaged as it looks, it may be half an upload: no failed row is written for it."""
+    (tmp_path / "in").mkdir()
+    for number in range(40):
+        write_pdf(tmp_path / "in" / f"{number:02}.pdf", f"{number}")
+    last = tmp_path / "in" / "zz.pdf"
+    whole = write_pdf(last, "the last one").read_bytes()
+    last.write_bytes(whole[:300])
+
+    def answer(_: PageRequest) -> str:
+        last.write_bytes(whole[: last.stat().st_size + 10])
+        return RECEIPT
+
+    report = run_scripted(tmp_path, answer)
+    assert (report.documents, report.documents_carried_over, report.pages_failed) == (40, 1, 0)
+    last.write_bytes(whole)
+    report = run_scripted(tmp_path, lambda _: RECEIPT)
+    assert (report.documents, report.pages_ok) == (1, 1)
