@@ -33,6 +33,8 @@ from prefect.events.worker import EventsWorker
 from pydantic import SecretStr
 
 from flows.names import FLOW
+from flows.recovery import RECOVERED
+from flows.turn import AWAITING_RETRY, GAVE_WAY, INTERRUPTED
 from flows.view import MANY_FAILED
 from pipeline.errors import ConfigError
 
@@ -46,7 +48,8 @@ NAMES = "pagemill alert: "
 TEST_EVENT = "pagemill.alert.test"
 _BLOCKS = {"webhook": "pagemill-alert-webhook", "email": "pagemill-alert-email"}
 _EVENT = "prefect.flow-run."
-_GOES_ON = frozenset(_EVENT + name for name in ("Scheduled", "Recovered", "AwaitingRetry", "Pending", "Running"))
+_BACK = ("Scheduled", RECOVERED, AWAITING_RETRY, INTERRUPTED, GAVE_WAY)
+_GOES_ON = frozenset(_EVENT + name for name in (*_BACK, "Pending", "Running"))
 _ENDED = frozenset(_EVENT + name for name in ("Completed", "Failed", "Cancelled", "Cancelling", MANY_FAILED))
 
 Action = CallWebhook | SendNotification
