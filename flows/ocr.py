@@ -27,7 +27,7 @@ from pipeline.signals import GracefulStop
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("flows.ocr")  # Prefect loads this file as a script of another name
 
 RETRY_AFTER_S = tuple(float(seconds) for seconds in os.environ.get("FLOWS_RETRY_AFTER_S", "60 300 900").split())
 """Pauses before a run that failed for a reason that may pass is tried again; as many tries."""
@@ -82,11 +82,11 @@ def ocr(
             failed_share_allowed()  # a mistake in it is found before hours of reading
             return _read(config, turn, give_way=give_way)
         except (ConfigError, EngineStartError, LedgerError) as error:
-            return _failed(error)
+            return _failed(error, turn)
         except (StorageError, EngineError) as error:
             if turn.can_go_back and turn.num_tries < len(RETRY_AFTER_S):
                 _go_back(error, turn)
-            return _failed(error)
+            return _failed(error, turn)
 
 
 def read_config(parameters: dict[str, Any]) -> RunConfig:
@@ -153,6 +153,8 @@ def _go_back(error: PipelineError, turn: Turn) -> NoReturn:
     turn.go_back(AWAITING_RETRY, f"{error} Try {turn.num_tries + 2} follows.", after_s=after_s)
 
 
-def _failed(error: PipelineError) -> State[Any]:
+def _failed(error: PipelineError, turn: Turn) -> State[Any]:
     log.error(error)
+    if turn.can_go_back:
+        turn.fail(str(error))
     return Failed(message=str(error))

@@ -32,7 +32,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import Abort, PrefectException
-from prefect.states import Cancelled, Scheduled
+from prefect.states import Cancelled, Failed, Scheduled
 from prefect.types import DateTime
 
 log = logging.getLogger(__name__)
@@ -120,10 +120,11 @@ class Turn:
         return self._flow_run_id is not None
 
     def go_back(self, name: str, message: str, *, after_s: float = 0) -> NoReturn:
-        """Put the run back into its queue and leave the flow; the process ends.
+        """Put the run back into its queue and leave the flow; its process ends.
 
         Raises:
-            Abort: always, unless Prefect does not answer: then what its client raises.
+            Abort: always, unless Prefect does not answer.
+            KeyboardInterrupt: then, so that the run crashes and recovery puts it back.
         """
         due = datetime.now(UTC) + timedelta(seconds=after_s)
         self._leave(Scheduled(name=name, message=message, scheduled_time=due))
@@ -132,11 +133,18 @@ class Turn:
         """Say that the run is cancelled and leave the flow; raises as `go_back`."""
         self._leave(Cancelled(message=message))
 
+    def fail(self, message: str) -> NoReturn:
+        """Say that the run failed and leave the flow, without the traceback that Prefect logs; raises as `go_back`."""
+        self._leave(Failed(message=message))
+
     def _leave(self, state: State) -> NoReturn:
         assert self._flow_run_id, "a run without deployment has no queue"
         self._closed.set()
-        with _client() as client:
-            client.set_flow_run_state(self._flow_run_id, state, force=True)
+        try:
+            with _client() as client:
+                client.set_flow_run_state(self._flow_run_id, state, force=True)
+        except UNREACHABLE as error:
+            raise KeyboardInterrupt(f"Prefect does not answer: {error}") from None
         raise Abort(state.message or "")
 
     def _look_back(self, flow_run_id: UUID) -> None:

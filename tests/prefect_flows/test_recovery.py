@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psutil
 import pyarrow.parquet as pq
@@ -226,3 +227,18 @@ def test_a_cancelled_run_ends_in_seconds_and_the_next_goes_on(site: Site) -> Non
     message = site.wait_for(following, "Completed")["message"]
     assert f"{MANY * 4} pages ok" not in message
     assert site.is_complete("cancelled")
+
+
+def test_a_run_that_goes_back_remembers_its_tries(prefect_api: PrefectServer, make_run: MakeRun) -> None:
+    """What went wrong for a reason that may pass is tried again, but not for ever, and "8h" counts from the first try."""
+    from prefect.exceptions import Abort
+
+    from flows.turn import AWAITING_RETRY, Turn
+
+    run = make_run("RUNNING")
+    first = Turn(UUID(run["id"]))
+    with pytest.raises(Abort):
+        first.go_back(AWAITING_RETRY, "The bucket does not answer.", after_s=60)
+    assert state_of(prefect_api, run) == AWAITING_RETRY
+    second = Turn(UUID(run["id"]))
+    assert (first.num_tries, second.num_tries) == (0, 1)
