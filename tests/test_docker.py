@@ -419,6 +419,14 @@ def test_the_units_are_confined(units: list[Path]) -> None:
             level = re.search(r"exposure level for \S+: ([\d.]+)", said)
             assert level, said
             assert float(level[1]) < 2.5, f"{unit.name}: {level[1]}"
+            for line in (
+                "User=pagemill",
+                "ProtectSystem=strict",
+                "ProtectHome=yes",
+                "NoNewPrivileges=yes",
+                "PrivateTmp=yes",
+            ):
+                assert f"\n{line}\n" in unit.read_text(), f"{unit.name}: {line}"
 
 
 def test_units_of_runs_stop_gracefully_and_see_the_card() -> None:
@@ -488,6 +496,19 @@ def test_a_night_on_a_rented_card_ends_with_the_card_given_back(tmp_path: Path) 
     (log,) = (tmp_path / "logs").glob("*.log")
     assert "run --deadline 30m --limit 20 of s3://in & out/*.pdf" in log.read_text()
     assert "with exit code 1" in log.read_text()
+
+
+def test_the_machine_s_first_script_is_one() -> None:
+    """cloud-init passes over what it does not understand, and the machine would stand there and cost."""
+    text = (DOCKER / "gpu-pod" / "cloud-init.yaml").read_text()
+    assert text.startswith("#cloud-config\n")
+    settings, script = yaml.safe_load(text)["write_files"]
+    assert settings["permissions"] == "0600"
+    assert load_config(environ={k: v for k, v in values(settings["content"]).items() if k.startswith("PAGEMILL_")})
+    assert script["path"].startswith("/var/lib/cloud/scripts/per-boot/")
+    assert "/opt/pagemill/docker/gpu-pod/night.sh" in script["content"]
+    done = subprocess.run([tool("shellcheck"), "-"], input=script["content"], text=True, check=False)
+    assert done.returncode == 0
 
 
 @pytest.mark.slow
