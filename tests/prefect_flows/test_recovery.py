@@ -230,7 +230,7 @@ def test_a_cancelled_run_ends_in_seconds_and_the_next_goes_on(site: Site) -> Non
 
 
 def test_a_run_that_goes_back_remembers_its_tries(prefect_api: PrefectServer, make_run: MakeRun) -> None:
-    """What went wrong for a reason that may pass is tried again, but not for ever, and "8h" counts from the first try."""
+    """What went wrong for a reason that may pass is tried again, but not for ever."""
     from prefect.exceptions import Abort
 
     from flows.turn import AWAITING_RETRY, Turn
