@@ -82,8 +82,8 @@ class Inbox:
             latest_end=latest.end_time if latest else None,
         )
 
-    def start(self, state: InboxState, config: RunConfig) -> str:
-        """Have a run started, and return its name; watchers that saw the same state start one between them."""
+    def start(self, state: InboxState, config: RunConfig) -> FlowRun:
+        """Have a run started, and return it; watchers that saw the same state start one between them."""
         with _client() as client:
             for number in range(MOST_KEYS):
                 run = client.create_flow_run_from_deployment(
@@ -92,7 +92,7 @@ class Inbox:
                     idempotency_key=f"inbox-{state.deployment_id}-after-{state.latest_id}-{number}",
                 )
                 if run.state is None or run.state.type not in TERMINAL_STATES:
-                    return run.name
+                    return run
         raise PrefectException(f"{self.deployment}: {MOST_KEYS} runs after {state.latest_id} have ended.")
 
 

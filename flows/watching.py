@@ -20,6 +20,7 @@ from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from threading import Event
+    from uuid import UUID
 
     from pipeline.config import RunConfig
 
@@ -77,6 +78,7 @@ class Watcher:
         self._config: RunConfig | None = None
         self._parameters: dict[str, Any] | None = None
         self._active: str | None = None
+        self._is_paused = False
         self._fruitless = _Fruitless(pace.wait_s)
         self._listing_due_at = self._listing_allowed_at = 0.0
         self._trouble: str | None = None
@@ -156,15 +158,17 @@ class Watcher:
     def _start(self, waiting: Waiting) -> None:
         assert self._arrivals
         state = self._look_at_runs()
-        if state.is_paused:
-            log.info("%d documents wait, and %s is paused", waiting.documents, self._inbox.deployment)
-            return
-        if state.active or self._fruitless.delays(state, self._arrivals.documents_read):
+        if state.is_paused != self._is_paused:
+            log.info("%s is paused" if state.is_paused else "%s goes on", self._inbox.deployment)
+        self._is_paused = state.is_paused
+        if state.is_paused or state.active or self._fruitless.delays(state, self._arrivals.documents_read):
             return
         assert self._config
-        self._active = self._inbox.start(state, self._config)
+        run = self._inbox.start(state, self._config)
+        self._active = run.name
+        self._fruitless.started(run.id, self._arrivals.documents_read)
         self._figures.runs_started_total += 1
-        log.info("%d documents wait: run %s", waiting.documents, self._active)
+        log.info("%d documents wait: run %s", waiting.documents, run.name)
 
     def _away(self, error: Exception) -> float:
         """Say once that something cannot be reached; return how long to wait."""
@@ -208,22 +212,24 @@ class _Fruitless:
 
     def __init__(self, wait_s: float) -> None:
         self._wait_s = wait_s
-        self._latest: object = None
+        self._own: UUID | None = None
+        """The run that this watcher started last; others may be of another input."""
         self._read_before = 0
         self._count = 0
 
+    def started(self, run_id: UUID, documents_read: int) -> None:
+        """Take note of a run, and of how many documents the output has before it."""
+        self._own, self._read_before = run_id, documents_read
+
     def delays(self, state: InboxState, documents_read: int) -> bool:
         """Tell whether the next run had better not start yet."""
-        if state.latest_id is None or state.latest_end is None:
-            return False
-        if state.latest_id != self._latest:
-            came_to_nothing = self._latest is not None and documents_read == self._read_before
-            self._count = self._count + 1 if came_to_nothing else 0
-            self._latest, self._read_before = state.latest_id, documents_read
+        if self._own is not None and state.latest_id == self._own:
+            self._own = None
+            self._count = self._count + 1 if documents_read == self._read_before else 0
             if self._count == 2:
                 log.warning("runs end without having read anything; the next ones start less often")
-        wait_s = min(self._wait_s * 2**self._count, LONGEST_WAIT_S) if self._count else 0
-        return datetime.now(UTC) < state.latest_end + timedelta(seconds=wait_s)
+        wait_s = min(self._wait_s * 2**self._count, LONGEST_WAIT_S) if self._count > 1 else 0
+        return state.latest_end is not None and datetime.now(UTC) < state.latest_end + timedelta(seconds=wait_s)
 
 
 def _said(error: Exception, deployment: str) -> str:
