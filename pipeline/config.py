@@ -153,10 +153,14 @@ class InputConfig(_Part):
 class MetricsConfig(_Part):
     """Figures for Prometheus."""
 
-    port: int | None = Field(None, ge=0, le=65535, description="Where /metrics is served while a run runs.")
+    port: int | None = Field(
+        None, ge=0, le=65535, description="Where /metrics is served while a run runs; 0 takes a free one and logs it."
+    )
     host: str = Field("127.0.0.1", description="Address it is served at.")
     file: Path | None = Field(
-        None, description="Written during and after a run, for node_exporter's textfile collector."
+        None,
+        description="A `.prom` file, or a folder in which each extraction of an output has its own; written during and "
+        "after a run, for node_exporter's textfile collector.",
     )
 
 
