@@ -211,7 +211,7 @@ def test_each_variable_of_compose_is_explained_and_passwords_have_no_default() -
     example = (DOCKER / ".env.example").read_text()
     used = {match[1]: match for match in VARIABLE.finditer(text)}
     explained = set(re.findall(r"^#?(\w+)=", example, re.MULTILINE))
-    assert used.keys() | {"COMPOSE_FILE"} == explained
+    assert used.keys() | {"COMPOSE_FILE", "COMPOSE_PROFILES"} == explained
     for name in SECRETS:
         assert re.search(rf"\$\{{{name}:\?Run docker/make-env\.sh once or set {name} in docker/\.env\}}", text), name
         assert values(example)[name] == "", name
@@ -257,6 +257,19 @@ def test_names_within_the_compose_file_are_names_of_something() -> None:
         for path in service.get("env_file", ()):
             assert (DOCKER / f"{path}.example").is_file(), name
     assert SERVICES["prefect-server"]["build"]["dockerfile"] == "docker/Dockerfile.${IMAGE_TAG:-gpu}"
+
+
+def test_buckets_may_lie_elsewhere() -> None:
+    """Who has Amazon's S3 starts no MinIO, and nothing waits for it."""
+    optional = {name for name, service in SERVICES.items() if service.get("profiles")}
+    assert optional == {"minio", "buckets"}
+    assert {SERVICES[name]["profiles"][0] for name in optional} == {
+        values((DOCKER / ".env.example").read_text())["COMPOSE_PROFILES"]
+    }
+    for name in SERVICES.keys() - optional:
+        needs = SERVICES[name].get("depends_on", {})
+        for other in optional.intersection(needs):
+            assert needs[other]["required"] is False, f"{name} waits for {other}"
 
 
 def test_prometheus_asks_services_that_are_there_at_their_ports() -> None:
@@ -347,6 +360,14 @@ def test_settings_that_deployments_give_are_settings(source: str) -> None:
     assert config.input == "s3://inbox"
     assert config.output == "s3://results"
     assert config.metrics.port == 9464
+
+
+def test_variables_of_the_flows_are_read_by_them() -> None:
+    """Nothing refuses a misspelt one: it would do nothing."""
+    code = "".join(path.read_text() for path in sorted((ROOT / "flows").glob("*.py")))
+    texts = [path.read_text() for path in (*UNITS, DOCKER / "compose.yaml", DOCKER / "pagemill.env.example")]
+    for name in set(re.findall(r"\bFLOWS_[A-Z_]+", "".join(texts))):
+        assert re.search(rf"\b{name}\b", code), name
 
 
 # Commands
