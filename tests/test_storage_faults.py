@@ -182,6 +182,24 @@ def test_a_listing_that_breaks_in_the_middle_goes_on(storage: Storage, s3_faults
     assert len(s3_faults.met) == 3
 
 
+def test_folders_that_a_console_made_are_no_documents(storage: Storage, content: Path) -> None:
+    """They are empty objects "folder/"; and an empty file is one, which fails in words."""
+    for key in ("in/", "in/a sub/", "in/empty", "in/sub/", "in/sub/b", "in/z/"):
+        s3_backends["123456789012"]["aws"].put_object("documents", key, b"x" * (key == "in/sub/b"))
+    assert list(storage.keys()) == ["in/a", "in/empty", "in/sub/b"]
+    assert list(open_storage("s3://documents/in").keys()) == ["a", "empty", "sub/b"]
+    assert list(open_storage("s3://documents/in/z").keys()) == []
+
+
+def test_an_object_that_cannot_be_named_is_named(storage: Storage) -> None:
+    """The library lists none beside it, so somebody must rename it; waiting helps nobody."""
+    objects = s3_backends["123456789012"]["aws"]
+    objects.put_object("documents", "in/x//y.pdf", b"x")
+    with pytest.raises(StorageError, match=r"because of 'in/x//y.pdf'.*Rename"):
+        list(storage.keys())
+    objects.delete_object("documents", "in/x//y.pdf")
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [

@@ -139,6 +139,11 @@ def _no_answer(answer: Answer, what: str, *, met: bool, patience: Patience) -> E
     said = f"{what}: {answer}"
     if "redirect without LOCATION" in answer.message:
         return StorageError(f"{what}: this bucket lies in another region; set AWS_REGION to it.")
+    if path := re.search(r'invalid path: .*?"([^"]*)"', answer.message):
+        why = 'a part of its name is empty, "." or "..", or holds a control character'
+        return StorageError(f"{what} cannot be listed because of {path[1]!r}: {why}. Rename or delete that object.")
+    if re.search(r"BadScheme|Version required|Header missing", answer.message):
+        return StorageError(f"{what}: {answer}; no storage Pagemill knows answers so. Check its address.")
     if not met:
         return TransientError(said, patience_s=patience.never_met_s, advice="Check its address and the network.")
     return TransientError(said, patience_s=patience.away_s, advice=HOW_TO_GO_ON)

@@ -23,7 +23,7 @@ from pipeline.storage.retrying import naming, retried
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from obstore import PutMode, UpdateVersion
+    from obstore import ObjectMeta, PutMode, UpdateVersion
 
     from pipeline.storage.base import Storage
     from pipeline.storage.lease import Lease
@@ -31,6 +31,18 @@ if TYPE_CHECKING:
 PART_BYTES = 8 << 20
 PARTS_AT_ONCE = 4
 """What a large upload holds in memory; S3 takes 10,000 parts, so files of 80 GB."""
+
+
+def _with_next(listing: Listing) -> Iterator[tuple[ObjectMeta, ObjectMeta | None]]:
+    """Yield each object of a listing and the one after it."""
+    last: ObjectMeta | None = None
+    while chunk := listing.next_chunk():
+        for found in chunk:
+            if last is not None:
+                yield last, found
+            last = found
+    if last is not None:
+        yield last, None
 
 
 def open_bucket(url: str, lease_times: LeaseTimes | None = None) -> BucketStorage:
@@ -56,13 +68,19 @@ class BucketStorage:
         """See Storage; sorted by the bytes of the whole key."""
         # The store's own prefix is of whole parts; the rest is compared here.
         listing = Listing(self._access, prefix.rpartition("/")[0], f"{self._url}/{prefix}")
-        while chunk := listing.next_chunk():
-            for found in chunk:
-                parts = found["path"].split("/")
-                hidden = any(part.startswith(SKIPPED_NAMES) for part in parts)
-                too_deep = depth is not None and len(parts) > depth
-                if found["path"].startswith(prefix) and not hidden and not too_deep:
-                    yield StoredFile(found["path"], found["size"], found["last_modified"], found["last_modified"])
+        for found, following in _with_next(listing):
+            key = found["path"]
+            parts = key.split("/")
+            hidden = any(part.startswith(SKIPPED_NAMES) for part in parts)
+            too_deep = depth is not None and len(parts) > depth
+            if key.startswith(prefix) and not hidden and not too_deep and not self._is_folder(found, following):
+                yield StoredFile(key, found["size"], found["last_modified"], found["last_modified"])
+
+    def _is_folder(self, found: ObjectMeta, following: ObjectMeta | None) -> bool:
+        """Tell whether it is a marker "folder/", as consoles make them: empty, and listed without its slash."""
+        if found["size"] or not found["path"]:
+            return not found["path"]
+        return bool(following and following["path"].startswith(f"{found['path']}/")) or not self.exists(found["path"])
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """See Storage."""
