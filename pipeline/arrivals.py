@@ -22,7 +22,7 @@ from pipeline.planning import list_places
 from pipeline.ready import Readiness
 from pipeline.selection import parse_since
 from pipeline.sink import read_committed
-from pipeline.source import find_document
+from pipeline.source import ObjectFinder
 from pipeline.storage import open_storage
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ BATCH_ROWS = 10_000
 PARTS_AT_ONCE = 8
 MOST_FOLLOWED = 100_000
 """Waiting documents that are told apart, at about 200 bytes each; further ones are counted by each listing."""
-MOST_HINTS = 10_000
-"""Objects that are looked at one by one; to list them all is no dearer then."""
+MOST_HINTS = 1000
+"""Objects that are looked at one after the other, in some 30 s; for more, the input is listed."""
 
 
 class Waiting(NamedTuple):
@@ -68,6 +68,7 @@ class Arrivals:
         self._config = config.model_copy(update={"only_new": True})
         self._has_days = "{date" in config.input
         self._can_ask = config.input_files.ready is None and not self._has_days
+        self._finder = ObjectFinder(config.input, config.output)
         self._most_followed = most_followed
         self._known = _Known(config.output, load_extraction(config.extraction, config.prompts).name)
         self._waiting: dict[int, _Arrival] = {}
@@ -128,7 +129,7 @@ class Arrivals:
         self._hints.update(islice(hints, MOST_HINTS - len(self._hints)))
         for uri in list(self._hints):
             readiness = self._readiness(now)
-            found = find_document(uri, self._config.input, self._config.output, readiness)
+            found = self._finder.find(uri, readiness)
             if not readiness.arriving:
                 self._hints.discard(uri)
             for number, ref in self._known.unread(self._selected([found] if found else [], now=now)):

@@ -87,31 +87,45 @@ def list_input(
     return _outside(found, path_of(below)) if both_local else found
 
 
-def find_document(uri: str, location: str, output: str, readiness: Readiness) -> DocumentRef | None:
-    """Return an object that somebody says is there, if it is, and if `list_input` would yield it; costs one request.
+class ObjectFinder:
+    """Looks single objects of an input up, one request each, through one connection pool."""
 
-    One that has not settled yet is counted by `readiness`; markers are not looked for.
+    def __init__(self, location: str, output: str) -> None:
+        """Look for objects that `list_input` of these two would yield; an input in a folder has none."""
+        self._root, self._patterns = _split_glob(location.rstrip("/"))
+        self._output = _folder_uri(output)
+        self._bucket: str | None = None
+        if scheme_of(self._root) not in {None, "file"}:
+            self._bucket = _split_bucket(self._root)[0]
+            self._storage = open_storage(self._bucket)
 
-    Raises:
-        StorageError: the bucket cannot be reached.
-    """
-    root, patterns = _split_glob(location.rstrip("/"))
-    if scheme_of(root) in {None, "file"} or not uri.startswith(f"{root}/") or uri.startswith(f"{_folder_uri(output)}/"):
-        return None
-    parts = uri.removeprefix(f"{root}/").split("/")
-    if not all(parts) or any(part.startswith(SKIPPED_NAMES) for part in parts):
-        return None
-    if patterns and not _fits(parts, patterns):
-        return None
-    bucket, key = _split_bucket(uri)
-    try:
-        found = open_storage(bucket).stat(key)
-    except FileNotFoundError:
-        return None
-    if not readiness.has_settled(found):
-        readiness.arriving += 1
-        return None
-    return DocumentRef(f"{bucket}/{quote(key)}", found.size_bytes, found.modified_at)
+    def find(self, uri: str, readiness: Readiness) -> DocumentRef | None:
+        """Return an object that somebody says is there (s3://bucket/key, not escaped), if it is, and of the input.
+
+        One that has not settled yet is counted by `readiness`; markers are not looked for.
+
+        Raises:
+            StorageError: the bucket cannot be reached.
+        """
+        if self._bucket is None or not self._is_listed(uri):
+            return None
+        key = uri.removeprefix(f"{self._bucket}/")
+        try:
+            found = self._storage.stat(key)
+        except FileNotFoundError:
+            return None
+        if not readiness.has_settled(found):
+            readiness.arriving += 1
+            return None
+        return DocumentRef(f"{self._bucket}/{quote(key)}", found.size_bytes, found.modified_at)
+
+    def _is_listed(self, uri: str) -> bool:
+        if not uri.startswith(f"{self._root}/") or uri.startswith(f"{self._output}/"):
+            return False
+        parts = uri.removeprefix(f"{self._root}/").split("/")
+        if not all(parts) or any(part.startswith(SKIPPED_NAMES) for part in parts):
+            return False
+        return not self._patterns or _fits(parts, self._patterns)
 
 
 def _outside(refs: Iterator[DocumentRef], folder: Path) -> Iterator[DocumentRef]:
