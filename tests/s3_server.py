@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
+from gcs_face import gcs_face
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Fault = Callable[[Wsgi], Wsgi]
@@ -171,7 +172,7 @@ def s3_server(s3_faults_of_the_session: Faults) -> Iterator[str]:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
-    app = s3_faults_of_the_session.before(DomainDispatcherApplication(create_backend_app))
+    app = s3_faults_of_the_session.before(gcs_face(DomainDispatcherApplication(create_backend_app)))
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -192,6 +193,8 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "s3cret",
         "AWS_REGION": "us-east-1",
+        "GOOGLE_BASE_URL": s3_server,
+        "GOOGLE_BEARER_TOKEN": "t0ken",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

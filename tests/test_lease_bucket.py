@@ -15,7 +15,7 @@ from obstore.store import from_url
 from s3_server import Faults
 
 from pipeline.errors import LeaseLostError, OutputBusyError
-from pipeline.storage import Lease
+from pipeline.storage import Lease, open_storage
 from pipeline.storage.holder import Holder, from_json
 
 
@@ -92,6 +92,20 @@ def test_a_deleted_bucket_lease_is_lost(bucket: str) -> None:
     storage = open_quick(bucket)
     with storage.hold(KEY) as lease:
         storage.delete(KEY)
+        with pytest.raises(LeaseLostError, match="deleted"):
+            _check_until(lambda: False, lease)
+
+
+def test_a_gcs_bucket_has_one_holder_too(bucket: str) -> None:
+    """Its conditions are on generations of an object, not on its tag."""
+    location = bucket.replace("s3", "gs")
+    with open_quick(location).hold(KEY) as lease:
+        renewals = _holder(location).renewals
+        _check_until(lambda: _holder(location).renewals > renewals, lease)
+        with pytest.raises(OutputBusyError), open_quick(location).hold(KEY):
+            pytest.fail("held twice")
+    with open_quick(location).hold(KEY) as lease:
+        open_storage(location).delete(KEY)
         with pytest.raises(LeaseLostError, match="deleted"):
             _check_until(lambda: False, lease)
 

@@ -22,12 +22,13 @@ from pipeline.storage.retrying import without_secrets
 Put = Callable[..., None]
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", "bucket", "gcs"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     """Return an empty storage of each kind."""
     if request.param == "folder":
         return open_storage(str(tmp_path / "root"))
-    return open_storage(request.getfixturevalue("bucket") + "/some/prefix")
+    bucket = request.getfixturevalue("bucket")
+    return open_storage(f"{bucket.replace('s3', 'gs') if request.param == 'gcs' else bucket}/some/prefix")
 
 
 @pytest.fixture

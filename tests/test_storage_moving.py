@@ -1,5 +1,6 @@
 """Files are moved and tagged in place, never lost, never overwritten; in folders, in a bucket, and across."""
 
+import itertools
 import json
 import os
 import time
@@ -14,6 +15,7 @@ from pipeline.storage import Storage, StoredFile, canonical, local_path, open_st
 
 Open = Callable[[str], Storage]
 PLACES = ["folder", "bucket"]
+ALL_PLACES = [*PLACES, "gcs"]
 
 
 @pytest.fixture
@@ -22,8 +24,10 @@ def open_place(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
 
     def opened(name: str) -> Storage:
         kind, _, below = name.partition("/")
-        root = request.getfixturevalue("bucket") if kind == "bucket" else str(tmp_path / "root")
-        return open_storage(f"{root}/{below}")
+        if kind == "folder":
+            return open_storage(f"{tmp_path}/root/{below}")
+        bucket = request.getfixturevalue("bucket")
+        return open_storage(f"{bucket.replace('s3', 'gs') if kind == 'gcs' else bucket}/{below}")
 
     return opened
 
@@ -39,10 +43,9 @@ def _content(storage: Storage, key: str) -> str:
         return file.read().decode()
 
 
-@pytest.mark.parametrize("source", PLACES)
-@pytest.mark.parametrize("target", PLACES)
+@pytest.mark.parametrize(("source", "target"), [*itertools.product(PLACES, PLACES), ("gcs", "gcs"), ("gcs", "folder")])
 def test_a_moved_file_is_there_and_no_longer_here(open_place: Open, tmp_path: Path, source: str, target: str) -> None:
-    """All four ways; the folder it lay in stays, as an inbox is somebody's."""
+    """Within and between; the folder it lay in stays, as an inbox is somebody's."""
     inbox, done = open_place(f"{source}/in box"), open_place(f"{target}/done")
     seen = _put(inbox, "sub/a ü%20.pdf", "x" * 10_000, tmp_path)
     assert inbox.move("sub/a ü%20.pdf", done, "2026/a ü%20.pdf", seen=seen) == "2026/a ü%20.pdf"
@@ -65,7 +68,7 @@ def test_nothing_is_overwritten_by_a_move(open_place: Open, tmp_path: Path, sour
     assert [_content(done, key) for key in sorted(done.keys())] == ["two", "six", "one"]
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", ALL_PLACES)
 def test_what_was_written_again_since_it_was_seen_stays(open_place: Open, tmp_path: Path, place: str) -> None:
     """The new content was not read yet."""
     inbox, done = open_place(f"{place}/in"), open_place(f"{place}/done")
