@@ -195,7 +195,9 @@ def test_one_folder_of_a_bucket_has_one_name(spelling: str) -> None:
         ("s3://bucket/a//b", "no names of folders"),
         ("s3://bucket/a/%2e%2e/b", "no names of folders"),
         ("s3://KEY:s3cret@bucket/x", "may not hold credentials"),
-        ("az://container/x?sv=1&sig=s3cret", "may not hold a query"),
+        ("az://container/x?sv=1&sig=s3cret", "may not hold credentials"),
+        ("s3://bucket/x?X-Amz-Signature=s3cret", "may not hold credentials"),
+        ("s3://bucket/x?y", "may not hold a query"),
     ],
 )
 def test_what_names_no_place_is_refused_with_what_to_write(location: str, why: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pipeline.storage.base import Storage, StoredFile
 from pipeline.storage.folder import FolderStorage
 from pipeline.storage.lease import Lease
-from pipeline.storage.location import BUCKET_SCHEMES, canonical, local_path, scheme_of
+from pipeline.storage.location import BUCKET_SCHEMES, canonical, local_path, refuse_credentials, scheme_of
 
 __all__ = [
     "BUCKET_SCHEMES",
@@ -20,6 +20,7 @@ __all__ = [
     "canonical",
     "local_path",
     "open_storage",
+    "refuse_credentials",
     "scheme_of",
 ]
 

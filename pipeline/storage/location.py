@@ -11,6 +11,8 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 from pipeline.errors import ConfigError
 
 BUCKET_SCHEMES = frozenset({"s3", "gs", "az"})
+SIGNED = re.compile(r"[?&](sig|x-amz-[a-z-]+|x-goog-[a-z-]+|awsaccesskeyid|googleaccessid|signature)=", re.IGNORECASE)
+"""What the query of a signed URL holds, in S3, GCS and Azure."""
 
 
 class BucketPlace(NamedTuple):
@@ -73,17 +75,24 @@ def bucket_place(url: str) -> BucketPlace:
     """
     scheme, _, rest = url.partition("://")
     bucket, _, path = rest.partition("/")
-    shown = f"{scheme}://{bucket.rpartition('@')[2]}/…"
-    if "@" in bucket:
-        raise ConfigError(f"{shown}: a URL may not hold credentials; give them in the environment (AWS_*, …).")
+    shown = f"{scheme}://{bucket}/…"
+    refuse_credentials(url)
     if "?" in rest:
-        raise ConfigError(f'{shown}: a URL may not hold a query ("?…"); give credentials in the environment.')
+        raise ConfigError(f'{shown}: a URL may not hold a query ("?…"), nor a name a "?".')
     if not bucket or "#" in bucket or "%" in bucket:
         raise ConfigError(f"{shown} names no bucket; write {scheme.lower()}://bucket/folder.")
     parts = unquote(path).rstrip("/").split("/") if path.rstrip("/") else []
     if {"", ".", ".."} & set(parts):
         raise ConfigError(f'{shown}: "//", "." and ".." are no names of folders in a bucket.')
     return BucketPlace(scheme.lower(), bucket, "/".join(parts))
+
+
+def refuse_credentials(url: str) -> None:
+    """Raise ConfigError when a URL, or a pattern of URLs, holds credentials; the message does not."""
+    scheme, _, rest = url.partition("://")
+    bucket = rest.partition("/")[0].rpartition("@")[2].partition("?")[0]
+    if rest and ("@" in rest.partition("/")[0] or SIGNED.search(rest)):
+        raise ConfigError(f"{scheme}://{bucket}/…: a URL may not hold credentials; give them in the environment.")
 
 
 def canonical(location: str) -> str:
