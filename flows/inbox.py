@@ -20,6 +20,8 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from pipeline.storage import local_path
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
@@ -122,13 +124,19 @@ def _passed_on(config: RunConfig, parameters: dict[str, Any]) -> dict[str, Any]:
     settings = {f"input_files.{name}": str(value) for name, value in files.items()}
     dates = {name: value for name in ("since", "until") if (value := getattr(config, name)) is not None}
     return {
-        "input": config.input,
-        "output": config.output,
+        "input": _whole(config.input),
+        "output": _whole(config.output),
         "extraction": config.extraction,
         **dates,
         "only_new": True,
         "settings": settings | (parameters.get("settings") or {}),
     }
+
+
+def _whole(location: str) -> str:
+    """Return a place as it is called from any folder."""
+    path = local_path(location)
+    return location if path is None else str(path)
 
 
 def _is_due(run: FlowRun, now: datetime) -> bool:

@@ -26,7 +26,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 from pipeline.data import DocumentRef, utc
 from pipeline.errors import ConfigError
 from pipeline.ready import Readiness
-from pipeline.storage import Storage, open_storage, scheme_of
+from pipeline.storage import Storage, canonical, open_storage, scheme_of
 from pipeline.storage.base import SKIPPED_NAMES
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def list_input(
         ConfigError: also when all of the input lies in the output.
     """
     below = f"{_folder_uri(output)}/"
-    if f"{_folder_uri(location)}/".startswith(below):
+    is_local = scheme_of(location) in {None, "file"}
+    if f"{_folder_uri(location) if is_local else _bucket_root(location)[0]}/".startswith(below):
         raise ConfigError(
             f"The input {location!r} lies in the output {output!r}, whose content is not read; name another."
         )
@@ -92,10 +93,10 @@ class ObjectFinder:
 
     def __init__(self, location: str, output: str) -> None:
         """Look for objects that `list_input` of these two would yield; an input in a folder has none."""
-        self._root, self._patterns = _split_glob(location.rstrip("/"))
         self._output = _folder_uri(output)
         self._bucket: str | None = None
-        if scheme_of(self._root) not in {None, "file"}:
+        if scheme_of(location) not in {None, "file"}:
+            self._root, self._patterns = _bucket_root(location)
             self._bucket = _split_bucket(self._root)[0]
             self._storage = open_storage(self._bucket)
 
@@ -107,9 +108,12 @@ class ObjectFinder:
         Raises:
             StorageError: the bucket cannot be reached.
         """
-        if self._bucket is None or not self._is_listed(uri):
+        if self._bucket is None or not uri.startswith(f"{self._bucket}/"):
             return None
         key = uri.removeprefix(f"{self._bucket}/")
+        named = f"{self._bucket}/{quote(key)}"
+        if not self._is_listed(named):
+            return None
         try:
             found = self._storage.stat(key)
         except FileNotFoundError:
@@ -117,12 +121,12 @@ class ObjectFinder:
         if not readiness.has_settled(found):
             readiness.arriving += 1
             return None
-        return DocumentRef(f"{self._bucket}/{quote(key)}", found.size_bytes, found.modified_at)
+        return DocumentRef(named, found.size_bytes, found.modified_at)
 
     def _is_listed(self, uri: str) -> bool:
         if not uri.startswith(f"{self._root}/") or uri.startswith(f"{self._output}/"):
             return False
-        parts = uri.removeprefix(f"{self._root}/").split("/")
+        parts = unquote(uri.removeprefix(f"{self._root}/")).split("/")
         if not all(parts) or any(part.startswith(SKIPPED_NAMES) for part in parts):
             return False
         return not self._patterns or _fits(parts, self._patterns)
@@ -142,7 +146,7 @@ def _outside(refs: Iterator[DocumentRef], folder: Path) -> Iterator[DocumentRef]
 
 def _folder_uri(location: str) -> str:
     if scheme_of(location) not in {None, "file"}:
-        return location.rstrip("/")
+        return canonical(location)
     path = path_of(location) if scheme_of(location) else Path(location).expanduser()
     return path_uri(os.path.abspath(path)).rstrip("/")  # noqa: PTH100 - as above
 
@@ -224,13 +228,19 @@ class _Listing:
 
 
 def _bucket_documents(url: str, listing: _Listing) -> Iterator[DocumentRef]:
-    root, patterns = _split_glob(url.rstrip("/"))
+    root, patterns = _bucket_root(url)
     bucket, key = _split_bucket(root)
     if not patterns and key:
         with contextlib.suppress(FileNotFoundError):
-            named = open_storage(bucket).stat(key)
-            return iter([DocumentRef(f"{bucket}/{quote(key)}", named.size_bytes, named.modified_at)])
-    return listing.matching(root, patterns, lambda found: f"{bucket}/{quote(found.removeprefix(f'{bucket}/'))}")
+            named = open_storage(bucket).stat(unquote(key))
+            return iter([DocumentRef(root, named.size_bytes, named.modified_at)])
+    return listing.matching(root, patterns, lambda found: f"{root}/{quote(found.removeprefix(f'{root}/'))}")
+
+
+def _bucket_root(url: str) -> tuple[str, list[str]]:
+    """Return what `_split_glob` does; the part before the first wildcard is escaped, as URIs of documents are."""
+    root, patterns = _split_glob(url.rstrip("/"))
+    return canonical(root), [unquote(pattern) for pattern in patterns]
 
 
 def _fits(parts: list[str], patterns: list[str]) -> bool:

@@ -334,3 +334,22 @@ def test_objects_settle_and_have_markers_too(bucket: str, tmp_path: Path) -> Non
         "folder": ["y/c.pdf"],
         "beside": ["x/a.pdf"],
     }
+
+
+@pytest.mark.parametrize("spelling", ["my scans/50%25", "my%20scans/50%25"])
+def test_a_bucket_url_may_be_escaped_or_not(bucket: str, tmp_path: Path, spelling: str) -> None:
+    """Consoles show keys as they are, tools print URLs; a document has one URI."""
+    from pipeline.storage import open_storage
+
+    (tmp_path / "made").write_text("content")
+    for key in ("my scans/50%/a b.pdf", "my scans/50%/x/c.pdf", "my scans/50%/out put/part.parquet"):
+        open_storage(bucket).put(key, tmp_path / "made")
+    place = f"{bucket}/my%20scans/50%25"
+    found = list(list_input(f"{bucket}/{spelling}/", f"{bucket}/{spelling}/out put"))
+    assert [ref.uri for ref in found] == [f"{place}/a%20b.pdf", f"{place}/x/c.pdf"]
+    assert [ref.uri for ref in list_documents(f"{bucket}/{spelling}/a*.pdf")] == [f"{place}/a%20b.pdf"]
+    assert [ref.uri for ref in list_documents(found[0].uri)] == [found[0].uri]
+    with Fetcher().fetch(found[0]) as path:
+        assert path.read_text() == "content"
+    with pytest.raises(ConfigError, match="lies in the output"):
+        list_input(f"{bucket}/{spelling}/out%20put/*.pdf", f"{bucket}/{spelling}/out put")
