@@ -12,7 +12,7 @@ import obstore
 import pytest
 from lease_peer import ANOTHER_MACHINE, KEY, QUICK, Peer, open_quick
 from obstore.store import from_url
-from s3_server import Faults
+from s3_server import Faults, Wsgi, refused
 
 from pipeline.errors import LeaseLostError, OutputBusyError
 from pipeline.storage import Lease, open_storage
@@ -132,6 +132,21 @@ def test_a_bucket_that_falters_costs_no_lease(bucket: str, s3_faults: Faults, fa
             pytest.fail("held twice")
         setattr(s3_faults, fault, 1)
     assert from_json(_content(bucket)) is None
+
+
+@pytest.mark.slow
+def test_a_bucket_that_was_away_for_all_costs_its_holder_no_lease(bucket: str, s3_faults: Faults) -> None:
+    """Who waits cannot tell a dead holder from one that could not renew; so it counts anew when the bucket is back."""
+    away_until = time.monotonic() + 1.2 * QUICK.ttl_s
+
+    def away(app: Wsgi) -> Wsgi:
+        return refused("503 Slow Down", "SlowDown")(app) if time.monotonic() < away_until else app
+
+    with open_quick(bucket).hold(KEY) as lease:
+        s3_faults.plan(f".*{KEY}", *([away] * 10_000))
+        with pytest.raises(OutputBusyError), open_quick(bucket).hold(KEY, wait_s=1.5 * QUICK.ttl_s):
+            pytest.fail("taken over")
+        lease.check()
 
 
 def test_a_server_that_ignores_conditions_is_named(

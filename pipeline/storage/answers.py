@@ -32,7 +32,7 @@ NO_CONNECTION = frozenset(
 )
 """What botocore calls what may pass."""
 HOW_TO_GO_ON = "What is committed stays; when it answers again, run the same command."
-CHECK_CREDENTIALS = "check the credentials (environment, profile or role; docs/operate.md)"
+CHECK_CREDENTIALS = "check the credentials (environment, profile or role; docs/storage.md)"
 
 
 class Answer(NamedTuple):
@@ -112,7 +112,7 @@ def our_error(error: BaseException, what: str, *, met: bool, renewable: bool, pa
         return (AccessDeniedError if one else StorageError)(
             f"{what}: access is denied ({answer}); {CHECK_CREDENTIALS}."
         )
-    return StorageError(f"{what}: this bucket does not exist." if answer.status == 404 else f"{what}: {answer}.")
+    return StorageError(f"The bucket of {what} does not exist." if answer.status == 404 else f"{what}: {answer}.")
 
 
 def _expired(answer: Answer, what: str, *, renewable: bool, patience: Patience) -> Exception:

@@ -121,7 +121,7 @@ class Access:
         except (exceptions.NotFoundError, FileNotFoundError) as error:
             self._met = True
             if read_answer(error).code == "NoSuchBucket":
-                raise StorageError(f"{what}: the bucket does not exist.") from None
+                raise StorageError(f"The bucket of {what} does not exist.") from None
             raise FileNotFoundError(f"{what} does not exist.") from None
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
             self._met = True
@@ -221,7 +221,7 @@ class _ProfileCredentials:
             from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
         except ImportError as error:
             raise ConfigError(
-                f'AWS_PROFILE is {profile!r}; to read profiles install boto3: pip install "pagemill[aws]". '
+                f"AWS_PROFILE is {profile!r}; to read profiles install boto3 (pip install boto3). "
                 "Or give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
             ) from error
         session = botocore.session.Session(profile=profile)

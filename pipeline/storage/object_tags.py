@@ -25,7 +25,7 @@ def check_taggable(place: BucketPlace) -> None:
     try:
         import boto3  # type: ignore[import-untyped]  # noqa: F401 - whether it is there
     except ImportError as error:
-        raise ConfigError('Tagging objects needs boto3; install it: pip install "pagemill[aws]".') from error
+        raise ConfigError("Tagging objects needs boto3; install it: pip install boto3.") from error
 
 
 class ObjectTagging:
