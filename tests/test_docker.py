@@ -515,7 +515,7 @@ def test_a_night_on_a_rented_card_ends_with_the_card_given_back(tmp_path: Path) 
     assert code == 1
     assert stopped.read_text() == "off\n"
     (log,) = (tmp_path / "logs").glob("*.log")
-    assert "run --deadline 30m --limit 20 of s3://in & out/*.pdf" in log.read_text()
+    assert re.search(r"run --deadline (29|30)m --limit 20 of s3://in & out/\*\.pdf", log.read_text())
     assert "with exit code 1" in log.read_text()
 
 
@@ -535,20 +535,11 @@ def test_the_machine_s_first_script_is_one() -> None:
 @pytest.mark.slow
 def test_a_run_that_does_not_end_is_stopped_with_the_card(tmp_path: Path) -> None:
     """The upper bound holds although the run ignores its deadline and hangs."""
-    began = threading.Event()
     result: list[int] = []
-
-    def begin() -> None:
-        began.set()
-        result.append(night(tmp_path, "exec sleep 4", hours=1 / 3600)[0])
-
-    thread = threading.Thread(target=begin)
+    thread = threading.Thread(target=lambda: result.append(night(tmp_path, "exec sleep 4", hours=1 / 3600)[0]))
     thread.start()
-    began.wait()
-    for _ in range(35):
-        if (tmp_path / "stopped").exists():
-            break
-        thread.join(0.1)
+    while thread.is_alive() and not (tmp_path / "stopped").exists():
+        thread.join(0.05)
     assert thread.is_alive(), "the bound did not wait for the run"
     assert (tmp_path / "stopped").read_text() == "off\n"
     thread.join()
