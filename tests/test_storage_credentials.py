@@ -139,6 +139,7 @@ def test_each_cloud_is_entered_its_ordinary_ways(
             "no credentials .*check the cred",
         ),
         ("az://blobs", {"AZURE_MSI_ENDPOINT": "http://127.0.0.1:9/"}, "no credentials .*check the credentials"),
+        ("s3://documents", {"AWS_ENDPOINT_URL": "minio:9000"}, "write it with http:// or https://"),
         ("az://blobs", {"AZURE_STORAGE_ACCOUNT_NAME": ""}, "AZURE_STORAGE_ACCOUNT_NAME"),
         ("gs://b", {"GOOGLE_APPLICATION_CREDENTIALS": "{file}"}, "external_account.*gcloud auth"),
     ],

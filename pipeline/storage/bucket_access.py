@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,8 +163,7 @@ class Access:
 
 
 def _client_options(scheme: str, chosen: Mapping[str, Any], answer_within_s: float) -> ClientConfig:
-    named = [os.environ.get(name) for name in ENDPOINTS[scheme]]
-    endpoint = next((name for name in (chosen.get("config", {}).get("endpoint"), *named) if name), "")
+    endpoint = _endpoint(scheme) or chosen.get("config", {}).get("endpoint", "")
     options: ClientConfig = {
         "connect_timeout": timedelta(seconds=CONNECT_S),
         "read_timeout": timedelta(seconds=answer_within_s),
@@ -177,6 +177,16 @@ def _client_options(scheme: str, chosen: Mapping[str, Any], answer_within_s: flo
         except OSError as error:
             raise ConfigError(f"AWS_CA_BUNDLE names {bundle!r}, which cannot be read: {error.strerror}.") from error
     return options
+
+
+def _endpoint(scheme: str) -> str:
+    """Return the address that the environment gives, if any; the library crashes on one that is no URL."""
+    for name in ENDPOINTS[scheme]:
+        if address := os.environ.get(name):
+            if not re.match(r"https?://[^/\s]+", address):
+                raise ConfigError(f"{name} is {address!r}; write it with http:// or https:// before the host.")
+            return address
+    return ""
 
 
 def _is_true(name: str) -> bool:
