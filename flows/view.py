@@ -13,19 +13,18 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, MutableMapping
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows import board, page, words
 from flows.board import Board
+from flows.logs import run_log
 from flows.names import artifact_key, flow_run_name, kind_of_run, run_name
 from flows.words import summary_line
 from pipeline.config import RunConfig
@@ -39,18 +38,15 @@ from pipeline.tally import Progress
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-__all__ = ["MANY_FAILED", "RunView", "final_state", "flow_run_name", "quiet_logs", "run_name", "summary_line"]
+__all__ = ["MANY_FAILED", "RunView", "final_state", "flow_run_name", "run_log", "run_name", "summary_line"]
 
 PROGRESS_S = 10.0
 """Between two states of the progress bar; each costs the server and its database a little."""
 LOG_S = 900.0
 """Between two lines about a run that goes as it should."""
-LINES_OF_A_KIND = 5
-"""Warnings of one wording that a run's log holds; the others are counted."""
 FAILED_SHARE_VARIABLE = "FLOWS_ALERT_FAILED_SHARE"
 MANY_FAILED = "Pages failed"
 """Name of the final state, of type COMPLETED, of a run of which more pages failed than FLOWS_ALERT_FAILED_SHARE."""
-_NOISY = ("httpx", "httpcore", "botocore", "RapidOCR", "rapidocr", "vllm", "transformers", "asyncio")
 
 log = logging.getLogger(__name__)
 
@@ -82,12 +78,6 @@ def failed_share_allowed() -> float:
     return share
 
 
-def quiet_logs() -> None:
-    """Let libraries speak only of what is wrong."""
-    for name in _NOISY:
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
 class RunView:
     """Shows one run. To be entered in the flow's own thread."""
 
@@ -102,23 +92,15 @@ class RunView:
         self._began = time.monotonic()
         self._deadline = parse_deadline(config.deadline, datetime.now(UTC)) if config.deadline else None
         self._phase = ""
+        self._phase_at = 0.0
         self._progress_due = self._log_due = 0.0
         self._latest: Progress | None = None
         self._report: RunReport | None = None
-        self._lines: _RunLines | None = None
 
     def __enter__(self) -> Self:
-        quiet_logs()
+        self._log = ExitStack()
+        self._say = self._log.enter_context(run_log()).info
         self._board = Board()
-        self._say: Callable[[str], None] = log.info
-        try:
-            run_log = get_run_logger()
-        except MissingContextError:  # not in a flow run
-            pass
-        else:
-            self._say = run_log.info
-            self._lines = _RunLines(run_log)
-            self._lines.attach()
         source, output = without_userinfo(self._config.input), without_userinfo(self._config.output)
         self._say(f"reading {printable(source)} ({self._config.extraction}) into {printable(output)}")
         return self
@@ -129,16 +111,18 @@ class RunView:
         if error is not None and self._latest is not None and self._report is None:
             self._show_progress(self._latest, f"**stopped**: {page.text(str(error) or type(error).__name__)} · ")
         self._board.close()
-        if self._lines:
-            self._lines.detach()
+        self._log.close()
 
     def on_progress(self, progress: Progress) -> None:
         """Show how far the run is; what comes too often is passed over."""
         now = time.monotonic()
-        self._latest = progress
-        if progress.phase != self._phase:
+        is_new = progress.phase != self._phase
+        if is_new:
             self._phase_began(progress, now)
-        elif now < self._progress_due:
+        if now - self._phase_at < PROGRESS_S:  # the first pages, such as those that cannot be opened, tell nothing
+            progress = replace(progress, eta_s=None)
+        self._latest = progress
+        if now < self._progress_due and not is_new:
             return
         self._progress_due = now + PROGRESS_S
         if progress.documents_total:  # a run that finds nothing leaves nothing behind
@@ -181,7 +165,7 @@ class RunView:
             self._log_due = now + LOG_S
         elif progress.phase == "loading the engine":
             self._say("loading the engine")
-        self._phase = progress.phase
+        self._phase, self._phase_at = progress.phase, now
 
     def _show_progress(self, progress: Progress, head: str = "") -> None:
         shown = board.progress(self._key("progress"), words.share_done(progress), head + self._line(progress))
@@ -193,40 +177,3 @@ class RunView:
 
     def _key(self, what: str) -> str:
         return artifact_key(self._kind, what)
-
-
-class _RunLines(logging.Handler):
-    """Passes Pagemill's lines on to the log of the flow run, from any thread, without those about single pages."""
-
-    def __init__(self, run_log: logging.LoggerAdapter[logging.Logger] | logging.Logger) -> None:
-        super().__init__(logging.INFO)
-        self._run_log = run_log
-        self._seen: Counter[str] = Counter()
-        self._logger = logging.getLogger("pipeline")
-        self._before = self._logger.level, self._logger.propagate
-
-    def attach(self) -> None:
-        """Begin."""
-        self._logger.setLevel(logging.INFO)
-        self._logger.propagate = False  # the run's log goes to the console, too
-        self._logger.addHandler(self)
-
-    def detach(self) -> None:
-        """End, and count what was left out."""
-        self._logger.removeHandler(self)
-        level, self._logger.propagate = self._before
-        self._logger.setLevel(level)
-        for wording, count in self._seen.items():
-            if count > LINES_OF_A_KIND:
-                self._run_log.warning(f"{count - LINES_OF_A_KIND:,} more such lines: {wording}")
-
-    def emit(self, record: logging.LogRecord) -> None:
-        about = vars(record)
-        if record.levelno < logging.WARNING and "page" in about:
-            return
-        self._seen[str(record.msg)] += 1
-        if self._seen[str(record.msg)] > LINES_OF_A_KIND:
-            return
-        named: MutableMapping[str, Any] = {name: about[name] for name in ("document", "why", "error") if name in about}
-        tail = "".join(f" {name}={value}" for name, value in named.items())
-        self._run_log.log(record.levelno, "%s", printable(record.getMessage() + tail), exc_info=record.exc_info)

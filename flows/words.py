@@ -46,19 +46,18 @@ def progress_line(progress: Progress, *, now: datetime, deadline: datetime | Non
             rest = f"about {counted(left, 'page')} will be carried over to the next run"
         parts = [f"**{share_done(progress):.0%}**, {rest}"]
     if done:
-        about = "about " * (progress.documents_done < progress.documents_total and progress.eta_s is not None)
         failed = f" ({progress.pages_failed:,} failed)" if progress.pages_failed else ""
-        parts += [f"{done:,} of {about}{_pages(progress):,.0f} pages{failed}", _speed(progress.pages_per_s)]
+        parts += [f"{_of_pages(progress, done)} pages{failed}", _speed(progress.pages_per_s)]
     if progress.documents_total:
         parts += [f"{progress.documents_done:,} of {counted(progress.documents_total, 'document')}"]
     return " · ".join(parts)
 
 
 def share_done(progress: Progress) -> float:
-    """Return which share of its pages a run has ended, 0..1; an estimate while documents are unopened."""
+    """Return which share of its pages a run has ended, 0..1; an estimate, and 0 as long as there is none."""
     if progress.phase == "done":
         return 1.0
-    pages = _pages(progress)
+    pages = 0.0 if _is_early(progress) else _pages(progress)
     return (progress.pages_ok + progress.pages_failed) / pages if pages else 0.0
 
 
@@ -169,6 +168,17 @@ def _gpu(row: HourRow) -> str | None:
     used = f", {row.gpu_utilisation:.0%} used" if row.gpu_utilisation is not None else ""
     power = f", {row.gpu_power_w:.0f} W" if row.gpu_power_w is not None else ""
     return f"{printable(row.gpu_name)}{used}{power}"
+
+
+def _is_early(progress: Progress) -> bool:
+    return progress.phase == "reading" and progress.eta_s is None
+
+
+def _of_pages(progress: Progress, done: int) -> str:
+    if _is_early(progress):
+        return f"{done:,}"
+    about = "about " * (progress.documents_done < progress.documents_total)
+    return f"{done:,} of {about}{_pages(progress):,.0f}"
 
 
 def _pages(progress: Progress) -> float:

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,13 @@ def test_progress_says_what_will_be_carried_over() -> None:
     soon = datetime(2026, 11, 21, 2, 30, tzinfo=UTC)
     assert "about 790 pages will be" in progress_line(READING, now=NOW, deadline=soon, budget=None)
     assert "about 1,500 pages will be" in progress_line(READING, now=NOW, deadline=soon, budget=500)
+
+
+def test_progress_claims_nothing_before_it_can_know() -> None:
+    """The first pages to end are those that cannot be opened, at once."""
+    early = replace(READING, eta_s=None)
+    assert progress_line(early, now=NOW, deadline=None, budget=5).startswith("**reading** · 310 pages (10 failed)")
+    assert share_done(early) == 0
 
 
 def test_summary_names_what_is_left(reports: tuple[RunReport, RunReport]) -> None:
