@@ -11,10 +11,12 @@ import argparse
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import StateType
@@ -47,14 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "FLOWS_FOLDER is where runs find pagemill.toml (default: this checkout).",
     )
     parser.add_argument("--pool", default=POOL, help="work pool (default: %(default)s)")
-    pool = parser.parse_args(arguments).pool
+    parser.add_argument("--wait", type=float, default=30, help="seconds a server may take to start (%(default)s)")
+    options = parser.parse_args(arguments)
+    pool = options.pool
     api_url = PREFECT_API_URL.value()
     if not api_url:
         return _refuse("PREFECT_API_URL is not set. Start `prefect server start` and set it, such as "
                        "PREFECT_API_URL=http://127.0.0.1:4200/api.")  # fmt: skip
     try:
         with get_client(sync_client=True) as client:
-            client.hello().raise_for_status()
+            wait_for_server(client, options.wait)
             ensure_pool(client, pool)
             ensure_heartbeat_automation(client)
     except UNREACHABLE as error:
@@ -65,6 +69,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ensure_alerts()
     _say(f"Ready. Next, on the machine that reads: python -m flows.worker --pool {pool}")
     return 0
+
+
+def wait_for_server(client: SyncPrefectClient, wait_s: float) -> None:
+    """Return when the server answers.
+
+    Raises:
+        httpx.HTTPError: it does not, or not as it should, after `wait_s`.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            client.hello().raise_for_status()
+        except httpx.HTTPError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+        else:
+            return
 
 
 def ensure_pool(client: SyncPrefectClient, pool: str) -> None:

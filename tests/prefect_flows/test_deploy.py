@@ -55,7 +55,7 @@ def test_again_leaves_what_was_paused(prefect_server: PrefectServer, deployed: s
 
 def run_deploy(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run the set-up and return what it said."""
-    command = [sys.executable, "-m", "flows.deploy"]
+    command = [sys.executable, "-m", "flows.deploy", "--wait", "0"]
     environment = {**os.environ, **environment}
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
 
