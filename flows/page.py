@@ -125,7 +125,7 @@ def _to_do(report: RunReport, output: str) -> Iterator[str]:
         again = f"pagemill retry {_code(output)} --extraction {report.identity.extraction}"
         yield f"- Read what failed again, once the cause is mended: `{again}`"
     if report.documents_skipped_failed:
-        yield f"- {counted(report.documents_skipped_failed, 'document')} that failed in earlier runs were left alone."
+        yield f"- Left alone: {counted(report.documents_skipped_failed, 'document')} that failed in earlier runs."
     if not (report.documents_carried_over or report.pages_failed or report.documents_skipped_failed):
         yield "There is nothing to do."
 
