@@ -19,6 +19,7 @@ from pipeline.catalog import Catalog
 from pipeline.planning import enter_committed, plan_input, resolve
 from pipeline.ready import Readiness
 from pipeline.selection import parse_deadline
+from pipeline.show import text
 from pipeline.stats import RunRow, read_runs
 from pipeline.storage import open_storage
 
@@ -62,7 +63,7 @@ class Pace:
         duration = self.time_for(pages)
         if duration is None or not pages:
             return "no earlier run of this output tells how long that takes"
-        return f"about {pages:,.0f} pages and {duration.total_seconds() / _HOUR_S:.1f} h"
+        return f"about {pages:,.0f} pages in {text.duration(duration.total_seconds())}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,10 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
-from pipeline.show.text import counted, printable
+from pipeline.show.text import counted, duration, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import timedelta
-
     from pipeline.forecast.estimate import Forecast
 
 MOST_PARTITIONS = 40
@@ -60,14 +58,9 @@ def forecast_lines(found: Forecast) -> Iterator[str]:
         return
     price = f", {found.cost:,.2f} {found.currency}" if found.cost is not None else ""
     yield (
-        f"That takes {_hours(found.duration)} at {pace.pages_per_hour:,.0f} pages an hour once it reads, "
+        f"That takes {duration(found.duration.total_seconds())} at {pace.pages_per_hour:,.0f} pages an hour once it reads, "
         f"until {found.finishes_at.astimezone():%Y-%m-%d %H:%M}{price}."
     )
     if found.pages_in_time is not None and found.pages_in_time < found.pages:
         nights = f", {counted(found.runs, 'run')} in all" if found.runs else ""
         yield f"This run would read about {found.pages_in_time:,} of these pages and leave the rest{nights}."
-
-
-def _hours(duration: timedelta) -> str:
-    minutes = duration.total_seconds() / 60
-    return f"{minutes / 60:,.1f} h" if minutes >= 60 else f"{minutes:,.0f} min"
