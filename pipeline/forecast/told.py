@@ -10,6 +10,7 @@ from pipeline.show.text import counted, duration, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from pipeline.forecast.estimate import Forecast
 
 MOST_PARTITIONS = 40
@@ -58,8 +59,8 @@ def forecast_lines(found: Forecast) -> Iterator[str]:
         return
     price = f", {found.cost:,.2f} {found.currency}" if found.cost is not None else ""
     yield (
-        f"That takes {duration(found.duration.total_seconds())} at {pace.pages_per_hour:,.0f} pages an hour once it reads, "
-        f"until {found.finishes_at.astimezone():%Y-%m-%d %H:%M}{price}."
+        f"That takes {duration(found.duration.total_seconds())}, at {pace.pages_per_hour:,.0f} pages an hour once it "
+        f"reads, until {found.finishes_at.astimezone():%Y-%m-%d %H:%M}{price}."
     )
     if found.pages_in_time is not None and found.pages_in_time < found.pages:
         nights = f", {counted(found.runs, 'run')} in all" if found.runs else ""
