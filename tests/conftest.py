@@ -2,6 +2,7 @@
 
 import os
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 from rendering import renderer
@@ -9,20 +10,30 @@ from s3_server import bucket, s3_faults, s3_faults_of_the_session, s3_server
 
 __all__ = ["bucket", "renderer", "s3_faults", "s3_faults_of_the_session", "s3_server"]
 
-SERVER = "prefect_flows"
-"""Folder of the tests that share one Prefect server."""
+TOGETHER = ("vllm_engine", "prefect_flows")
+"""Folders whose tests share what is slow to start; of other folders each file stays together."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal out tests by the groups of `_group`; xdist's own groups have no effect in pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class Groups(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return Groups(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests, keep those together that share what is slow to start, skip vLLM's where it is not installed.
+    """Order the tests; skip vLLM's where it is not installed.
 
     One process runs fast tests first. Of several, each takes whole groups, so the long ones come first.
     """
     if "PYTEST_XDIST_WORKER" in os.environ:
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-        slow = {_group(item) for item in items if _is_slow(item)}
-        items.sort(key=lambda item: (not _is_vllm(item), _group(item) != SERVER, _group(item) not in slow))
+        slow = {_group(item.nodeid) for item in items if _is_slow(item)}
+        items.sort(key=lambda item: (_group(item.nodeid) not in TOGETHER, _group(item.nodeid) not in slow))
     else:
         items.sort(key=lambda item: (_is_vllm(item), _is_slow(item)))
     if find_spec("vllm") is not None or os.environ.get("PAGEMILL_REQUIRE_VLLM"):
@@ -31,10 +42,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.skip(reason="vLLM on CPU is not installed here; `make test` says why"))
 
 
-def _group(item: pytest.Item) -> str:
-    if _is_vllm(item):
-        return "vllm"
-    return SERVER if SERVER in item.path.parts else item.path.stem
+def _group(nodeid: str) -> str:
+    path = nodeid.partition("::")[0]
+    return next((name for name in TOGETHER if f"/{name}/" in path), path)
 
 
 def _is_vllm(item: pytest.Item) -> bool:
