@@ -43,6 +43,8 @@ RECENT = timedelta(days=1)
 """What crashed longer ago was left by people, or nobody was there to recover it in time to matter."""
 STARTING = timedelta(minutes=5)
 """A process that was to start and has not by now never will."""
+CANCELLING = timedelta(seconds=45)
+"""A worker stops looking for runs to cancel, for the rest of its life, when the server was away for minutes."""
 _VARIABLE = "PREFECT__FLOW_RUN_ID"
 _AT_WORK = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING, StateType.CRASHED]
 
@@ -55,16 +57,22 @@ def run_processes() -> Iterator[tuple[UUID, psutil.Process]]:
                 yield UUID(process.environ()[_VARIABLE]), process
 
 
-def recover(client: SyncPrefectClient, pool: str, *, no_worker: bool = False) -> list[str]:
+def recover(
+    client: SyncPrefectClient, pool: str, *, no_worker: bool = False, cancelling: timedelta = CANCELLING
+) -> list[str]:
     """Put the dead runs of a pool back; return a sentence for each run that changed.
 
     Args:
         no_worker: the worker of this host is not running, so nothing of it is just being started.
+        cancelling: how long the worker has for ending a run that is to be cancelled.
     """
-    alive = {flow_run_id for flow_run_id, _ in run_processes()}
+    alive = dict(run_processes())
     told = []
     for listed in _at_work(client, pool):
         if listed.id in alive and not _is_crashed(listed):
+            if _is_cancelling(listed, cancelling):
+                alive[listed.id].terminate()
+                told.append(f"{listed.name}: cancelled by signal")
             continue
         run = client.read_flow_run(listed.id)  # it may have ended between the list and the look at its process
         if sentence := _recover_one(client, run, is_alive=run.id in alive, no_worker=no_worker):
@@ -126,6 +134,11 @@ def _at_work(client: SyncPrefectClient, pool: str) -> list[FlowRun]:
 
 def _is_crashed(run: FlowRun) -> bool:
     return bool(run.state and run.state.is_crashed())
+
+
+def _is_cancelling(run: FlowRun, for_at_least: timedelta) -> bool:
+    state = run.state
+    return bool(state and state.is_cancelling() and datetime.now(UTC) - state.timestamp > for_at_least)
 
 
 def _is_engine(command: list[str]) -> bool:

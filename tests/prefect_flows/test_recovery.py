@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -48,14 +50,14 @@ def make_run(prefect_api: PrefectServer, deployed: str, monkeypatch: pytest.Monk
         delete(prefect_api, f"flow_runs/{flow_run_id}")
 
 
-def recover_all(*, no_worker: bool = False) -> None:
+def recover_all(*, no_worker: bool = False, cancelling: timedelta = timedelta(minutes=1)) -> None:
     """Recover once."""
     from prefect.client.orchestration import get_client
 
     from flows.recovery import recover
 
     with get_client(sync_client=True) as client:
-        recover(client, "gpu", no_worker=no_worker)
+        recover(client, "gpu", no_worker=no_worker, cancelling=cancelling)
 
 
 def state_of(server: PrefectServer, run: dict[str, Any]) -> str:
@@ -112,12 +114,29 @@ def test_a_cancelled_run_whose_process_is_gone_is_cancelled(prefect_api: Prefect
 def test_a_run_taken_for_dead_whose_process_lives_runs(prefect_api: PrefectServer, make_run: MakeRun) -> None:
     """Its heartbeats were lost, as those of a run are while the server is away."""
     run = make_run("CRASHED")
+    with stand_in(run):
+        recover_all()
+    assert state_of(prefect_api, run) == "Running"
+
+
+def test_a_run_that_its_worker_does_not_cancel_is_cancelled(prefect_api: PrefectServer, make_run: MakeRun) -> None:
+    """A worker that lost sight of the server once never looks for runs to cancel again."""
+    run = make_run("CANCELLING")
+    with stand_in(run) as process:
+        recover_all()
+        assert process.poll() is None, "it has some time for it"
+        recover_all(cancelling=timedelta())
+        assert process.wait(10) == -signal.SIGTERM
+
+
+@contextmanager
+def stand_in(run: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process that looks as if it executed a run; killed in the end."""
     command = [sys.executable, "-c", "import time; time.sleep(60)", "prefect.engine"]
     with subprocess.Popen(command, env={**os.environ, "PREFECT__FLOW_RUN_ID": run["id"]}) as process:
         wait_until(lambda: "prefect.engine" in psutil.Process(process.pid).cmdline(), "the process")
-        recover_all()
+        yield process
         process.kill()
-    assert state_of(prefect_api, run) == "Running"
 
 
 class Site:
