@@ -121,13 +121,13 @@ class _Listing:
 
     def refs(self) -> Iterator[DocumentRef]:
         config = self._config
-        if self.days:
-            return self._of_days()
         may_be_empty = config.only_new or config.input_files.after == "move"  # all that came was read
+        if self.days:
+            return self._of_days(may_be_empty=may_be_empty)
         return list_input(config.input, config.output, self._readiness, may_be_empty=may_be_empty)
 
-    def _of_days(self) -> Iterator[DocumentRef]:
-        found = False
+    def _of_days(self, *, may_be_empty: bool) -> Iterator[DocumentRef]:
+        found = may_be_empty
         for day in self.days:
             self._day = f"{day:{_DAY_FORMAT}}"
             place = _place_of(self._config.input, day)
