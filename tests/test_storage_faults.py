@@ -102,14 +102,11 @@ def _sha256(storage: Storage, key: str) -> str:
         return hashlib.sha256(file.read()).hexdigest()
 
 
-@pytest.mark.parametrize("ask", ["GET", "GET a range"])
-@pytest.mark.parametrize("honest", [False, True])
+@pytest.mark.parametrize(("ask", "honest"), [("GET", False), ("GET a range", False), ("GET a range", True)])
 def test_a_truncated_body_is_fetched_again(
     storage: Storage, content: Path, s3_faults: Faults, ask: str, *, honest: bool
 ) -> None:
-    """A short document would be a damaged one. A proxy may even call the short length the right one."""
-    if honest and ask == "GET":
-        pytest.skip("nothing tells such an answer from a whole one")
+    """A short document would be a damaged one. A proxy may call the short length right: seen where a range was asked."""
     s3_faults.plan("GET ", cut_short(100, honest=honest), cut_short(0, honest=honest))
     data = content.read_bytes()
     assert ASKS[ask](storage, content) == (data if ask == "GET" else data[5:505])
