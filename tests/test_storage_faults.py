@@ -106,7 +106,7 @@ def _sha256(storage: Storage, key: str) -> str:
 def test_a_truncated_body_is_fetched_again(
     storage: Storage, content: Path, s3_faults: Faults, ask: str, *, honest: bool
 ) -> None:
-    """A short document would be a damaged one. A proxy may call the short length right: seen where a range was asked."""
+    """A short document would be a damaged one. A proxy may call the short length right: seen in a range."""
     s3_faults.plan("GET ", cut_short(100, honest=honest), cut_short(0, honest=honest))
     data = content.read_bytes()
     assert ASKS[ask](storage, content) == (data if ask == "GET" else data[5:505])
