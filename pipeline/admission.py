@@ -23,13 +23,15 @@ COMMIT_S = 5.0
 """Time for closing and uploading the last shard."""
 TRUSTED_AFTER_S = 30.0
 """Seconds of reading after which the run's own rate counts more than the one that was expected."""
+MOST_PASSED_OVER = 100
+"""Documents in a row that are opened, which fetches them, and found too long for what is left of the night."""
 
 
 class Admission:
     """Closes when the deadline is near or the budget is used up; once closed, no further document is opened.
 
     A document that would not be done in time is carried over, and shorter ones are still
-    taken. The first one is taken whatever its length: its pages outlive the run in the
+    taken, if one is soon found. The first one is taken whatever its length: its pages outlive the run in the
     journal, so that no document is too long for every night.
     """
 
@@ -58,19 +60,21 @@ class Admission:
         self._stop = stop
         self._page_budget = page_budget
         self._now = now
-        self._pages_taken = self._documents_taken = 0
+        self._pages_taken = self._documents_taken = self._passed_over = 0
 
     def limited(self, refs: Iterable[T]) -> Iterator[T]:
         """Yield what may still be opened."""
         for ref in refs:
-            if not self._has_room_for(1):
+            if self._passed_over >= MOST_PASSED_OVER or not self._has_room_for(1):
                 return
             yield ref
 
     def admits(self, num_pages: int) -> bool:
         """Tell whether a document of `num_pages` may be read, and count it if so."""
         if self._documents_taken and not self._has_room_for(num_pages):
+            self._passed_over += 1
             return False
+        self._passed_over = 0
         self._documents_taken += 1
         self._pages_taken += num_pages
         return True

@@ -20,7 +20,7 @@ from pipeline.identity import identify_run
 from pipeline.ready import Readiness
 from pipeline.selection import parse_since
 from pipeline.sink import committed_parts, read_committed
-from pipeline.source import list_input
+from pipeline.source import input_root, list_input
 
 if TYPE_CHECKING:
     from pipeline.storage import Storage
@@ -127,19 +127,26 @@ class _Listing:
         return list_input(config.input, config.output, self._readiness, may_be_empty=may_be_empty)
 
     def _of_days(self, *, may_be_empty: bool) -> Iterator[DocumentRef]:
-        found = may_be_empty
-        for day in self.days:
-            self._day = f"{day:{_DAY_FORMAT}}"
-            place = _place_of(self._config.input, day)
+        config, found = self._config, may_be_empty
+        list_input(input_root(config.input), config.output, may_be_empty=True)  # days may be missing, all above not
+        for place, day in self._places().items():
+            self._day = day
             try:
-                refs = list_input(place, self._config.output, self._readiness, may_be_empty=True)
+                refs = list_input(place, config.output, self._readiness, may_be_empty=True)
             except ConfigError:
                 continue
             for ref in refs:
                 found = True
                 yield ref
         if not found and not self._readiness.arriving:
-            raise ConfigError(f"No document is in {self._config.input!r} from {self.days[0]} to {self.days[-1]}.")
+            raise ConfigError(f"No document is in {config.input!r} from {self.days[0]} to {self.days[-1]}.")
+
+    def _places(self) -> dict[str, str]:
+        """Return the places in the order of their days, each with the first of these: a month may be one."""
+        places: dict[str, str] = {}
+        for day in self.days:
+            places.setdefault(_place_of(self._config.input, day), f"{day:{_DAY_FORMAT}}")
+        return places
 
 
 def _days(config: RunConfig, now: datetime) -> list[date]:

@@ -20,6 +20,8 @@ from pipeline.config import RunConfig
 from pipeline.data import PageRequest
 from pipeline.errors import ConfigError
 from pipeline.forecast import forecast, forecast_lines
+from pipeline.planning import list_places
+from pipeline.ready import Readiness
 from pipeline.selection import parse_deadline, rank_of
 from pipeline.stats import read_runs
 from pipeline.storage import open_storage
@@ -69,6 +71,15 @@ def test_a_document_longer_than_the_budget_is_read_alone_instead_of_never(night:
     reports = [night.run(page_budget=1) for _ in range(3)]
     assert [report.pages_ok for report in reports] == [1, 3, 2]
     assert reports[-1].documents_carried_over == 0
+
+
+def test_the_input_is_not_searched_for_what_would_fit_into_the_rest_of_a_budget() -> None:
+    """Opening a document fetches it: one page is left, and a million documents of two pages follow."""
+    admission = Clock(left_s=1e6, page_budget=3).admission
+    assert admission.admits(2)
+    opened = [number for number in admission.limited(range(10_000)) if not admission.admits(2)]
+    assert len(opened) == 100
+    assert admission.closed_by == "page budget"
 
 
 def test_pages_that_need_not_be_read_do_not_count_against_the_budget(night: Night) -> None:
@@ -284,6 +295,30 @@ def test_days_without_any_document_are_told(night: Night) -> None:
     """A wrong format of the date looks like that."""
     with pytest.raises(ConfigError, match="2025-01-01 to 2025-01-02"):
         night.run(**dated(night), since="2025-01-01", until="2025-01-03")
+
+
+def test_days_from_which_everything_was_moved_are_no_error(night: Night, tmp_path: Path) -> None:
+    """Nothing came since: what is read does not lie there any more."""
+    place: dict[str, Any] = {**dated(night), "since": "2026-11-18", "until": "2026-11-22"}
+    place["input_files"] = {"after": "move", "moved_to": str(tmp_path / "done")}
+    assert night.run(**place).documents == 3
+    assert night.run(**place).documents == 0
+
+
+def test_why_no_day_can_be_listed_is_told(night: Night) -> None:
+    """A wrong place is not taken for days without documents."""
+    with pytest.raises(ConfigError, match="no storage"):
+        night.run(input="s4://bucket/{date}", since="2026-11-18")
+    with pytest.raises(ConfigError, match="does not exist"):
+        night.run(input=f"{night.input}/missing/{{date}}", since="2026-11-18", only_new=True)
+
+
+def test_a_place_that_many_days_share_is_listed_once(night: Night) -> None:
+    """A place per month."""
+    (night.input / "2026-11").mkdir()
+    (night.input / "a.pdf").rename(night.input / "2026-11" / "a.pdf")
+    config = config_of(night, input=f"{night.input}/{{date:%Y-%m}}", since="2026-11-01", until="2026-11-30")
+    assert [Path(ref.uri).name for ref in list_places(config, Readiness())] == ["a.pdf"]
 
 
 def test_a_range_that_ends_before_it_begins_is_told(night: Night) -> None:
