@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
+from uuid import uuid4
 
 import pyarrow.parquet as pq
 import pymupdf
@@ -93,6 +94,7 @@ class Night:
             **server.environment,
             **s3.environment,
             "TMPDIR": str(folder / "tmp"),
+            "FLOWS_HOST": f"night-{uuid4().hex[:8]}",  # a worker ends runs that a dead one of its name has left
             "PAGEMILL_ENGINE": "ocr",
             "PAGEMILL_EXTRACTION": "transcript",
             "PAGEMILL_OCR_TEXT_LAYER": "only",  # pages are as fast to read as they are to render
