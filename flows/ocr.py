@@ -31,6 +31,8 @@ log = logging.getLogger("flows.ocr")  # Prefect loads this file as a script of a
 
 RETRY_AFTER_S = tuple(float(seconds) for seconds in os.environ.get("FLOWS_RETRY_AFTER_S", "60 300 900").split())
 """Pauses before a run that failed for a reason that may pass is tried again; as many tries."""
+SETTLED = Setting("input_files.settle_s", 10, "default of the flow")
+"""Nobody watches a night begin, so it leaves alone what may still be arriving."""
 _OWN = frozenset({"settings", "give_way", "dry_run"})
 """Parameters that are no options of RunConfig."""
 
@@ -48,7 +50,7 @@ def ocr(
     deadline: str | None = None,
     page_budget: int | None = None,
     only_new: bool | None = None,
-    sample: str | None = None,
+    sample: str | int | None = None,
     force: bool | None = None,
     settings: dict[str, Any] | None = None,
     give_way: bool = False,
@@ -100,7 +102,7 @@ def read_config(parameters: dict[str, Any]) -> RunConfig:
         for key, value in parameters.items()
         if value is not None
     ]
-    return load_config(flags, environ=os.environ).config
+    return load_config(flags, base=[SETTLED], environ=os.environ).config
 
 
 def as_of_turn(config: RunConfig, turn: Turn) -> RunConfig:

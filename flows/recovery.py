@@ -28,7 +28,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Crashed, Failed, Running, Scheduled
 
-from flows.turn import HOST_LABEL, this_host
+from flows.turn import HOST_LABEL, SETTLE_S, this_host
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -116,7 +116,7 @@ def _again(client: SyncPrefectClient, run: FlowRun, state: State) -> str | None:
         message = f"It crashed {crashes} times and is not tried again by itself. The last time: {state.message}"
         client.set_flow_run_state(run.id, Failed(message=message), force=True)
         return f"{run.name}: crashed {crashes} times, given up"
-    due = datetime.now(UTC) + timedelta(seconds=PAUSE_S * (crashes - 1))
+    due = datetime.now(UTC) + timedelta(seconds=max(SETTLE_S, PAUSE_S * (crashes - 1)))
     message = f"It crashed ({state.message}) and goes on from what is committed."
     client.set_flow_run_state(run.id, Scheduled(name=RECOVERED, message=message, scheduled_time=due), force=True)
     return f"{run.name}: crashed, goes on at {due.astimezone():%H:%M:%S}"

@@ -43,6 +43,9 @@ INTERRUPTED = "Interrupted"
 GAVE_WAY = "GaveWay"
 LOOK_INTERVAL_S = float(os.environ.get("FLOWS_LOOK_S", "30"))
 """How often a run that gives way asks who waits."""
+SETTLE_S = float(os.environ.get("FLOWS_SETTLE_S", "15"))
+"""Before a run that went back is due: a worker that is given the run whose process it still holds dies of it
+(prefect 3.7.7: "this borrower is already holding one of this CapacityLimiter's tokens")."""
 UNREACHABLE = (httpx.HTTPError, PrefectException, OSError)
 """What a call of Prefect's API may raise; none of it may end a run that reads pages."""
 
@@ -119,7 +122,7 @@ class Turn:
         """Whether there is a queue to go back to."""
         return self._flow_run_id is not None
 
-    def go_back(self, name: str, message: str, *, after_s: float = 0) -> NoReturn:
+    def go_back(self, name: str, message: str, *, after_s: float = SETTLE_S) -> NoReturn:
         """Put the run back into its queue and leave the flow; its process ends.
 
         Raises:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import psutil
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
 
 from flows.recovery import recover, run_processes
 from flows.turn import UNREACHABLE, this_host
@@ -34,6 +35,7 @@ ROOT = Path(__file__).parent.parent
 POOL = "gpu"
 SWEEP_S = float(os.environ.get("FLOWS_SWEEP_S", "10"))
 WAIT_FOR_SERVER_S = 5.0
+RESTART_S = float(os.environ.get("FLOWS_RESTART_S", "10"))
 GRACE_S = 25.0
 """For a run to commit and go back to its queue. Its engine has 8 s of them, its artifacts up to 20."""
 _OURS = "FLOWS_WORKER"
@@ -68,13 +70,13 @@ class Worker:
 
     def __init__(self, pool: str, name: str, *, with_healthcheck: bool = False) -> None:
         self._pool = pool
-        self._mark = f"{pool}@{name}"
+        self._mark = f"{pool}@{name} {PREFECT_API_URL.value()}"  # other installations on this host have theirs
         self._command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
         self._command += ["--limit", "1", "--name", name, *(["--with-healthcheck"] if with_healthcheck else [])]
         self._stopping = threading.Event()
 
     def work(self) -> int:
-        """Run until SIGTERM or SIGINT, or until `prefect worker` ends by itself: then its exit code is returned."""
+        """Run until SIGTERM or SIGINT; when `prefect worker` ends by itself, all of this is started again."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
         self._end_runs()  # without their worker nobody can cancel them, and they hold the GPU
@@ -90,9 +92,10 @@ class Worker:
         threading.Thread(target=self._sweep, name="recovery", daemon=True).start()
         while not self._stopping.wait(0.2):
             if child.poll() is not None:
-                log.error("prefect worker ended with %d", child.returncode)
+                log.error("prefect worker ended with %d; it is started again", child.returncode)
                 self._end_runs()
-                return child.returncode or 1
+                if not self._stopping.wait(RESTART_S):
+                    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 -- the very command this is
         self._stop(child)
         return 0
 

@@ -48,7 +48,7 @@ from pipeline.selection import parse_deadline
 from pipeline.settle import settle_dead_runs
 from pipeline.sink import PartReader, ShardWriter, delete_orphans, page_schema, read_committed
 from pipeline.stats import Counts, RunState
-from pipeline.storage import open_storage
+from pipeline.storage import open_storage, refuse_credentials
 from pipeline.tally import Progress, Tally
 from pipeline.tries import Ladder
 
@@ -126,6 +126,8 @@ class _Run:
             self._failed = find_failed(config.output, identity.extraction, wanted.retry)
             identity = replace(identity, fingerprint=self._failed.fingerprint)
         self._identity = identity
+        for place in filter(None, (config.input, config.input_files.moved_to)):
+            refuse_credentials(place)  # the output will say where it was read from
         check_inbox(config)
         self._tally = Tally(wanted.on_progress)
         self._books = Books(self._storage, identity, config, tally=self._tally, is_fallback=wanted.is_fallback)

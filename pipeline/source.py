@@ -26,7 +26,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 from pipeline.data import DocumentRef, utc
 from pipeline.errors import ConfigError
 from pipeline.ready import Readiness
-from pipeline.storage import Storage, canonical, open_storage, scheme_of
+from pipeline.storage import Storage, canonical, local_path, open_storage, refuse_credentials, scheme_of
 from pipeline.storage.base import SKIPPED_NAMES
 
 if TYPE_CHECKING:
@@ -49,13 +49,11 @@ def list_documents(
         ConfigError: nothing is there, at once; or no document is in it, at the end.
         StorageError: the folder or bucket cannot be listed.
     """
-    scheme = scheme_of(location)
     listing = _Listing(readiness or Readiness(), may_be_empty)
-    if scheme == "file":
-        location = str(path_of(location))
-    elif scheme is not None:
+    path = local_path(location)
+    if path is None:
+        refuse_credentials(location)
         return _bucket_documents(location, listing)
-    path = Path(os.path.abspath(Path(location).expanduser()))  # noqa: PTH100 - links in the name are kept
     if path.is_dir():
         return listing.matching(str(path), [], path_uri)
     if os.path.lexists(path):

@@ -77,6 +77,7 @@ LIBRARIES = {
     "rich": _owned_by("show", "progress"),
     "prometheus_client": _owned_by("metrics"),
     "boto3": _owned_by("storage", "flows", in_functions_only=True),
+    "botocore": _owned_by("storage", "flows", in_functions_only=True),
 }
 
 

@@ -353,3 +353,17 @@ def test_a_bucket_url_may_be_escaped_or_not(bucket: str, tmp_path: Path, spellin
         assert path.read_text() == "content"
     with pytest.raises(ConfigError, match="lies in the output"):
         list_input(f"{bucket}/{spelling}/out%20put/*.pdf", f"{bucket}/{spelling}/out put")
+
+
+def test_a_file_url_may_name_this_machine(tmp_path: Path) -> None:
+    """RFC 8089 allows it."""
+    (tmp_path / "a b").write_text("x", encoding="ascii")
+    (ref,) = list_documents(f"file://localhost{tmp_path}/a%20b")
+    assert ref.uri == path_uri(tmp_path / "a b")
+
+
+def test_an_input_whose_url_is_signed_is_refused_without_its_signature() -> None:
+    """It would be written to logs and Parquet; a "?" is else a wildcard."""
+    with pytest.raises(ConfigError, match="may not hold credentials") as caught:
+        list(list_documents("az://container/in?sv=1&sig=s3cret"))
+    assert "s3cret" not in str(caught.value)

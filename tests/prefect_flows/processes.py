@@ -231,6 +231,10 @@ class PrefectServer(Process):
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "PREFECT_CLI_PROMPT": "false",
+            # Tests do not wait for what nights wait for.
+            "PAGEMILL_INPUT_FILES_SETTLE_S": "0",
+            "FLOWS_SETTLE_S": "3",
+            "FLOWS_RESTART_S": "1",
         }
         database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url} if database_url else {}
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]

@@ -17,13 +17,15 @@ from pipeline.errors import ConfigError
 from pipeline.stats.runs import read_runs
 from pipeline.storage import open_storage
 
+SETTLE = "PAGEMILL_INPUT_FILES_SETTLE_S"
+"""That the server's environment sets: tests do not wait for files to be left alone."""
 QUICK = {"ocr.text_layer": "only", "ocr.workers": 1, "render.workers": 1}
 
 
 @pytest.fixture
 def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of three documents of two pages; no settings of this machine."""
-    for name in [name for name in os.environ if name.startswith("PAGEMILL_")]:
+    for name in [name for name in os.environ if name.startswith("PAGEMILL_") and name != SETTLE]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "in"
