@@ -103,6 +103,7 @@ class Driver:
         decision = self._judge.decide(task, generation)
         fault = task.attempts[-1].error
         if isinstance(decision, PageRecord):
+            self._tally.page_read()
             self._listener.page_settled(decision)
         else:
             self._tally.pages_retried += 1

@@ -249,13 +249,15 @@ def _explain(error: ValidationError, chosen: Mapping[str, Setting]) -> str:
 
 def _problem(loc: tuple[int | str, ...], message: str, chosen: Mapping[str, Setting]) -> str:
     path = [str(part) for part in loc]
+    message = message.removeprefix("Value error, ")  # pydantic's, before what a validator of ours says
     while path and ".".join(path) not in chosen:
         path.pop()
     if not path:
         key = ".".join(str(part) for part in loc)
+        if key not in options():  # settings of a section that do not fit together
+            return f"{message}."
         return f"{key} is not set; give it on the command line or as {variable(key)}."
     setting = chosen[".".join(path)]
-    message = message.removeprefix("Value error, ")  # pydantic's, before what a validator of ours says
     value = HIDDEN if _is_secret(_option(setting.key, setting.source)) else repr(setting.value)
     return f"{setting.key} = {value} ({setting.source}): {message[:1].lower()}{message[1:]}."
 

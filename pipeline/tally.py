@@ -69,7 +69,7 @@ class Tally:
 
     @property
     def pages_per_s(self) -> float:
-        """Rate of reading since the engine was ready; what an earlier reading has takes no time."""
+        """Rate of the engine since it was ready; what an earlier reading or a killed run has takes no time."""
         return self._pages_read / self.reading_s if self.reading_s > 0 else 0.0
 
     @property
@@ -82,9 +82,12 @@ class Tally:
         self.documents_opened += 1
         self.pages_found += num_pages
 
+    def page_read(self) -> None:
+        """Count a page whose last try the engine has answered."""
+        self._pages_read += 1
+
     def page_done(self, record: PageRecord) -> None:
         """Count a terminal row."""
-        self._pages_read += record.reused_from is None
         if record.status is Status.OK:
             self.pages_ok += 1
             return

@@ -58,6 +58,7 @@ def types() -> dict[str, str]:
     tally = Tally(lambda _: None)
     tally.planned(5, 1, 0)
     tally.report("reading")
+    tally.page_read()
     tally.page_done(ok_page(document()))
     host = dict.fromkeys(["host_memory_bytes", "host_memory_limit_bytes"], 1.0)
     with socket.create_server(("127.0.0.1", 0)) as free:

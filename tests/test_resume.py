@@ -239,6 +239,16 @@ def test_a_killed_run_costs_no_page_that_was_read(night: Night) -> None:
     assert list(Path(tempfile_dir(night)).glob("pagemill-*/*")) == []
 
 
+def test_pages_of_a_killed_run_do_not_count_as_speed(night: Night) -> None:
+    """Deadlines and times that are left go by it: the journal's pages come at once, the others do not."""
+    killed(night, "answer = lambda request: kill() if night.asked.total() == 5 else RECEIPT; night.run(answer)")
+    told: list[Progress] = []
+    night.run(on_progress=told.append)
+    read_s = next(one.elapsed_s for one in told if one.phase == "reading")
+    assert told[-1].pages_ok == 6
+    assert told[-1].pages_per_s * (told[-1].elapsed_s - read_s) == pytest.approx(2, rel=0.1)
+
+
 def test_failed_pages_of_a_killed_run_are_laid_out_by_the_next(night: Night) -> None:
     """Their entries are written behind the run's back, and a kill may come first."""
     no_quarantine = "from pipeline.quarantine import Quarantine; Quarantine._put = lambda *_: None;"

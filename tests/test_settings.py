@@ -178,6 +178,11 @@ def test_missing_input_and_output_are_asked_for() -> None:
     assert "input is not set; give it on the command line or as PAGEMILL_INPUT." in refusal(complete=True)
 
 
+def test_settings_that_belong_together_are_asked_for_together() -> None:
+    """No option is wrong by itself, and none of that name is missing."""
+    assert "after = move and input_files.moved_to go together" in refusal("input_files.after=move")
+
+
 def test_a_missing_configuration_file_is_an_error() -> None:
     """A typing error in --config must not mean the defaults."""
     with pytest.raises(ConfigError, match=r"nowhere\.toml cannot be read: No such file"):
