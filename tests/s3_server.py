@@ -81,6 +81,18 @@ def cut_short(kept_bytes: int, *, honest: bool = False, then: threading.Event | 
     return fault
 
 
+def with_milliseconds(app: Wsgi) -> Wsgi:
+    """Return an application whose listings have milliseconds, as those of MinIO and GCS do."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        whole = app(environ, start_response)
+        if environ["REQUEST_METHOD"] != "GET" or "list-type=2" not in environ["QUERY_STRING"]:
+            return whole
+        return [b"".join(whole).replace(b".000Z</LastModified>", b".123Z</LastModified>")]
+
+    return answer
+
+
 class Faults:
     """What the server does wrong, asked for by tests; stands before moto as WSGI middleware."""
 
@@ -172,7 +184,7 @@ def s3_server(s3_faults_of_the_session: Faults) -> Iterator[str]:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
-    app = s3_faults_of_the_session.before(gcs_face(DomainDispatcherApplication(create_backend_app)))
+    app = s3_faults_of_the_session.before(gcs_face(with_milliseconds(DomainDispatcherApplication(create_backend_app))))
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

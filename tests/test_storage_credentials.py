@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -161,6 +162,16 @@ def test_where_there_are_none_it_says_what_to_give(
             monkeypatch.delenv(name)
     with pytest.raises((ConfigError, StorageError), match=says):
         list(open_storage(location).keys())
+
+
+def test_a_machine_without_a_role_is_not_asked_for_minutes(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its metadata answers 404: that is an answer, and not one of the bucket's server, which is waited for."""
+    monkeypatch.delenv(PATIENCE_VARIABLE, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"{cloud.url}/nothing")
+    began = time.monotonic()
+    with pytest.raises(StorageError, match=r"none of this machine's role .*check the credentials"):
+        list(open_storage("s3://documents").keys())
+    assert time.monotonic() - began < 10
 
 
 PROFILES = """

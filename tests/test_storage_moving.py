@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StorageError
 from pipeline.storage import Storage, StoredFile, canonical, local_path, open_storage
 
 Open = Callable[[str], Storage]
@@ -78,6 +78,25 @@ def test_what_was_written_again_since_it_was_seen_stays(open_place: Open, tmp_pa
     assert (_content(inbox, "a.pdf"), list(done.keys())) == ("newer", [])
     with pytest.raises(FileNotFoundError):
         inbox.move("b.pdf", done, "b.pdf")
+
+
+@pytest.mark.parametrize("place", ALL_PLACES)
+def test_a_file_is_as_it_was_listed(open_place: Open, tmp_path: Path, place: str) -> None:
+    """Listings of MinIO and GCS say milliseconds, and their answers about one object do not; else nothing was moved."""
+    inbox, done = open_place(f"{place}/inbox"), open_place(f"{place}/done")
+    _put(inbox, "a.pdf", "text", tmp_path)
+    (listed,) = inbox.files()
+    assert inbox.stat("a.pdf").is_as(listed)
+    assert inbox.move("a.pdf", done, "a.pdf", seen=listed) == "a.pdf"
+
+
+def test_what_no_object_can_be_called_is_told(open_place: Open, tmp_path: Path) -> None:
+    """Files may have such names; a move of one must not end a run with a fault of the library."""
+    inbox, done = open_place("folder/inbox"), open_place("bucket/done")
+    for name in ("new\nline.pdf", "\udcff.pdf"):
+        _put(inbox, name, "text", tmp_path)
+        with pytest.raises(StorageError, match="no name"):
+            inbox.move(name, done, name)
 
 
 def test_a_link_is_moved_as_the_file_that_it_leads_to(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ PASSING_STATUSES = frozenset({408, 425, 429})
 """Too slow, too early, too many (RFC 9110, RFC 8470, RFC 6585); and all from 500 on."""
 MACHINE = re.compile(r"/latest/api/token|/latest/meta-data|computeMetadata|/metadata/identity|token request")
 """What the addresses of instance roles have in common, and how object_store speaks of them."""
+NO_ROLE = frozenset({401, 403, 404})
+"""What such an address answers where the machine has none, or where it is not the one that answers."""
 NO_CONNECTION = frozenset(
     {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"}
 )
@@ -132,6 +134,8 @@ def _no_credentials(answer: Answer, what: str, *, met: bool, patience: Patience)
             return TransientError(said, patience_s=patience_s, advice=HOW_TO_GO_ON)
         return StorageError(f"{said}; log in (`aws sso login`) or mend it, then run the same command again.")
     said = f"{what}: no credentials in the environment, and none of this machine's role ({answer})"
+    if not met and answer.status in NO_ROLE:
+        return StorageError(f"{said}; {CHECK_CREDENTIALS}.")
     return TransientError(said, patience_s=patience_s, advice=f"So {CHECK_CREDENTIALS}.")
 
 

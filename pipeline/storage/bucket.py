@@ -74,7 +74,7 @@ class BucketStorage:
             hidden = any(part.startswith(SKIPPED_NAMES) for part in parts)
             too_deep = depth is not None and len(parts) > depth
             if key.startswith(prefix) and not hidden and not too_deep and not self._is_folder(found, following):
-                yield StoredFile(key, found["size"], found["last_modified"], found["last_modified"])
+                yield _stored(key, found)
 
     def _is_folder(self, found: ObjectMeta, following: ObjectMeta | None) -> bool:
         """Tell whether it is a marker "folder/", as consoles make them: empty, and listed without its slash."""
@@ -117,8 +117,7 @@ class BucketStorage:
     def stat(self, key: str) -> StoredFile:
         """See Storage."""
         with self._access.calling(self._name(key)):
-            found = obstore.head(self._access.store, key)
-            return StoredFile(key, found["size"], found["last_modified"], found["last_modified"])
+            return _stored(key, obstore.head(self._access.store, key))
 
     def move(self, key: str, to: Storage, new_key: str, *, seen: StoredFile | None = None) -> str | None:
         """See Storage: within a bucket its server copies."""
@@ -216,6 +215,12 @@ class _LeaseObject:
                 raise StorageError(f"The bucket of {self.name} does not exist.") from error
             raise Conflict from error
         return _version(written["e_tag"], written["version"])
+
+
+def _stored(key: str, found: ObjectMeta) -> StoredFile:
+    """Return an object by whole seconds: listings of GCS and MinIO have milliseconds, HTTP's Last-Modified has none."""
+    modified_at = found["last_modified"].replace(microsecond=0)
+    return StoredFile(key, found["size"], modified_at, modified_at)
 
 
 def _version(e_tag: str | None, version: str | None) -> UpdateVersion:

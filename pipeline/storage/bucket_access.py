@@ -129,10 +129,13 @@ class Access:
             raise Conflict(what) from None
         except (exceptions.BaseError, ConnectionError, TimeoutError) as error:
             ours = our_error(error, what, met=self._met, renewable=self._renewable, patience=self._patience)
-            self._met = self._met or read_answer(error).status is not None
+            answer = read_answer(error)
+            self._met = self._met or (answer.status is not None and not answer.on_credentials)
             if isinstance(ours, ExpiredError):
                 self._stores, (self._options, self._renewable) = {}, self._chosen()
             raise ours from None
+        except ValueError as error:
+            raise StorageError(f"{what!r} is no name that an object can have: {error}") from None
         self._met = True
 
     def transient(self, message: str) -> TransientError:
