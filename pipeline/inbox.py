@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import tempfile
+import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
@@ -59,13 +60,19 @@ def check_inbox(config: RunConfig) -> None:
 
 
 def clear_input(
-    config: RunConfig, done: Iterable[tuple[DocumentRef, datetime]], identity: RunIdentity, *, is_whole: bool
+    config: RunConfig,
+    done: Iterable[tuple[DocumentRef, datetime]],
+    identity: RunIdentity,
+    *,
+    is_whole: bool,
+    stop: threading.Event,
 ) -> int:
     """Move or tag documents, and return how many.
 
     Args:
         done: those whose current row says that they are ok, as they were read, and when the row was finished.
         is_whole: `done` leaves no document of the input out; what is tagged then need not be looked at again.
+        stop: once set, the rest is left to the next run: a hundred thousand objects take many minutes.
 
     Raises:
         ConfigError: they cannot be moved or tagged at all. What one document is refused for is logged.
@@ -73,12 +80,17 @@ def clear_input(
     if config.input_files.after == "keep":
         return 0
     if config.input_files.after == "tag":
-        return _tag_all(config, done, identity, is_whole=is_whole)
-    return _clear_all(_Move(config), (ref for ref, _ in done)).cleared
+        return _tag_all(config, done, identity, is_whole=is_whole, stop=stop)
+    return _clear_all(_Move(config), (ref for ref, _ in done), stop).cleared
 
 
 def _tag_all(
-    config: RunConfig, done: Iterable[tuple[DocumentRef, datetime]], identity: RunIdentity, *, is_whole: bool
+    config: RunConfig,
+    done: Iterable[tuple[DocumentRef, datetime]],
+    identity: RunIdentity,
+    *,
+    is_whole: bool,
+    stop: threading.Event,
 ) -> int:
     """Tag what was finished since everything was tagged last: a million old tags need not be written every night."""
     watermark = _Watermark(open_storage(config.output), cleared_key(identity.extraction, config.input))
@@ -91,8 +103,8 @@ def _tag_all(
                 newest = max(newest or finished_at, finished_at)
                 yield ref
 
-    count = _clear_all(_Tag(config, identity.run_id), fresh())
-    if is_whole and not count.refused and newest is not None and newest != before:
+    count = _clear_all(_Tag(config, identity.run_id), fresh(), stop)
+    if is_whole and not count.refused and not stop.is_set() and newest is not None and newest != before:
         watermark.write(newest)
     return count.cleared
 
@@ -114,7 +126,7 @@ class _Count:
             log.warning("The document stays as it is: %s", error, extra={"document": ref.uri})
 
 
-def _clear_all(clearing: _Clearing, refs: Iterable[DocumentRef]) -> _Count:
+def _clear_all(clearing: _Clearing, refs: Iterable[DocumentRef], stop: threading.Event) -> _Count:
     """Clear a few at a time; memory is bounded by these."""
     count, waiting = _Count(), deque[tuple["DocumentRef", Future[bool]]]()
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="inbox") as pool:
@@ -125,6 +137,8 @@ def _clear_all(clearing: _Clearing, refs: Iterable[DocumentRef]) -> _Count:
                 count.take(*waiting.popleft())
             if count.refused >= MOST_REFUSED:
                 log.warning("%d documents were refused; the rest is left to the next run.", count.refused)
+                break
+            if stop.is_set():
                 break
             waiting.append((ref, pool.submit(clearing.clear, ref)))
             if is_numbered:

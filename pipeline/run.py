@@ -215,8 +215,9 @@ class _Run:
             )
             if self._plan().documents:
                 self._read()
-            if not self._failed and not self._wanted.stop.is_set():
-                clear_input(config, self._catalog.read_whole(), identity, is_whole=not self._is_partial)
+            if not self._failed:
+                read = self._catalog.read_whole()
+                clear_input(config, read, identity, is_whole=not self._is_partial, stop=self._wanted.stop)
 
     def _plan(self) -> PlanCounts:
         self._tally.report("listing")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ def moving(place: Path, **changes: object) -> RunConfig:
 
 def clear(config: RunConfig, refs: list[DocumentRef], **changes: Any) -> int:
     """Clear documents that were finished at noon."""
-    return clear_input(config, [(ref, WHEN) for ref in refs], identity(), is_whole=True, **changes)
+    wanted: dict[str, Any] = {"is_whole": True, "stop": threading.Event(), **changes}
+    return clear_input(config, [(ref, WHEN) for ref in refs], identity(), **wanted)
 
 
 def files_below(folder: Path) -> dict[str, str]:
@@ -130,6 +132,14 @@ def test_a_place_that_refuses_documents_costs_nobody_the_night(place: Path, capl
     assert len(files_below(place / "in")) == 4
 
 
+def test_a_run_that_is_stopped_leaves_the_rest_where_it_is(place: Path) -> None:
+    """`systemctl stop` waits a minute and a half, and moving a hundred thousand objects takes longer."""
+    stop = threading.Event()
+    stop.set()
+    assert clear(moving(place), list(list_documents(str(place / "in"))), stop=stop) == 0
+    assert len(files_below(place / "in")) == 4
+
+
 def can_be_tagged(folder: Path) -> bool:
     """Tell whether the file system of the tests has extended attributes."""
     try:
@@ -150,9 +160,9 @@ def test_tags_are_written_once(place: Path) -> None:
     tags = json.loads(os.getxattr(place / "in" / "a.pdf", "user.pagemill"))
     assert tags == {"pagemill": "done", "pagemill-run": identity().run_id}
     later = [(ref, WHEN + timedelta(seconds=number)) for number, ref in enumerate(refs)]
-    assert clear_input(config, later, identity(), is_whole=False) == 3
-    assert clear_input(config, later, identity(), is_whole=True) == 3
-    assert clear_input(config, later, identity(), is_whole=True) == 0
+    assert clear_input(config, later, identity(), is_whole=False, stop=threading.Event()) == 3
+    assert clear_input(config, later, identity(), is_whole=True, stop=threading.Event()) == 3
+    assert clear_input(config, later, identity(), is_whole=True, stop=threading.Event()) == 0
     assert [ref.uri for ref in list_documents(str(place / "in"))] == [ref.uri for ref in refs]
 
 
