@@ -161,10 +161,8 @@ class _Place:
     def keys(self, ref: DocumentRef) -> tuple[str, str]:
         """Return the key of a document in its bucket or file system, and its path below the root of its input."""
         decode = (lambda text: os.fsdecode(unquote_to_bytes(text))) if self._top == "file:///" else unquote
-        if ref.uri == self._root:  # the input is this document
-            below = ref.uri.rpartition("/")[2]
-        else:
-            below = ref.uri.removeprefix(f"{self._root.rstrip('/')}/")
+        # Nothing is left where the input is this document.
+        below = ref.uri.removeprefix(self._root).lstrip("/") or ref.uri.rpartition("/")[2]
         return decode(ref.uri.removeprefix(self._top)), decode(below)
 
 

@@ -258,7 +258,10 @@ def _split_glob(location: str, wildcards: frozenset[str] = GLOB_CHARACTERS) -> t
 
 def input_root(location: str) -> str:
     """Return the folder or prefix that the paths of an input's documents count from: what no wildcard is in."""
-    return _split_glob(location.rstrip("/"), GLOB_CHARACTERS | {"{"})[0]
+    path = local_path(location)
+    if path is not None and os.path.lexists(path):  # "[2026]" may be a folder's name
+        return str(path)
+    return _split_glob(location.rstrip("/") if path is None else str(path), GLOB_CHARACTERS | {"{"})[0]
 
 
 def _split_bucket(url: str) -> tuple[str, str]:

@@ -62,6 +62,23 @@ def test_documents_are_moved_with_their_path_below_the_input(place: Path) -> Non
     assert files_below(place / "in") == {}
 
 
+@pytest.mark.parametrize(("wanted", "moved"), [("*.pdf", "a.pdf"), ("[2026]", "b.pdf"), ("[2026]/*.pdf", "b.pdf")])
+def test_paths_count_from_where_the_input_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, moved: str
+) -> None:
+    """A glob without a folder is one of the current folder, and a folder may be called like a glob."""
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path / "a.pdf", tmp_path / "[2026]" / "b.pdf", tmp_path / "2" / "b.pdf"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("text")
+    config = RunConfig.model_validate(
+        {"input": wanted, "output": "out", "input_files": {"after": "move", "moved_to": f"{tmp_path}-done"}}
+    )
+    check_inbox(config)
+    clear(config, list(list_documents(wanted)))
+    assert [path.name for path in Path(f"{tmp_path}-done").rglob("*.pdf")] == [moved]
+
+
 def test_a_second_document_of_a_name_overwrites_none(place: Path) -> None:
     """A scanner begins at scan-0001.pdf every morning."""
     for text in ("first", "second", "third"):
