@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,6 +79,19 @@ def test_what_was_written_again_since_it_was_seen_stays(open_place: Open, tmp_pa
     assert (_content(inbox, "a.pdf"), list(done.keys())) == ("newer", [])
     with pytest.raises(FileNotFoundError):
         inbox.move("b.pdf", done, "b.pdf")
+
+
+def test_two_that_move_to_one_name_at_once_lose_nothing(tmp_path: Path) -> None:
+    """Two runs may clear two inputs into one folder, and both have a scan.pdf."""
+    done, names = open_storage(str(tmp_path / "done")), [str(number) for number in range(50)]
+    inboxes = [open_storage(str(tmp_path / which)) for which in "ab"]
+    for which, inbox in zip("ab", inboxes, strict=True):
+        for name in names:
+            _put(inbox, name, f"{which} {name}", tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        for name in names:
+            list(pool.map(lambda inbox, name=name: inbox.move(name, done, name), inboxes))
+    assert len({_content(done, file.key) for file in done.files()}) == 100
 
 
 @pytest.mark.parametrize("place", ALL_PLACES)

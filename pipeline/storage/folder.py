@@ -101,6 +101,8 @@ class FolderStorage:
         path = self._path(key)
         if isinstance(to, FolderStorage) and not path.is_symlink():
             target, is_there = free_key(self, key, to, new_key)
+            while not is_there and not retried(_claimed)(to._path(target)):  # noqa: SLF001 - of the same class
+                target, is_there = free_key(self, key, to, new_key)
             if not is_there and retried(_renamed)(path, to._path(target)):  # noqa: SLF001 - of the same class
                 return target
         copy, remove = copied_through_here(self, key, to), lambda: retried(_unlink)(path)
@@ -243,12 +245,22 @@ def _stored(key: str, found: os.stat_result) -> StoredFile:
     return StoredFile(key, found.st_size, utc(found.st_mtime), utc(max(found.st_mtime, found.st_ctime)))
 
 
-def _renamed(path: Path, target: Path) -> bool:
-    """Give a file another name, and return False where that is on another disk."""
+def _claimed(target: Path) -> bool:
+    """Make an empty file; return False where one is: rename(2) would overwrite what another run moved there."""
     _make_place(target)
+    try:
+        target.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _renamed(path: Path, target: Path) -> bool:
+    """Give a file a name that was claimed, and return False where that is on another disk."""
     try:
         path.rename(target)
     except OSError as error:
+        target.unlink(missing_ok=True)
         if error.errno != errno.EXDEV:
             raise
         return False
