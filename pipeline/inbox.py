@@ -11,33 +11,33 @@ import contextlib
 import logging
 import os
 import re
-import tempfile
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, unquote_to_bytes
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.layout import cleared_key
 from pipeline.ready import marker_suffix
 from pipeline.source import input_root, path_uri
+from pipeline.stats import RunState, read_runs
 from pipeline.storage import Storage, StoredFile, canonical, local_path, open_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from pipeline.config import RunConfig
-    from pipeline.data import DocumentRef, RunIdentity
+    from pipeline.data import DocumentRef
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Documents: one takes about six requests to a bucket, each some 30 ms."""
-MOST_REFUSED = 20
-"""Documents that storage refuses before the rest is left to the next run."""
+MOST_REFUSED = 100
+"""Documents in a row that storage refuses before the rest is left to the next run."""
+LATEST_RUNS = 20
+"""Among which the last one that came to its end is looked for."""
 _NUMBERED = re.compile(r" \(\d+\)(\.[^.]*)?$")
 
 
@@ -46,7 +46,12 @@ class _Clearing(Protocol):
 
 
 def check_inbox(config: RunConfig) -> None:
-    """Raise ConfigError when what is read could not be moved or tagged as `config.input_files` asks for."""
+    """Look whether what is read can be moved or tagged as `config.input_files` asks for.
+
+    Raises:
+        ConfigError: it cannot.
+        StorageError: the bucket that it is to be moved to cannot be reached.
+    """
     files, root = config.input_files, input_root(config.input)
     if files.after == "tag":
         open_storage(root).check_taggable()
@@ -57,21 +62,32 @@ def check_inbox(config: RunConfig) -> None:
             raise ConfigError(
                 f"input_files.moved_to = {files.moved_to!r} lies in the {name} {place!r}; name a place outside it."
             )
+    next(open_storage(files.moved_to).keys(), None)  # a bucket that does not exist is found before the night
+
+
+def tagged_until(storage: Storage, extraction: str) -> datetime | None:
+    """Return until when documents that were finished are tagged: the last run that came to its end saw to them.
+
+    None when no such run is known: then all are tagged again.
+    """
+    runs = read_runs(storage, extraction, last=LATEST_RUNS)
+    ends = [run.finished_at for run in runs if run.state is RunState.FINISHED and run.finished_at]
+    return max(ends, default=None)
 
 
 def clear_input(
     config: RunConfig,
     done: Iterable[tuple[DocumentRef, datetime]],
-    identity: RunIdentity,
+    run_id: str,
     *,
-    is_whole: bool,
+    tagged_until: datetime | None = None,
     stop: threading.Event,
 ) -> int:
     """Move or tag documents, and return how many.
 
     Args:
         done: those whose current row says that they are ok, as they were read, and when the row was finished.
-        is_whole: `done` leaves no document of the input out; what is tagged then need not be looked at again.
+        tagged_until: what was finished before is not tagged again: a million old tags would be written every night.
         stop: once set, the rest is left to the next run: a hundred thousand objects take many minutes.
 
     Raises:
@@ -79,34 +95,10 @@ def clear_input(
     """
     if config.input_files.after == "keep":
         return 0
-    if config.input_files.after == "tag":
-        return _tag_all(config, done, identity, is_whole=is_whole, stop=stop)
-    return _clear_all(_Move(config), (ref for ref, _ in done), stop).cleared
-
-
-def _tag_all(
-    config: RunConfig,
-    done: Iterable[tuple[DocumentRef, datetime]],
-    identity: RunIdentity,
-    *,
-    is_whole: bool,
-    stop: threading.Event,
-) -> int:
-    """Tag what was finished since everything was tagged last: a million old tags need not be written every night."""
-    watermark = _Watermark(open_storage(config.output), cleared_key(identity.extraction, config.input))
-    before = newest = watermark.read()
-
-    def fresh() -> Iterator[DocumentRef]:
-        nonlocal newest
-        for ref, finished_at in done:
-            if before is None or finished_at > before:
-                newest = max(newest or finished_at, finished_at)
-                yield ref
-
-    count = _clear_all(_Tag(config, identity.run_id), fresh(), stop)
-    if is_whole and not count.refused and not stop.is_set() and newest is not None and newest != before:
-        watermark.write(newest)
-    return count.cleared
+    if config.input_files.after == "move":
+        return _clear_all(_Move(config), (ref for ref, _ in done), stop)
+    fresh = (ref for ref, finished_at in done if tagged_until is None or finished_at >= tagged_until)
+    return _clear_all(_Tag(config, run_id), fresh, stop)
 
 
 class _Count:
@@ -115,10 +107,12 @@ class _Count:
     def __init__(self) -> None:
         self.cleared = 0
         self.refused = 0
+        """In a row: the place is at fault then, and not the documents."""
 
     def take(self, ref: DocumentRef, result: Future[bool]) -> None:
         try:
             self.cleared += result.result()
+            self.refused = 0
         except FileNotFoundError:
             pass  # somebody took it away
         except StorageError as error:
@@ -126,8 +120,8 @@ class _Count:
             log.warning("The document stays as it is: %s", error, extra={"document": ref.uri})
 
 
-def _clear_all(clearing: _Clearing, refs: Iterable[DocumentRef], stop: threading.Event) -> _Count:
-    """Clear a few at a time; memory is bounded by these."""
+def _clear_all(clearing: _Clearing, refs: Iterable[DocumentRef], stop: threading.Event) -> int:
+    """Clear a few at a time, which bounds memory, and return how many."""
     count, waiting = _Count(), deque[tuple["DocumentRef", Future[bool]]]()
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="inbox") as pool:
         for ref in refs:
@@ -136,7 +130,7 @@ def _clear_all(clearing: _Clearing, refs: Iterable[DocumentRef], stop: threading
             while waiting and (is_numbered or len(waiting) >= 2 * AT_ONCE):
                 count.take(*waiting.popleft())
             if count.refused >= MOST_REFUSED:
-                log.warning("%d documents were refused; the rest is left to the next run.", count.refused)
+                log.warning("%d documents in a row were refused; the rest is left to the next run.", count.refused)
                 break
             if stop.is_set():
                 break
@@ -145,7 +139,7 @@ def _clear_all(clearing: _Clearing, refs: Iterable[DocumentRef], stop: threading
                 count.take(*waiting.popleft())
         for ref, result in waiting:
             count.take(ref, result)
-    return count
+    return count.cleared
 
 
 class _Place:
@@ -190,27 +184,6 @@ class _Tag:
     def clear(self, ref: DocumentRef) -> bool:
         key, _ = self._from.keys(ref)
         return self._from.storage.tag(key, self._tags, seen=_as_read(key, ref))
-
-
-class _Watermark:
-    """A time, kept in the output."""
-
-    def __init__(self, storage: Storage, key: str) -> None:
-        self._storage = storage
-        self._key = key
-
-    def read(self) -> datetime | None:
-        try:
-            with self._storage.open(self._key) as file:
-                return datetime.fromisoformat(file.read().decode())
-        except (FileNotFoundError, ValueError):
-            return None
-
-    def write(self, time: datetime) -> None:
-        with tempfile.TemporaryDirectory(prefix="pagemill-") as folder:
-            path = Path(folder, "time")
-            path.write_text(time.isoformat(), "ascii")
-            self._storage.put(self._key, path)
 
 
 def _as_read(key: str, ref: DocumentRef) -> StoredFile:

@@ -81,12 +81,6 @@ def lease_key(extraction: str) -> str:
     return f"{extraction}/_lease"
 
 
-def cleared_key(extraction: str, location: str) -> str:
-    """Return the key that says until when the documents of an input are tagged."""
-    digest = hashlib.sha256(location.encode(errors="surrogatepass")).hexdigest()[:12]
-    return f"{extraction}/_tagged-{digest}"
-
-
 def is_part(key: str) -> bool:
     """Tell whether `key` names a Parquet file."""
     return key.endswith(_SUFFIX)

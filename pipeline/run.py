@@ -32,7 +32,7 @@ from pipeline.errors import CanaryError, DocumentChangedError, DocumentError, Pa
 from pipeline.failed import FailedDocuments, Retry, find_failed
 from pipeline.feed import PageFeed
 from pipeline.forecast import find_pace
-from pipeline.inbox import check_inbox, clear_input
+from pipeline.inbox import check_inbox, clear_input, tagged_until
 from pipeline.journal import Journal
 from pipeline.judge import Judge
 from pipeline.layout import lease_key
@@ -197,6 +197,7 @@ class _Run:
         self._storage.sweep(f"{extraction.name}/")
         delete_orphans(self._storage, extraction.name)
         settle_dead_runs(self._storage, extraction.name)
+        tagged = tagged_until(self._storage, extraction.name) if config.input_files.after == "tag" else None
         self._books.begin()  # an output that cannot be written is found before hours of reading
         with ExitStack() as parts:
             journal = Journal(self._scratch.journals, identity, anew=config.force)
@@ -217,7 +218,7 @@ class _Run:
                 self._read()
             if not self._failed:
                 read = self._catalog.read_whole()
-                clear_input(config, read, identity, is_whole=not self._is_partial, stop=self._wanted.stop)
+                clear_input(config, read, identity.run_id, tagged_until=tagged, stop=self._wanted.stop)
 
     def _plan(self) -> PlanCounts:
         self._tally.report("listing")

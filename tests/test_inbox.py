@@ -45,8 +45,8 @@ def moving(place: Path, **changes: object) -> RunConfig:
 
 def clear(config: RunConfig, refs: list[DocumentRef], **changes: Any) -> int:
     """Clear documents that were finished at noon."""
-    wanted: dict[str, Any] = {"is_whole": True, "stop": threading.Event(), **changes}
-    return clear_input(config, [(ref, WHEN) for ref in refs], identity(), **wanted)
+    wanted: dict[str, Any] = {"stop": threading.Event(), **changes}
+    return clear_input(config, [(ref, WHEN) for ref in refs], identity().run_id, **wanted)
 
 
 def files_below(folder: Path) -> dict[str, str]:
@@ -176,10 +176,8 @@ def test_tags_are_written_once(place: Path) -> None:
     assert clear(config, refs) == 4
     tags = json.loads(os.getxattr(place / "in" / "a.pdf", "user.pagemill"))
     assert tags == {"pagemill": "done", "pagemill-run": identity().run_id}
-    later = [(ref, WHEN + timedelta(seconds=number)) for number, ref in enumerate(refs)]
-    assert clear_input(config, later, identity(), is_whole=False, stop=threading.Event()) == 3
-    assert clear_input(config, later, identity(), is_whole=True, stop=threading.Event()) == 3
-    assert clear_input(config, later, identity(), is_whole=True, stop=threading.Event()) == 0
+    assert clear(config, refs, tagged_until=WHEN) == 4
+    assert clear(config, refs, tagged_until=WHEN + timedelta(seconds=1)) == 0
     assert [ref.uri for ref in list_documents(str(place / "in"))] == [ref.uri for ref in refs]
 
 
@@ -231,7 +229,6 @@ def test_objects_are_tagged(bucket: str, tmp_path: Path) -> None:
     )
     refs = list(list_documents(config.input))
     assert clear(config, refs) == 1
-    assert clear(config, refs) == 0
     s3 = boto3.client("s3")
     tags = s3.get_object_tagging(Bucket="documents", Key="in/a b.pdf")["TagSet"]
     s3.close()
@@ -310,3 +307,20 @@ def test_a_document_that_grows_while_the_run_runs_is_left_to_the_next_one(tmp_pa
     last.write_bytes(whole)
     report = run_scripted(tmp_path, lambda _: RECEIPT)
     assert (report.documents, report.pages_ok) == (1, 1)
+
+
+def test_a_run_tags_what_was_read_since_the_last_run_that_ended(inbox: Path) -> None:
+    """Each document once, by the run that read it, although all of them stay in the input."""
+    if not can_be_tagged(inbox):
+        pytest.skip("no extended attributes here")
+
+    def tagged_by(name: str) -> str:
+        return str(json.loads(os.getxattr(inbox / "in" / name, "user.pagemill"))["pagemill-run"])
+
+    first = run_scripted(inbox, lambda _: RECEIPT, input_files={"after": "tag"})
+    write_pdf(inbox / "in" / "d.pdf", "later")
+    second = run_scripted(inbox, lambda _: RECEIPT, input_files={"after": "tag"})
+    run_scripted(inbox, lambda _: RECEIPT, input_files={"after": "tag"})
+    assert tagged_by("a.pdf") == tagged_by("b.pdf") == first.identity.run_id
+    assert tagged_by("d.pdf") == second.identity.run_id
+    assert "user.pagemill" not in os.listxattr(inbox / "in" / "c.pdf")
