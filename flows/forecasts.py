@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from prefect.artifacts import create_markdown_artifact
 
+from flows.page import text
 from pipeline.config import RunConfig
 from pipeline.forecast import Forecast, forecast
+from pipeline.stats import without_userinfo
 
 
 def show_forecast(config: RunConfig) -> str:
@@ -31,11 +33,12 @@ def as_markdown(found: Forecast, config: RunConfig) -> str:
         ("Documents still arriving", f"{found.documents_arriving:,}"),
         *((name.capitalize(), value) for name, value in _estimates(found)),
     ]
-    lines = ["# Forecast", f"`{config.input}` to `{config.output}`, {config.extraction}", "", "| | |", "| --- | ---: |"]
+    source, output = (text(without_userinfo(place)) for place in (config.input, config.output))
+    lines = ["# Forecast", f"{source} to {output}, {text(config.extraction)}", "", "| | |", "| --- | ---: |"]
     lines += [f"| {name} | {value} |" for name, value in facts]
     if found.partitions:
         lines += ["", "| Day | Documents | Done |", "| --- | ---: | ---: |"]
-        lines += [f"| {day.name} | {day.documents:,} | {day.documents_done:,} |" for day in found.partitions]
+        lines += [f"| {text(day.name)} | {day.documents:,} | {day.documents_done:,} |" for day in found.partitions]
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,7 +45,7 @@ def run_name(
         since: days from this one on,
         until: and before this one; of other forms than dates they are named as they are.
     """
-    local = at.astimezone(ZoneInfo(os.environ.get(TIMEZONE_VARIABLE) or "UTC"))
+    local = at.astimezone(_timezone())
     when = _span(since, until) or f"{local:%Y-%m-%d}" + ("" if kind == _NIGHTLY else f" {local:%H:%M}")
     return " ".join(filter(None, (kind, when, (extraction or "").rstrip("/").rpartition("/")[2])))
 
@@ -71,6 +71,12 @@ def _day(text: str | None) -> date | None:
     with suppress(ValueError):
         return date.fromisoformat(text or "")
     return None
+
+
+def _timezone() -> tzinfo:
+    with suppress(ValueError, OSError, KeyError):  # no run fails for want of a name
+        return ZoneInfo(os.environ.get(TIMEZONE_VARIABLE) or "UTC")
+    return UTC
 
 
 def _usual_extraction() -> Any:

@@ -66,15 +66,19 @@ def recover(
         no_worker: the worker of this host is not running, so nothing of it is just being started.
         cancelling: how long the worker has for ending a run that is to be cancelled.
     """
-    alive = dict(run_processes())
     told = []
-    for listed in _at_work(client, pool):
+    runs = _at_work(client, pool)
+    alive = dict(run_processes())  # after the list: one that is in there and has no process now is without one
+    for listed in runs:
         if listed.id in alive and not _is_crashed(listed):
             if _is_cancelling(listed, cancelling):
-                alive[listed.id].terminate()
+                with suppress(psutil.NoSuchProcess):
+                    alive[listed.id].terminate()
                 told.append(f"{listed.name}: cancelled by signal")
             continue
-        run = client.read_flow_run(listed.id)  # it may have ended between the list and the look at its process
+        run = client.read_flow_run(listed.id)
+        if run.state_id != listed.state_id:
+            continue  # it ended, or began, between the list and the look at its process
         if sentence := _recover_one(client, run, is_alive=run.id in alive, no_worker=no_worker):
             log.warning(sentence)
             told.append(sentence)
@@ -102,7 +106,7 @@ def _recover_one(client: SyncPrefectClient, run: FlowRun, *, is_alive: bool, no_
 
 def _is_ours(run: FlowRun, state: State, *, no_worker: bool) -> bool:
     host = run.labels.get(HOST_LABEL)
-    if state.is_running() and host:
+    if state.is_running():  # without a host it is a flow of somebody else, or in its first moments
         return host == this_host()
     # It had not begun yet: nobody knows where it was to. A worker starts its process within seconds.
     return host in {None, this_host()} and (no_worker or datetime.now(UTC) - state.timestamp > STARTING)

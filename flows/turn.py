@@ -166,7 +166,11 @@ class Turn:
         with _client() as client:
             queues = client.read_work_queues(work_pool_name=pool)
             own = next((queue.priority for queue in queues if queue.name == self._run.work_queue_name), None)
-            ahead = [queue.name for queue in queues if own and queue.priority and queue.priority < own]
+            ahead = [  # what waits in a paused one is not taken up, so nobody gives way to it
+                queue.name
+                for queue in queues
+                if own and queue.priority and queue.priority < own and not queue.is_paused
+            ]
             return _next_due(client, pool or "", ahead) if ahead else None
 
 

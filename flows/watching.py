@@ -32,6 +32,8 @@ LONGEST_PAUSE_S = 300.0
 """Between attempts while something cannot be reached."""
 LONGEST_WAIT_S = 1800.0
 """Before another run when runs come to nothing."""
+LEAST_PAUSE_S = 1.0
+"""Between looks, however many notifications come."""
 _EARLY_S = 0.1
 """So that a look is a listing although it wakes a little before the other."""
 _AWAY = (PipelineError, PrefectException, httpx.HTTPError, OSError)
@@ -100,8 +102,9 @@ class Watcher:
                 for acknowledge in noticed.acknowledge:
                     with contextlib.suppress(Exception):  # it comes again, and does no harm
                         acknowledge()
-            if not stop.is_set():
-                self._hints.wait(pause_s)
+            least_s = min(LEAST_PAUSE_S, pause_s)
+            if not stop.wait(least_s):
+                self._hints.wait(pause_s - least_s)
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Return whether it looked lately, and its figures; called from other threads."""

@@ -74,6 +74,8 @@ class Worker:
         self._command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
         self._command += ["--limit", "1", "--name", name, *(["--with-healthcheck"] if with_healthcheck else [])]
         self._stopping = threading.Event()
+        self._trouble = ""
+        """What recovery ended with the last time."""
 
     def work(self) -> int:
         """Run until SIGTERM or SIGINT; when `prefect worker` ends by itself, all of this is started again."""
@@ -106,23 +108,31 @@ class Worker:
     def _recover_first(self) -> bool:
         """Recover as soon as the server answers; return False when told to stop before."""
         while not self._stopping.is_set():
-            try:
-                with get_client(sync_client=True) as client:
-                    recover(client, self._pool, no_worker=True)
-            except UNREACHABLE as error:
-                log.warning("Prefect's server does not answer: %s", error or type(error).__name__)
-                self._stopping.wait(WAIT_FOR_SERVER_S)
-            else:
+            if self._recover(no_worker=True):
                 return True
+            self._stopping.wait(WAIT_FOR_SERVER_S)
         return False
 
     def _sweep(self) -> None:
         while not self._stopping.wait(SWEEP_S):
-            try:
-                with get_client(sync_client=True) as client:
-                    recover(client, self._pool)
-            except UNREACHABLE as error:
-                log.warning("no recovery, as Prefect's server does not answer: %s", error or type(error).__name__)
+            self._recover()
+
+    def _recover(self, *, no_worker: bool = False) -> bool:
+        """Recover once and return whether that worked; a trouble that stays is logged once."""
+        try:
+            with get_client(sync_client=True) as client:
+                recover(client, self._pool, no_worker=no_worker)
+        except Exception as error:
+            said = type(error).__name__
+            if said != self._trouble:
+                known = isinstance(error, UNREACHABLE)
+                log.warning("no recovery until Prefect's server answers: %s", error or said, exc_info=not known)
+            self._trouble = said
+            return False
+        if self._trouble:
+            log.info("Prefect's server answers again")
+        self._trouble = ""
+        return True
 
     def _stop(self, child: subprocess.Popen[bytes]) -> None:
         """End the run in hand, then the worker; halted in between, it cannot take the next run."""

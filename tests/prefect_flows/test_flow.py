@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect_flows.asking import ask, delete
+from prefect_flows.asking import ask, delete, patch
 from prefect_flows.night import pdf
 from prefect_flows.processes import PrefectServer
 
@@ -149,7 +149,7 @@ def test_times_count_from_when_a_run_was_due(documents: Path) -> None:
 
 @pytest.mark.slow
 def test_a_backfill_gives_way_to_the_night(prefect_api: PrefectServer, deployed: str) -> None:
-    """It stops as soon as a run of a queue that goes first is due, and not for one that comes after it."""
+    """It stops as soon as a run of a queue that goes first is due, and not for one that comes after or is paused."""
     from flows.turn import Turn
 
     ids: list[str] = []
@@ -167,7 +167,10 @@ def test_a_backfill_gives_way_to_the_night(prefect_api: PrefectServer, deployed:
         gave_way = turn.watch(stop, every_s=0.2)
         begin("backfill")
         assert not stop.wait(1)
+        patch(prefect_api, "work_pools/gpu/queues/nightly", {"is_paused": True})
         begin("nightly")
+        assert not stop.wait(1), "nobody would take that run up"
+        patch(prefect_api, "work_pools/gpu/queues/nightly", {"is_paused": False})
         assert stop.wait(10)
         assert gave_way.is_set()
     for flow_run_id in ids:  # or a worker of another test would run them

@@ -92,6 +92,8 @@ def test_a_night_is_that_of_its_time_zone(monkeypatch: pytest.MonkeyPatch) -> No
     """At 02:00 UTC it is still the day before in New York."""
     monkeypatch.setenv("FLOWS_TIMEZONE", "America/New_York")
     assert run_name("nightly", extraction="invoice", at=NOW) == "nightly 2026-11-20 invoice"
+    monkeypatch.setenv("FLOWS_TIMEZONE", "America/Metropolis")
+    assert run_name("nightly", extraction="invoice", at=NOW) == "nightly 2026-11-21 invoice", "a name stops no night"
 
 
 def test_artifact_keys_are_what_prefect_takes() -> None:
