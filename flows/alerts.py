@@ -32,10 +32,10 @@ from prefect.events.schemas.automations import Automation, AutomationCore, Event
 from prefect.events.worker import EventsWorker
 from pydantic import SecretStr
 
-from flows.names import FLOW
 from flows.recovery import RECOVERED
 from flows.turn import AWAITING_RETRY, GAVE_WAY, INTERRUPTED
 from flows.view import MANY_FAILED
+from flows.view.names import FLOW
 from pipeline.errors import ConfigError
 
 WEBHOOK_VARIABLE = "FLOWS_ALERT_WEBHOOK"

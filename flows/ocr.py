@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from prefect import flow
 from prefect.states import Completed, Failed
 
-from flows.forecasts import show_forecast
 from flows.turn import AWAITING_RETRY, GAVE_WAY, INTERRUPTED, Turn
 from flows.view import RunView, failed_share_allowed, final_state, flow_run_name, summary_line
+from flows.view.forecasts import show_forecast
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError, EngineError, EngineStartError, LedgerError, PipelineError, StorageError
 from pipeline.run import RunReport, run

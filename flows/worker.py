@@ -41,7 +41,7 @@ GRACE_S = 25.0
 _OURS = "FLOWS_WORKER"
 """Variable by which the processes of this worker's runs are known, also when the worker is dead."""
 FOR_RUNS = {
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows",  # what `pipeline` says is passed on by view.py
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows",  # what `pipeline` says is passed on by view/logs.py
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_CLIENT_MAX_RETRIES": "9",  # about 17 minutes without the server

@@ -48,7 +48,7 @@ def test_settings_that_deployments_give_are_settings(source: str) -> None:
 
 def test_variables_of_the_flows_are_read_by_them() -> None:
     """Nothing refuses a misspelt one: it would do nothing."""
-    code = "".join(path.read_text() for path in sorted((ROOT / "flows").glob("*.py")))
+    code = "".join(path.read_text() for path in sorted((ROOT / "flows").rglob("*.py")))
     texts = [path.read_text() for path in (*UNITS, DOCKER / "compose.yaml", DOCKER / "pagemill.env.example")]
     for name in set(re.findall(r"\bFLOWS_[A-Z_]+", "".join(texts))):
         assert re.search(rf"\b{name}\b", code), name

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from flows.messages import uris_of
 from flows.notify import MOST_BODY_BYTES, MOST_HINTS, Hints, QueueReader, notify_app, serving
+from flows.notify.messages import uris_of
 from pipeline.errors import ConfigError
 
 TOKEN = "a word"

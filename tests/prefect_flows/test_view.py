@@ -16,9 +16,9 @@ import pytest
 from prefect_flows.night import pdf
 from prefect_flows.processes import free_port
 
-from flows.names import artifact_key, run_name
-from flows.page import browsable, page_of_run
-from flows.words import cost_rows, failure_rows, progress_line, share_done, summary_line, throughput_rows
+from flows.view.names import artifact_key, run_name
+from flows.view.page import browsable, page_of_run
+from flows.view.words import cost_rows, failure_rows, progress_line, share_done, summary_line, throughput_rows
 from pipeline.config import RunConfig
 from pipeline.data import PageRequest
 from pipeline.engines import EngineChoice
@@ -200,14 +200,14 @@ def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_server_that_is_away_costs_a_run_nothing(unreachable: None, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody waits for it but whoever closes, and that for a limited time."""
-    from flows.board import Board, progress
+    from flows.view.board import Board, progress
 
     board = Board()
     began = time.monotonic()
     for number in range(1000):
         board.show(progress("ocr-progress", number / 1000, "reading"))
     assert time.monotonic() - began < 0.5
-    with caplog.at_level(logging.WARNING, "flows.board"):
+    with caplog.at_level(logging.WARNING, "flows.view.board"):
         board.close(wait_s=0.3)
     assert time.monotonic() - began < 2
     assert "did not take in: ocr-progress" in caplog.text

@@ -21,10 +21,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed, Scheduled
 from prefect_flows.processes import PrefectServer, Process, free_port, wait_until
 
-from flows.inbox import Inbox
 from flows.notify import Hints
 from flows.watch import SETTLE_S, Settings
-from flows.watching import Pace, Watcher
+from flows.watch.inbox import Inbox
+from flows.watch.watcher import Pace, Watcher
 from pipeline.data import Document
 from pipeline.errors import ConfigError
 from pipeline.settings import Setting

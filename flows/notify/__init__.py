@@ -24,7 +24,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from flows.messages import parsed, uris_of, validation_code
+from flows.notify.messages import parsed, uris_of, validation_code
 from pipeline.errors import ConfigError
 
 log = logging.getLogger(__name__)

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.settings import PREFECT_API_URL
 
-from flows.inbox import Inbox
 from flows.notify import TOKEN_VARIABLE, Hints, QueueReader, notify_app, serving
-from flows.watching import Pace, Watcher
+from flows.watch.inbox import Inbox
+from flows.watch.watcher import Pace, Watcher
 from pipeline.errors import ConfigError
 from pipeline.settings import Effective, Setting, load_config
 
@@ -141,7 +141,3 @@ def _parser() -> argparse.ArgumentParser:
     add("--config", "FILE", "settings in TOML", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting; may be repeated")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

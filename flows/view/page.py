@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from urllib.parse import quote
 
-from flows.words import Row, price, three_digits, why
+from flows.view.words import Row, price, three_digits, why
 from pipeline.results import open_results
 from pipeline.run import RunReport
 from pipeline.show.text import counted, duration, printable

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Self
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows import board, page, words
-from flows.board import Board
-from flows.logs import run_log
-from flows.names import artifact_key, flow_run_name, kind_of_run, run_name
-from flows.words import summary_line
+from flows.view import board, page, words
+from flows.view.board import Board
+from flows.view.logs import run_log
+from flows.view.names import artifact_key, flow_run_name, kind_of_run, run_name
+from flows.view.words import summary_line
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.run import RunReport

@@ -1,4 +1,4 @@
-"""Decides when documents that have come are worth a run of the inbox; see watch.py."""
+"""Decides when documents that have come are worth a run of the inbox."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from prefect.exceptions import ObjectNotFound, PrefectException
 
-from flows.inbox import Inbox, InboxState
 from flows.notify import Hints, Noticed
+from flows.watch.inbox import Inbox, InboxState
 from pipeline.arrivals import Arrivals, Waiting
 from pipeline.errors import PipelineError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect.artifacts import create_markdown_artifact
 
-from flows.page import text
+from flows.view.page import text
 from pipeline.config import RunConfig
 from pipeline.forecast import Forecast, forecast
 from pipeline.stats import without_userinfo
