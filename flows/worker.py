@@ -163,13 +163,13 @@ class Worker:
 
 def _belongs_to(process: psutil.Process, mark: str) -> bool:
     with suppress(psutil.Error):
-        return process.environ().get(_OURS) == mark
+        return bool(process.environ().get(_OURS) == mark)
     return False
 
 
 def _runs(process: psutil.Process) -> bool:
     with suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False
 
 

@@ -66,7 +66,7 @@ class Night:
 
 def _command(process: psutil.Process) -> list[str]:
     try:
-        return process.cmdline()
+        return [*process.cmdline()]
     except psutil.Error:
         return []
 
