@@ -69,7 +69,7 @@ class Alert:
 def alerts(*, late: timedelta) -> Iterator[Alert]:
     """Yield the alerts there are."""
     run = "{{ flow_run.name }}"
-    message = "{{ flow_run.state.message }} {{ flow_run|ui_url }}"
+    message = "{{ flow_run.state.message }} {% if flow_run|ui_url %}{{ flow_run|ui_url }}{% endif %}"
     yield Alert("a run failed", _when("Failed"), f"FAILED: {run}", message)
     yield Alert(
         "a run crashed and does not go on",

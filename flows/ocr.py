@@ -20,7 +20,7 @@ from flows.view.forecasts import show_forecast
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError, EngineError, EngineStartError, LedgerError, PipelineError, StorageError
 from pipeline.run import RunReport, run
-from pipeline.selection import parse_deadline, parse_since
+from pipeline.selection import is_length, parse_deadline, parse_since
 from pipeline.settings import Setting, load_config
 from pipeline.signals import GracefulStop
 
@@ -106,12 +106,14 @@ def read_config(parameters: dict[str, Any]) -> RunConfig:
 
 
 def as_of_turn(config: RunConfig, turn: Turn) -> RunConfig:
-    """Return the configuration with its times counted from when the run was first due, not from this try."""
+    """Return the configuration of a run that may be a later try: its times and budgets are those of the first."""
     at = turn.began_at
+    begins = turn.started_at if config.deadline and is_length(config.deadline) else at
     fixed = {
+        "job": turn.job or config.job,
         "since": config.since and parse_since(config.since, at).isoformat(),
         "until": config.until and parse_since(config.until, at).isoformat(),
-        "deadline": config.deadline and parse_deadline(config.deadline, at).isoformat(),
+        "deadline": config.deadline and parse_deadline(config.deadline, begins).isoformat(),
     }
     return config.model_copy(update=fixed)
 

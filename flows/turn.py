@@ -64,6 +64,8 @@ class Turn:
         self._closed = threading.Event()
         self.began_at = datetime.now(UTC)
         """When the run was first due: what "06:00" and "36h" count from, however often it is tried."""
+        self.started_at = self.began_at
+        """When it was first begun: what a deadline of "8h" counts from."""
         self.num_tries = 0
         """How often it went back after an error."""
         self._run: FlowRun | None = None
@@ -77,6 +79,11 @@ class Turn:
     def of_this_run(cls) -> Self:
         """Return the turn of the flow run that this process executes."""
         return cls(UUID(runtime.flow_run.id) if runtime.deployment.id else None)
+
+    @property
+    def job(self) -> str | None:
+        """Return what the tries of the run have in common."""
+        return str(self._flow_run_id) if self._flow_run_id else None
 
     def __enter__(self) -> Self:
         return self
@@ -153,6 +160,7 @@ class Turn:
     def _look_back(self, flow_run_id: UUID) -> None:
         with _client() as client:
             self._run = client.read_flow_run(flow_run_id)
+            self.started_at = self._run.start_time or self.started_at
             client.update_flow_run_labels(flow_run_id, {HOST_LABEL: this_host()})
             states = sorted(client.read_flow_run_states(flow_run_id), key=lambda state: state.timestamp)
         self.num_tries = sum(state.name == AWAITING_RETRY for state in states)

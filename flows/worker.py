@@ -59,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default=this_host(), help="of this worker; must stay the same (default: %(default)s)")
     parser.add_argument("--with-healthcheck", action="store_true", help="answer GET /health on port 8080")
     options = parser.parse_args(arguments)
+    if not PREFECT_API_URL.value():  # Prefect would start a server of its own
+        sys.stderr.write("PREFECT_API_URL is not set; say where Prefect's server is: http://127.0.0.1:4200/api.\n")
+        return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     os.environ["FLOWS_HOST"] = options.name

@@ -58,7 +58,7 @@ class Admission:
         self.pages_in_engine = 0
         self._tally = tally
         self._stop = stop
-        self._page_budget = page_budget
+        self.page_budget = page_budget
         self._now = now
         self._pages_taken = self._documents_taken = self._passed_over = 0
 
@@ -88,7 +88,7 @@ class Admission:
         return self._stop.is_set() or self._is_last_minute()
 
     def _has_room_for(self, num_pages: int) -> bool:
-        if self._page_budget is not None and self._pages_taken + num_pages > self._page_budget:
+        if self.page_budget is not None and self._pages_taken + num_pages > self.page_budget:
             self.closed_by = self.closed_by or "page budget"
             return False
         if self._time_left_s() < self._time_for(self._tally.pages_left + num_pages):

@@ -205,6 +205,9 @@ class RunConfig(_Part):
     page_budget: int | None = Field(
         None, ge=1, description="Pages to read at most; further documents are carried over to the next run."
     )
+    job: str | None = Field(
+        None, description="Name of what this run is a part of; runs of one job share `limit` and `page_budget`."
+    )
     force: bool = Field(False, description="Read documents again that are done.")
     input_files: InputConfig = InputConfig()
     render: RenderConfig = RenderConfig()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NOT_REPEATED = frozenset(
     {
         *("output", "limit", "since", "until", "sample", "force", "only_new", "order", "priority", "deadline"),
-        *("page_budget", "input_files", "metrics"),
+        *("page_budget", "job", "input_files", "metrics"),
     }
 )
 """Settings and sections that chose documents of an earlier run, not how they are read; and where it wrote to, which

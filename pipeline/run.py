@@ -46,8 +46,9 @@ from pipeline.reuse import KnownPages
 from pipeline.scratch import Scratch
 from pipeline.selection import parse_deadline
 from pipeline.settle import settle_dead_runs
+from pipeline.show.text import counted
 from pipeline.sink import PartReader, ShardWriter, delete_orphans, page_schema, read_committed
-from pipeline.stats import Counts, RunState
+from pipeline.stats import Counts, RunState, job_so_far
 from pipeline.storage import open_storage, refuse_credentials
 from pipeline.tally import Progress, Tally
 from pipeline.tries import Ladder
@@ -197,6 +198,7 @@ class _Run:
         self._storage.sweep(f"{extraction.name}/")
         delete_orphans(self._storage, extraction.name)
         settle_dead_runs(self._storage, extraction.name)
+        self._share_job()
         tagged = tagged_until(self._storage, extraction.name) if config.input_files.after == "tag" else None
         self._books.begin()  # an output that cannot be written is found before hours of reading
         with ExitStack() as parts:
@@ -220,6 +222,14 @@ class _Run:
                 read = self._catalog.read_whole()
                 clear_input(config, read, identity.run_id, tagged_until=tagged, stop=self._wanted.stop)
 
+    def _share_job(self) -> None:
+        """Take off what earlier runs of this job have read."""
+        documents, pages = job_so_far(self._storage, self._identity.extraction, self._config.job)
+        if self._config.limit is not None:
+            self._config = self._config.model_copy(update={"limit": max(0, self._config.limit - documents)})
+        if self._admission.page_budget is not None:
+            self._admission.page_budget -= pages
+
     def _plan(self) -> PlanCounts:
         self._tally.report("listing")
         enter_committed(self._catalog, self._storage, self._identity.extraction)
@@ -231,7 +241,7 @@ class _Run:
         self._tally.planned(counts.documents, counts.documents_skipped, counts.documents_skipped_failed)
         self._tally.documents_arriving = readiness.arriving
         if readiness.arriving:
-            log.warning("%d documents are still arriving; a later run reads them", readiness.arriving)
+            log.warning("left to a later run, as still arriving: %s", counted(readiness.arriving, "document"))
         if counts.documents:
             self._admission.expected_pages_per_s = self._expect(counts)
         return counts
@@ -240,7 +250,8 @@ class _Run:
         """Say how long this will take, as far as earlier runs tell; return their pages per second."""
         pace = find_pace(self._storage, self._identity, self._config)
         documents, again = counts.documents, counts.documents_again
-        log.info("%d documents to read, %d of them again; %s", documents, again, pace.outlook(documents))
+        repeated = f", {again:,} of them again" if again else ""
+        log.info("%s to read%s; %s", counted(documents, "document"), repeated, pace.outlook(documents))
         return pace.pages_per_hour / 3600 if pace.pages_per_hour else None
 
     def _read(self) -> None:

@@ -40,6 +40,11 @@ def parse_since(text: str, now: datetime) -> datetime:
         raise ValueError(f"give {SINCE_FORMS}") from None
 
 
+def is_length(text: str) -> bool:
+    """Return whether a deadline says how long a run may take, and not until when."""
+    return _AGE.fullmatch(text.strip()) is not None
+
+
 def parse_deadline(text: str, now: datetime) -> datetime:
     """Return the time by which a run that begins `now` must be done, in UTC.
 

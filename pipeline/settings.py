@@ -256,7 +256,7 @@ def _problem(loc: tuple[int | str, ...], message: str, chosen: Mapping[str, Sett
         key = ".".join(str(part) for part in loc)
         if key not in options():  # settings of a section that do not fit together
             return f"{message}."
-        return f"{key} is not set; give it on the command line or as {variable(key)}."
+        return f"{key} is not set; give it on the command line, in pagemill.toml or as {variable(key)}."
     setting = chosen[".".join(path)]
     value = HIDDEN if _is_secret(_option(setting.key, setting.source)) else repr(setting.value)
     return f"{setting.key} = {value} ({setting.source}): {message[:1].lower()}{message[1:]}."

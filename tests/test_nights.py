@@ -381,3 +381,12 @@ def test_a_dry_run_reads_and_writes_nothing(night: Night, capsys: pytest.Capture
     said = json.loads(capsys.readouterr().out)
     assert (said["event"], said["documents"]) == ("forecast", 3)
     assert not Path(night.output).exists()
+
+
+def test_runs_of_one_job_share_its_budget_and_limit(night: Night) -> None:
+    """A run that gave way or was killed goes on with what it has left, and not with as much again."""
+    assert night.run(page_budget=4, job="backfill", limit=2).pages_ok == 4
+    again = night.run(page_budget=4, job="backfill")
+    assert (again.pages_ok, again.documents_carried_over, again.stopped_by) == (0, 1, "page budget")
+    assert night.run(limit=2, job="backfill").documents == 0
+    assert night.run(page_budget=4, job="another").pages_ok == 2

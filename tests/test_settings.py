@@ -175,7 +175,9 @@ def test_passwords_are_shown_nowhere() -> None:
 
 def test_missing_input_and_output_are_asked_for() -> None:
     """They are the only settings without a default."""
-    assert "input is not set; give it on the command line or as PAGEMILL_INPUT." in refusal(complete=True)
+    assert "input is not set; give it on the command line, in pagemill.toml or as PAGEMILL_INPUT." in refusal(
+        complete=True
+    )
 
 
 def test_settings_that_belong_together_are_asked_for_together() -> None:

@@ -6,7 +6,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.view.page import text
 from pipeline.config import RunConfig
-from pipeline.forecast import Forecast, forecast
+from pipeline.forecast import Forecast, forecast, forecast_lines
 from pipeline.stats import without_userinfo
 
 
@@ -17,9 +17,7 @@ def show_forecast(config: RunConfig) -> str:
         ConfigError, StorageError: as a run would.
     """
     found = forecast(config)
-    line = f"Would read {found.documents:,} documents" + "".join(
-        f", {value} {name}" for name, value in _estimates(found)
-    )
+    line = " ".join(forecast_lines(found))
     create_markdown_artifact(as_markdown(found, config), key="ocr-forecast", description=line)
     return line
 

@@ -177,7 +177,7 @@ class Watcher:
         """Say once that something cannot be reached; return how long to wait."""
         trouble = _said(error, self._inbox.deployment)
         if self._trouble is None:
-            log.warning("%s; looking again every %g to %g s", trouble, self._pace.poll_s, LONGEST_PAUSE_S)
+            log.warning("%s Looking again every %g to %g s", trouble, self._pace.poll_s, LONGEST_PAUSE_S)
             self._pause_s = self._pace.poll_s
         self._trouble = trouble
         self._pause_s = min(self._pause_s * 1.5, LONGEST_PAUSE_S)

@@ -94,6 +94,7 @@ class Forecast:
     cost: Decimal | None
     currency: str
     deadline_at: datetime | None
+    page_budget: int | None
     pages_in_time: int | None
     """That one run reads, within its deadline and its page budget."""
     runs: int | None
@@ -139,6 +140,7 @@ def forecast(config: RunConfig) -> Forecast:
         else None,
         currency=config.cost.currency,
         deadline_at=deadline_at,
+        page_budget=config.page_budget,
         pages_in_time=pages_in_time,
         runs=math.ceil(pages / pages_in_time) if pages and pages_in_time else None,
         partitions=partitions,

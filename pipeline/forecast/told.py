@@ -46,6 +46,8 @@ def forecast_lines(found: Forecast) -> Iterator[str]:
         yield f"{counted(found.documents_arriving, 'document')} still arriving are left to a later run."
     if not found.documents:
         return
+    if found.page_budget is not None:
+        yield f"The page budget of a run is {found.page_budget:,}."
     if found.pages is None:
         yield "No earlier run of this output tells how many pages that are and how long they take."
         return

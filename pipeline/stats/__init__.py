@@ -4,7 +4,16 @@ from pipeline.stats.counts import DOCUMENT_COLUMNS, PAGE_COLUMNS, Counts
 from pipeline.stats.fold import RunStats
 from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
 from pipeline.stats.hours import HourRow, total
-from pipeline.stats.runs import RUNS_SCHEMA, RunRow, RunState, read_runs, settings_text, without_userinfo, write_run
+from pipeline.stats.runs import (
+    RUNS_SCHEMA,
+    RunRow,
+    RunState,
+    job_so_far,
+    read_runs,
+    settings_text,
+    without_userinfo,
+    write_run,
+)
 from pipeline.stats.table import STATS_SCHEMA, hour_rows, table_row, write_stats
 
 __all__ = [
@@ -20,6 +29,7 @@ __all__ = [
     "RunState",
     "RunStats",
     "hour_rows",
+    "job_so_far",
     "open_gpu_sampler",
     "read_runs",
     "settings_text",

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from pipeline.storage import Storage
 
 
+MOST_RUNS_OF_A_JOB = 200
+"""And of other runs between them."""
+
+
 class RunState(StrEnum):
     """How a run ended, if it did."""
 
@@ -142,6 +146,19 @@ def read_runs(storage: Storage, extraction: str, *, last: int | None = None) -> 
         except (pa.ArrowException, LookupError, ValueError) as error:
             raise StorageError(f"The file {key} cannot be read ({error}). Where it is damaged, delete it.") from error
     return sorted(rows, key=lambda row: row.started_at)
+
+
+def job_so_far(storage: Storage, extraction: str, job: str | None) -> tuple[int, int]:
+    """Return how many documents and pages the runs of a job have read; none without a job.
+
+    Raises:
+        StorageError: the output cannot be read.
+    """
+    rows = read_runs(storage, extraction, last=MOST_RUNS_OF_A_JOB) if job else []
+    mine = [row for row in rows if json.loads(row.settings).get("job") == job]
+    return sum(row.documents_done for row in mine), sum(
+        row.pages_ok + row.pages_failed - row.pages_reused for row in mine
+    )
 
 
 def _row(values: dict[str, Any]) -> RunRow:

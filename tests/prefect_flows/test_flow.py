@@ -139,12 +139,16 @@ def test_times_count_from_when_a_run_was_due(documents: Path) -> None:
     """A night that goes on at 06:10 must not take 06:00 for that of the next day."""
     from flows.ocr import as_of_turn, read_config
     from flows.turn import Turn
+    from pipeline.selection import parse_deadline
 
     turn = Turn(None)
     turn.began_at = datetime(2026, 11, 20, 22, tzinfo=UTC)
-    config = as_of_turn(read_config({"input": "in", "output": "out", "deadline": "8h", "since": "24h"}), turn)
-    assert config.deadline == "2026-11-21T06:00:00+00:00"
+    config = as_of_turn(read_config({"input": "in", "output": "out", "deadline": "06:00", "since": "24h"}), turn)
+    assert config.deadline == parse_deadline("06:00", turn.began_at).isoformat()
     assert config.since == "2026-11-19T22:00:00+00:00"
+    turn.started_at = datetime(2026, 11, 20, 23, tzinfo=UTC)
+    config = as_of_turn(read_config({"input": "in", "output": "out", "deadline": "8h"}), turn)
+    assert config.deadline == "2026-11-21T07:00:00+00:00"  # it had waited for an hour, and eight are for reading
 
 
 @pytest.mark.slow
