@@ -182,7 +182,8 @@ class _Run:
     def _is_partial(self) -> bool:
         """Whether documents may be left out that an interrupted run was reading."""
         config = self._config
-        return any((self._wanted.retry, config.limit, config.since, config.until, config.sample, config.only_new))
+        chosen = (self._wanted.retry, config.limit, config.since, config.until, config.sample)
+        return config.only_new or any(one is not None for one in chosen)
 
     @property
     def _pages_waiting(self) -> int:
