@@ -78,7 +78,8 @@ def night(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night
     monkeypatch.setenv("AWS_SESSION_TOKEN", SECRETS[1])
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")
-    assert not any(name.startswith("PAGEMILL_") for name in os.environ)
+    for name in [name for name in os.environ if name.startswith("PAGEMILL_")]:
+        monkeypatch.delenv(name)
     storage = open_storage(bucket)
     for number in range(4):
         with pymupdf.open() as document:  # type: ignore[no-untyped-call]
