@@ -23,13 +23,14 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL
 
 from flows.alerts import ensure as ensure_alerts
 from flows.recovery import RECOVERED
+from flows.surroundings import server_url
 from flows.turn import AWAITING_RETRY, GAVE_WAY, INTERRUPTED, UNREACHABLE
 from flows.view import MANY_FAILED
 from flows.worker import POOL, ROOT
+from pipeline.errors import ConfigError
 
 DEPLOYMENTS = Path(__file__).with_name("prefect.yaml")
 QUEUES = {"nightly": 1, "inbox": 5, "backfill": 10}
@@ -52,10 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--wait", type=float, default=30, help="seconds a server may take to start (%(default)s)")
     options = parser.parse_args(arguments)
     pool = options.pool
-    api_url = PREFECT_API_URL.value()
-    if not api_url:
-        return _refuse("PREFECT_API_URL is not set. Start `prefect server start` and set it, such as "
-                       "PREFECT_API_URL=http://127.0.0.1:4200/api.")  # fmt: skip
+    try:
+        api_url = server_url()
+    except ConfigError as error:
+        return _refuse(str(error))
     try:
         with get_client(sync_client=True) as client:
             wait_for_server(client, options.wait)

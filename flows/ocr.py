@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from prefect import flow
 from prefect.states import Completed, Failed
 
+from flows.surroundings import SETTLED
 from flows.turn import AWAITING_RETRY, GAVE_WAY, INTERRUPTED, Turn
 from flows.view import RunView, failed_share_allowed, final_state, flow_run_name, summary_line
 from flows.view.forecasts import show_forecast
@@ -31,8 +32,6 @@ log = logging.getLogger("flows.ocr")  # Prefect loads this file as a script of a
 
 RETRY_AFTER_S = tuple(float(seconds) for seconds in os.environ.get("FLOWS_RETRY_AFTER_S", "60 300 900").split())
 """Pauses before a run that failed for a reason that may pass is tried again; as many tries."""
-SETTLED = Setting("input_files.settle_s", 10, "default of the flow")
-"""Nobody watches a night begin, so it leaves alone what may still be arriving."""
 _OWN = frozenset({"settings", "give_way", "dry_run"})
 """Parameters that are no options of RunConfig."""
 

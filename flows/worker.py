@@ -24,10 +24,11 @@ from pathlib import Path
 
 import psutil
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL
 
 from flows.recovery import recover, run_processes
+from flows.surroundings import server_url
 from flows.turn import UNREACHABLE, this_host
+from pipeline.errors import ConfigError
 
 log = logging.getLogger("flows.worker")
 
@@ -59,8 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default=this_host(), help="of this worker; must stay the same (default: %(default)s)")
     parser.add_argument("--with-healthcheck", action="store_true", help="answer GET /health on port 8080")
     options = parser.parse_args(arguments)
-    if not PREFECT_API_URL.value():  # Prefect would start a server of its own
-        sys.stderr.write("PREFECT_API_URL is not set; say where Prefect's server is: http://127.0.0.1:4200/api.\n")
+    try:
+        server_url()
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -73,7 +76,7 @@ class Worker:
 
     def __init__(self, pool: str, name: str, *, with_healthcheck: bool = False) -> None:
         self._pool = pool
-        self._mark = f"{pool}@{name} {PREFECT_API_URL.value()}"  # other installations on this host have theirs
+        self._mark = f"{pool}@{name} {server_url()}"  # other installations on this host have theirs
         self._command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
         self._command += ["--limit", "1", "--name", name, *(["--with-healthcheck"] if with_healthcheck else [])]
         self._stopping = threading.Event()

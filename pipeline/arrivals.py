@@ -18,9 +18,8 @@ import numpy as np
 from pipeline.errors import PipelineError
 from pipeline.extraction import load_extraction
 from pipeline.layout import is_part, table_prefix
-from pipeline.planning import list_places
+from pipeline.planning import has_days, list_places, select
 from pipeline.ready import Readiness
-from pipeline.selection import parse_since
 from pipeline.sink import read_committed
 from pipeline.source import ObjectFinder
 from pipeline.storage import open_storage
@@ -66,8 +65,7 @@ class Arrivals:
             ConfigError: there is no such extraction.
         """
         self._config = config.model_copy(update={"only_new": True})
-        self._has_days = "{date" in config.input
-        self._can_ask = config.input_files.ready is None and not self._has_days
+        self._can_ask = config.input_files.ready is None and not has_days(config.input)
         self._finder = ObjectFinder(config.input, config.output)
         self._most_followed = most_followed
         self._known = _Known(config.output, load_extraction(config.extraction, config.prompts).name)
@@ -109,7 +107,7 @@ class Arrivals:
         """Take all that is there now and has not been read."""
         began, before = datetime.now(UTC), self._waiting
         readiness = self._readiness(began)
-        refs = self._selected(list_places(self._config, readiness), now=began)
+        refs = filter(select(self._config, began).takes, list_places(self._config, readiness))
         waiting: dict[int, _Arrival] = {}
         others = Waiting(0, 0, None, 0)
         for number, ref in self._known.unread(refs):
@@ -126,13 +124,14 @@ class Arrivals:
     def _ask(self, hints: Collection[str]) -> None:
         """Look at single objects; those that are still arriving are looked at again."""
         now = datetime.now(UTC)
+        selection = select(self._config, now)
         self._hints.update(islice(hints, MOST_HINTS - len(self._hints)))
         for uri in list(self._hints):
             readiness = self._readiness(now)
             found = self._finder.find(uri, readiness)
             if not readiness.arriving:
                 self._hints.discard(uri)
-            for number, ref in self._known.unread(self._selected([found] if found else [], now=now)):
+            for number, ref in self._known.unread([found] if found and selection.takes(found) else []):
                 self._waiting.setdefault(number, _Arrival(ref.size_bytes, self._came_at(ref, now)))
 
     def _forget(self, read: npt.NDArray[np.int64]) -> None:
@@ -157,14 +156,6 @@ class Arrivals:
     def _readiness(self, now: datetime) -> Readiness:
         files = self._config.input_files
         return Readiness(files.settle_s, files.ready, now=now)
-
-    def _selected(self, refs: Iterable[DocumentRef], *, now: datetime) -> Iterator[DocumentRef]:
-        times = (None, None) if self._has_days else (self._config.since, self._config.until)  # days go by their name
-        since, until = (parse_since(text, now) if text else None for text in times)
-        for ref in refs:
-            at = ref.modified_at
-            if at is None or not ((since and at < since) or (until and at >= until)):
-                yield ref
 
 
 class _Known:

@@ -133,6 +133,11 @@ class Selection:
             priority=config.priority,
         )
 
+    def takes(self, ref: DocumentRef) -> bool:
+        """Return whether `since` and `until` let a document pass; one whose time is not known passes."""
+        at = ref.modified_at
+        return at is None or not ((self.since and at < self.since) or (self.until and at >= self.until))
+
 
 @dataclass(frozen=True, slots=True)
 class PlanCounts:
@@ -289,16 +294,13 @@ class Catalog:
 
 def _listed_values(refs: Iterable[DocumentRef], selection: Selection) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of `listed`: what `since`, `until` and a sample by share let pass."""
-    since, until, sample = selection.since, selection.until, selection.sample
-    for ref in refs:
-        modified = ref.modified_at
-        if modified and ((since and modified < since) or (until and modified >= until)):
-            continue
+    sample = selection.sample
+    for ref in filter(selection.takes, refs):
         draw = draw_of(ref.uri) if sample else None
         if sample is None or draw is None or sample.may_hold(draw):
             rank = rank_of(ref.uri, selection.priority) if selection.priority else 0
             partition = selection.partition(ref) if selection.partition else None
-            yield ref.uri, ref.size_bytes, _microseconds(modified), draw, rank, partition
+            yield ref.uri, ref.size_bytes, _microseconds(ref.modified_at), draw, rank, partition
 
 
 def _microseconds(time: datetime | None) -> int | None:

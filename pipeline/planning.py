@@ -67,10 +67,21 @@ def plan_input(
     """
     now = datetime.now(UTC)
     listing = _Listing(config, readiness, now)
-    selection = replace(Selection.of(config, now), partition=listing.partition_of if count_partitions else None)
-    if listing.days:  # they are chosen by name, whenever their files were changed
-        selection = replace(selection, since=None, until=None)
+    selection = replace(select(config, now), partition=listing.partition_of if count_partitions else None)
     return catalog.plan(listing.refs(), selection)
+
+
+def select(config: RunConfig, now: datetime) -> Selection:
+    """Return which of the documents that `list_places` yields are looked at; ages count back from `now`."""
+    selection = Selection.of(config, now)
+    if has_days(config.input):  # these are chosen by name, whenever their files were changed
+        return replace(selection, since=None, until=None)
+    return selection
+
+
+def has_days(location: str) -> bool:
+    """Return whether an input is one place per day."""
+    return _DATE.search(location) is not None
 
 
 def list_places(config: RunConfig, readiness: Readiness) -> Iterator[DocumentRef]:
@@ -151,7 +162,7 @@ class _Listing:
 
 def _days(config: RunConfig, now: datetime) -> list[date]:
     """Return the days of an input with a place for each; none where it has no `{date}`."""
-    if not _DATE.search(config.input):
+    if not has_days(config.input):
         return []
     if config.since is None:
         raise ConfigError(f"The input {config.input!r} has a place per day: say by `since` from which day on.")

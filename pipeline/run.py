@@ -225,6 +225,8 @@ class _Run:
 
     def _share_job(self) -> None:
         """Take off what earlier runs of this job have read."""
+        if self._config.limit is None and self._admission.page_budget is None:
+            return  # there is nothing to share, and each of these runs is a file
         documents, pages = job_so_far(self._storage, self._identity.extraction, self._config.job)
         if self._config.limit is not None:
             self._config = self._config.model_copy(update={"limit": max(0, self._config.limit - documents)})

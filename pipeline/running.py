@@ -67,15 +67,17 @@ def _print_report(report: RunReport) -> None:
     if report.canary_score is not None:
         print(f"words read on known pages, before the run: {report.canary_score:.1%}")
     if report.pages_found or report.documents_carried_over:
-        print(ledger_line(report))
+        print(_ledger_line(report))
 
 
-def ledger_line(report: RunReport) -> str:
-    """Return what became of each page that was found; the run has verified that it adds up."""
+def what_became_of_pages(report: RunReport) -> str:
+    """Return the terms that the pages found are the sum of, as the run has verified."""
     terms = f"{report.pages_ok:,} ok + {report.pages_failed:,} failed"
-    if report.pages_carried_over:
-        terms += f" + {report.pages_carried_over:,} carried over"
-    line = f"pages found {report.pages_found:,} = {terms}"
+    return terms + (f" + {report.pages_carried_over:,} carried over" if report.pages_carried_over else "")
+
+
+def _ledger_line(report: RunReport) -> str:
+    line = f"pages found {report.pages_found:,} = {what_became_of_pages(report)}"
     if report.pages_reused:
         line += f"; {report.pages_reused:,} need not be read: their bytes were"
     if report.documents_carried_over:

@@ -55,11 +55,6 @@ def artifact_key(kind: str, what: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", f"{FLOW}-{kind}-{what}".lower()).strip("-")
 
 
-def utc_minute(time: datetime) -> str:
-    """Return a time as tables and texts have it."""
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
-
-
 def _span(since: str | None, until: str | None) -> str | None:
     first, end = _day(since), _day(until)
     if first and end and (last := end - timedelta(days=1)) >= first:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from flows.view.words import Row, price, three_digits, why
 from pipeline.results import open_results
 from pipeline.run import RunReport
+from pipeline.running import what_became_of_pages
 from pipeline.show.text import counted, duration, printable
 from pipeline.stats import HourRow, RunRow, RunState, hour_rows, read_runs, total, without_userinfo
 from pipeline.storage import open_storage
@@ -51,7 +52,8 @@ def page_of_run(report: RunReport, name: str, source: str, failures: Sequence[Ro
     lines = [f"# {_verdict(report)}", "", f"**{text(name)}**", "", *_to_do(report, shown)]
     lines += [_failure(row) for row in failures]
     lines += ["", *_comparison(report, run_before(report)), ""]
-    lines += [f"Every page is accounted for: {ledger_line(report)}", ""]
+    found = f"{report.pages_found:,} found = {what_became_of_pages(report)}"
+    lines += [f"Every page is accounted for: {found}", ""]
     lines += [f"- input: `{_code(without_userinfo(source))}`", f"- output: {_linked(output)}"]
     extraction, run_id = report.identity.extraction, report.identity.run_id
     lines += [f"- look at it: `pagemill show {_code(shown)} --extraction {extraction}`"]
@@ -64,14 +66,6 @@ def _failure(row: Row) -> str:
     helps = f": {text(row['what helps'])}" if row["what helps"] else ""
     pages = counted(row["pages"], "page")
     return f"  - **{pages} {text(row['reason'])}**{helps}. For example {text(row['for example'])}"
-
-
-def ledger_line(report: RunReport) -> str:
-    """Return what became of each page that was found; the run has verified that it adds up."""
-    terms = f"{report.pages_ok:,} ok + {report.pages_failed:,} failed"
-    if report.pages_carried_over:
-        terms += f" + {report.pages_carried_over:,} carried over"
-    return f"{report.pages_found:,} found = {terms}"
 
 
 def browsable(output: str) -> str | None:

@@ -19,9 +19,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from prefect.settings import PREFECT_API_URL
-
 from flows.notify import TOKEN_VARIABLE, Hints, QueueReader, notify_app, serving
+from flows.surroundings import SETTLED, server_url
 from flows.watch.inbox import Inbox
 from flows.watch.watcher import Pace, Watcher
 from pipeline.errors import ConfigError
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("flows.watch")
 
-SETTLE_S = 10
-"""For which a file must have been left alone, unless input_files.settle_s says otherwise."""
 _TOLD = frozenset({"input", "output", "extraction", "since", "until", "prompts"})
 """Parameters of the deployment that decide what waits."""
 
@@ -67,9 +64,8 @@ class Settings:
         self._load((), complete=False)
 
     def _load(self, told: Iterable[Setting], *, complete: bool = True) -> Effective:
-        settle = Setting("input_files.settle_s", SETTLE_S, "default of the watcher")
         return load_config(
-            [*told, *self.flags], base=[settle], environ=os.environ, config_file=self.config_file, complete=complete
+            [*told, *self.flags], base=[SETTLED], environ=os.environ, config_file=self.config_file, complete=complete
         )
 
 
@@ -91,8 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _watch(arguments: argparse.Namespace, settings: Settings) -> None:
-    if not PREFECT_API_URL.value():  # the client would start a server of its own
-        raise ConfigError("PREFECT_API_URL is not set; say where Prefect's server is: http://127.0.0.1:4200/api.")
+    server_url()
     hints = Hints()
     watcher = Watcher(
         Inbox(arguments.deployment),

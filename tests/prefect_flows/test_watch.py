@@ -22,7 +22,8 @@ from prefect.states import Completed, Failed, Scheduled
 from prefect_flows.processes import PrefectServer, Process, free_port, wait_until
 
 from flows.notify import Hints
-from flows.watch import SETTLE_S, Settings
+from flows.surroundings import SETTLED
+from flows.watch import Settings
 from flows.watch.inbox import Inbox
 from flows.watch.watcher import Pace, Watcher
 from pipeline.data import Document
@@ -278,7 +279,7 @@ def test_a_setting_that_is_none_is_refused_whatever_the_deployment_says(tmp_path
 def test_parameters_of_the_deployment_win_and_files_settle_by_default() -> None:
     """What the run would read is what is watched."""
     settings = Settings(flags=(Setting("input", "mine", "--set"), Setting("output", "out", "--set")))
-    assert settings.config({}).input_files.settle_s == SETTLE_S
+    assert settings.config({}).input_files.settle_s == SETTLED.value
     told = {"output": "theirs", "engine": "ocr", "only_new": True, "settings": {"input_files.settle_s": "3"}}
     config = settings.config(told)
     assert (config.input, config.input_files.settle_s, config.only_new) == ("mine", 3, False)
