@@ -79,7 +79,13 @@ SELECT count(settled_as), coalesce(sum(settled_as = 'failed'), 0) FROM ({_STATES
 _PARTITIONS = f"""
 SELECT partition, count(*), count(settled_as) FROM ({_STATES}) GROUP BY partition ORDER BY partition
 """
-_ORDERS = {"name": "position", "oldest": "modified, position", "newest": "modified DESC, position", "smallest": "size"}
+_ORDERS = {
+    "name": "position",
+    "oldest": "modified, position",
+    "newest": "modified DESC, position",
+    "smallest": "size, position",
+    "largest": "size DESC, position",
+}
 _CHOOSE = f"""
 INSERT INTO pending (uri, size, modified, again) SELECT uri, size, modified, again FROM ({_STATES})
 WHERE settled_as IS NULL ORDER BY rank, again, {{order}} LIMIT :limit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -29,6 +29,14 @@ class RenderConfig(_Part):
 
     max_pixels: int | None = Field(
         None, ge=PIXEL_UNIT**2, description="Pixels a page image may have; default by engine: vllm 1.0 MP."
+    )
+    adaptive: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether pages are sent at the smallest size at which their text stays legible; auto: for vllm.",
+    )
+    min_pixels: int = Field(250_000, ge=PIXEL_UNIT**2, description="Pixels below which no page is made smaller.")
+    legible_px: float = Field(
+        11, gt=0, description="Em height in pixels that a page's small print keeps when the page is made smaller."
     )
     passwords: tuple[SecretStr, ...] = Field((), description="Tried in turn on encrypted PDFs.")
     workers: int | None = Field(None, ge=1, description="Render processes; default by cores and engine.")
@@ -78,8 +86,28 @@ class VllmConfig(_Part):
     host_memory_mb: int | None = Field(
         None, ge=1024, description="Host memory at which the engine is replaced; default 70 % of the machine's."
     )
-    engine_args: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="Passed to vLLM's LLM as they are."
+    engine_args: dict[str, Any] = Field(default_factory=dict, description="Passed to vLLM's LLM as they are.")
+    admission: Literal["continuous", "bursts"] = Field(
+        "continuous", description="Whether pages enter the model one by one, or as many as fill one prefill step."
+    )
+    profile: str | None = Field(
+        None,
+        description="Settings that `pagemill bench --sweep` found: a file, `off`, or by default those for this card "
+        "and model, if any.",
+    )
+
+
+class SkipConfig(_Part):
+    """Pages that are recorded without the engine."""
+
+    blank: bool = Field(True, description="Record blank pages as such; they are not sent to the engine.")
+    duplicates: bool = Field(
+        True, description="Record pages with exactly the pixels of another one as that one was read."
+    )
+    text_layer: bool | None = Field(
+        None,
+        description="Read born-digital pages from their text layer where it can be trusted; default: as the extraction "
+        "says. The ocr engine has `ocr.text_layer` instead.",
     )
 
 
@@ -87,7 +115,11 @@ class TriesConfig(_Part):
     """How often and how a page is tried."""
 
     max_tries: int = Field(3, ge=1, le=8, description="Tries of a page, the first included.")
-    max_tokens: int = Field(2048, ge=16, description="Output limit of the first try; a cut-off doubles it.")
+    max_tokens: int | None = Field(
+        None,
+        ge=16,
+        description="Output limit of the first try; a cut-off doubles it. Default by extraction, else 2048.",
+    )
     engine_rebuilds: int = Field(3, ge=0, description="Engine deaths a run survives.")
 
 
@@ -191,7 +223,7 @@ class RunConfig(_Part):
     only_new: bool = Field(
         False, description="Only documents that no run has read as they are now, be it that they failed."
     )
-    order: Literal["name", "oldest", "newest", "smallest"] = Field(
+    order: Literal["name", "oldest", "newest", "smallest", "largest"] = Field(
         "name", description="Which documents come first, among those of one priority."
     )
     priority: tuple[str, ...] = Field(
@@ -213,6 +245,7 @@ class RunConfig(_Part):
     render: RenderConfig = RenderConfig()
     ocr: OcrConfig = OcrConfig()
     vllm: VllmConfig = VllmConfig()
+    skip: SkipConfig = SkipConfig()
     tries: TriesConfig = TriesConfig()
     canary: CanaryConfig = CanaryConfig()
     output_files: OutputConfig = OutputConfig()

@@ -111,6 +111,8 @@ class RenderSpec:
     max_pixels: int
     rotation_deg: int = 0
     """Extra clockwise turn of 0, 90, 180 or 270 degrees, after the page's own rotation."""
+    legible_px: float | None = None
+    """Em height that the page's small print keeps at least, if a smaller image has it; None: as large as allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,12 @@ class PageImage:
     """Effective resolution; None when the source states no physical size (most photographs)."""
     text_layer: TextLayer | None
     render_s: float
+    glyph_px: float | None = None
+    """Em height of the page's small print in this image; None when it was not measured."""
+    digest: str | None = None
+    """Of the pixels and their shape: equal ones mean equal images; None when it was not asked for."""
+    is_blank: bool = False
+    """Whether nothing is drawn or written on it, as far as that can be told."""
 
     @property
     def width_px(self) -> int:
@@ -152,6 +160,8 @@ class TrySettings:
     find_upright: bool = False
     """Whether to find out which way up the page stands and to turn it, beyond what `render` says."""
     seed: int = 0
+    exact_tokens: bool = False
+    """Write `max_tokens` tokens whatever the text; for measuring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +227,18 @@ class Status(StrEnum):
 
     OK = "ok"
     FAILED = "failed"
+
+
+class AnsweredBy(StrEnum):
+    """Who read a page."""
+
+    ENGINE = "engine"
+    BLANK = "blank"
+    """Nobody: nothing is on it."""
+    DUPLICATE = "duplicate"
+    """Nobody: another page with the same pixels was read."""
+    TEXT_LAYER = "text_layer"
+    """The CPU, from the text that the file carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +320,9 @@ class PageRecord:
     render_s: float | None = None
     reused_from: str | None = None
     """URI of the document whose reading this row repeats, since it has the same bytes; None: read in this run."""
+    answered_by: AnsweredBy = AnsweredBy.ENGINE
+    duplicate_of: str | None = None
+    """The page whose reading this row repeats, since it has the same pixels: `<uri>#page=<number>`."""
     read_by: RunIdentity | None = None
     """Who read it, when that was another run; its engine and model stand in the row."""
 

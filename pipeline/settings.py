@@ -196,8 +196,10 @@ def _from_text(setting: Setting) -> Iterator[Setting]:
 
 def _flat(value: Any, key: str, source: str) -> Iterator[Setting]:
     """Yield the settings that nested tables hold."""
-    sections = {option.split(".")[0] for option in options() if "." in option}
-    if isinstance(value, dict) and (not key or key in sections or get_origin(_option(key, source).annotation) is dict):
+    known = options()
+    sections = {option.split(".")[0] for option in known if "." in option}
+    is_table = key in known and get_origin(known[key].annotation) is dict
+    if isinstance(value, dict) and (not key or key in sections or is_table):
         for name, inner in value.items():
             yield from _flat(inner, f"{key}.{name}" if key else name, source)
     elif key in sections:
@@ -208,13 +210,13 @@ def _flat(value: Any, key: str, source: str) -> Iterator[Setting]:
 
 
 def _option(key: str, source: str) -> FieldInfo:
-    """Return the option a key belongs to: its own, or the table whose entry it is."""
+    """Return the option a key belongs to: its own, or the table in which it is an entry, at whatever depth."""
     known = options()
-    table = key.rpartition(".")[0]
     if key in known:
         return known[key]
-    if table in known and get_origin(known[table].annotation) is dict:
-        return known[table]
+    for table, field in known.items():
+        if key.startswith(f"{table}.") and get_origin(field.annotation) is dict:
+            return field
     raise ConfigError(f"There is no setting {key!r} ({source}).{_suggestion(key, known)}")
 
 

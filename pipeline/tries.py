@@ -11,6 +11,8 @@ from pipeline.config import MAX_PIXEL_GROWTH, TriesConfig
 from pipeline.data import Attempt, RenderSpec, TrySettings
 from pipeline.errors import ErrorType
 
+MAX_TOKENS = 2048
+"""Of a first try, where neither the configuration nor the extraction says."""
 TOKEN_GROWTH = 2
 MAX_TOKEN_GROWTH = 8
 """A page that fills eight times the expected output is a loop, not a long page."""
@@ -40,7 +42,7 @@ class Ladder:
         """Return the settings of the first try."""
         return TrySettings(
             number=1,
-            max_tokens=self.config.max_tokens,
+            max_tokens=self.config.max_tokens or MAX_TOKENS,
             temperature=TEMPERATURES[0],
             constrained=True,
             render=RenderSpec(self.max_pixels),
@@ -58,7 +60,7 @@ class Ladder:
 
     def _changed(self, last: Attempt) -> TrySettings:
         settings, fault = last.settings, last.error_type
-        if fault is ErrorType.OUTPUT_CUT_OFF and settings.max_tokens < MAX_TOKEN_GROWTH * self.config.max_tokens:
+        if fault is ErrorType.OUTPUT_CUT_OFF and settings.max_tokens < MAX_TOKEN_GROWTH * self.first().max_tokens:
             return _longer(settings)
         if fault in TOO_MUCH:
             return _resized(settings, 1 / PIXEL_GROWTH, settings.render.max_pixels)

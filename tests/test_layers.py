@@ -15,6 +15,7 @@ LAYERS = (
     {"__main__"},
     {"cli"},
     {"running"},
+    {"bench", "plan"},
     {"run"},
     {"retry"},  # what was read, and how, for cli
     # Each wires a few stages for run.
@@ -27,7 +28,7 @@ LAYERS = (
         *("admission", "canary", "catalog", "check", "journal", "failed", "quarantine", "ready", "scratch"),
         *("engines", "engines.ocr", "engines.vllm", "engines.scripted"),
     },
-    {"storage", "workers", "engines.base", "log", "signals", "merging", "outputs"},
+    {"storage", "workers", "engines.base", "capacity", "log", "signals", "merging", "outputs"},
     {"config", "data", "layout", "schema"},
     {"values", "errors", "selection"},
 )

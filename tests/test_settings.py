@@ -220,3 +220,18 @@ def test_the_document_lists_every_setting_as_it_is() -> None:
 def test_every_setting_is_explained() -> None:
     """The reference is made of these texts."""
     assert [key for key, field in options().items() if not field.description] == []
+
+
+def test_settings_of_vllm_may_be_lists_and_tables_at_any_depth(tmp_path: Path) -> None:
+    """The compilation settings are a table in a table."""
+    file = tmp_path / "pagemill.toml"
+    file.write_text('[vllm.engine_args.compilation_config]\ncudagraph_capture_sizes = [1, 2]\nmode = "x"\n')
+    flags = [
+        Setting("vllm.engine_args.compilation_config.mode", "3", "--set"),
+        Setting("vllm.engine_args.kv_cache_dtype_skip_layers", '["0", "1"]', "--set"),
+    ]
+    config = load_config(flags, environ={}, config_file=file, complete=False).config
+    assert config.vllm.engine_args == {
+        "compilation_config": {"cudagraph_capture_sizes": [1, 2], "mode": 3},
+        "kv_cache_dtype_skip_layers": ["0", "1"],
+    }
