@@ -23,6 +23,7 @@ def make_request(
     seed: int = 0,
     constrained: bool = True,
     plain_text: bool = False,
+    exact_tokens: bool = False,
 ) -> PageRequest:
     """Return a new request: for a page of its own, or for the page of `like`."""
     number = next(_numbers)
@@ -34,7 +35,7 @@ def make_request(
         request_id=f"request-{number}",
         image_key=like.image_key if like else f"image-{number}",
         image=image,
-        settings=TrySettings(1, max_tokens, temperature, constrained, spec, seed=seed),
+        settings=TrySettings(1, max_tokens, temperature, constrained, spec, seed=seed, exact_tokens=exact_tokens),
         plain_text=plain_text,
     )
 

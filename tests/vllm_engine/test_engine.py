@@ -132,6 +132,12 @@ def test_a_cut_off_page_completes_with_more_tokens(engine: VllmEngine) -> None:
     assert whole.text.startswith(cut.text)
 
 
+def test_measuring_fixes_the_length_whatever_the_model_writes(engine: VllmEngine) -> None:
+    """Random weights end or loop anywhere; two settings compare only over texts of one length."""
+    pages = PageList(make_request(exact_tokens=True, max_tokens=90, temperature=1.0, seed=seed) for seed in range(4))
+    assert [each.output_tokens for each in engine.generate(pages)] == [90] * 4
+
+
 def test_a_generation_says_what_it_cost(engine: VllmEngine) -> None:
     """Tokens, times and log-probabilities go into the output rows."""
     [generation] = engine.generate(PageList([make_request()]))

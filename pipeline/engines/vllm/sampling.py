@@ -37,18 +37,22 @@ class Sampler:
         from vllm import SamplingParams
         from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind, StructuredOutputsParams
 
-        held = settings.constrained and self.json_schema is not None
+        exact = settings.exact_tokens
+        # A schema, too, would end the text; it has nothing to say once its object is closed.
+        held = settings.constrained and self.json_schema is not None and not exact
+        loops = RepetitionDetectionParams(
+            max_pattern_size=MAX_PATTERN_TOKENS, min_pattern_size=1, min_count=MIN_PATTERN_COUNT
+        )
         return SamplingParams(
             max_tokens=settings.max_tokens,
+            ignore_eos=exact,
             temperature=settings.temperature,
             # Without randomness a seed would only cost a random generator per page.
             seed=settings.seed if settings.temperature > 0 else None,
             top_p=1.0,
             top_k=0,
             repetition_penalty=1.0,
-            repetition_detection=RepetitionDetectionParams(
-                max_pattern_size=MAX_PATTERN_TOKENS, min_pattern_size=1, min_count=MIN_PATTERN_COUNT
-            ),
+            repetition_detection=None if exact else loops,
             structured_outputs=StructuredOutputsParams(json=self.json_schema) if held else None,
             # 0 further candidates: the log-probability of the chosen token alone.
             logprobs=0 if self.logprobs else None,
