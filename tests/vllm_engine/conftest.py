@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vllm_engine.shims import put_shims_first
-from vllm_engine.tiny_model import build_tiny_model
 
+from pipeline.bench.model_folder import write_model
 from pipeline.config import VllmConfig
+from pipeline.engines.vllm.cpu_build import prepare_cpu_build
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +19,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         restored.setattr(sys, "path", [*sys.path])
         restored.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
         restored.setenv("TORCHDYNAMO_DISABLE", "1")  # else the CPU build compiles kernels: needs g++, doubles the time
-        put_shims_first()
-        yield build_tiny_model(tmp_path_factory.mktemp("tiny-qwen2.5-vl"))
+        prepare_cpu_build()
+        yield write_model(tmp_path_factory.mktemp("tiny-qwen2.5-vl"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""What this machine reads a second: the pipeline, its stages, its settings and its page sizes, measured."""
