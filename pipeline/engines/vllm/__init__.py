@@ -6,7 +6,7 @@ Importing this package is cheap: vLLM itself is imported when an engine is opene
 from __future__ import annotations
 
 from pipeline.engines.vllm.cards import Card, detect_gpu
-from pipeline.engines.vllm.engine import VllmEngine, describe
+from pipeline.engines.vllm.engine import VllmEngine, describe, find_place
 from pipeline.engines.vllm.host import host_memory_limit
 from pipeline.engines.vllm.installed import is_installed
 from pipeline.engines.vllm.models import PROFILES
@@ -19,6 +19,7 @@ __all__ = [
     "VllmEngine",
     "describe",
     "detect_gpu",
+    "find_place",
     "host_memory_limit",
     "is_installed",
 ]

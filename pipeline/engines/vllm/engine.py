@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,10 @@ from pipeline.engines.vllm.prompt import TRANSCRIPTION, compose_instructions, sh
 from pipeline.engines.vllm.sampling import Sampler, read_output
 from pipeline.engines.vllm.settings import MAX_PIXELS, EngineSettings, resolve_settings
 from pipeline.engines.vllm.stream import Stream
+from pipeline.engines.vllm.tuned import Place, apply_profile
 from pipeline.errors import EngineStartError
+
+log = logging.getLogger(__name__)
 
 AHEAD_SHARE = 0.5
 """Pages held beyond those that run, as a share of them: enough that a finished one is replaced within a
@@ -34,6 +38,17 @@ MAX_THREADS = 12
 SIDE_PX = 56
 MIN_PIXELS = SIDE_PX * SIDE_PX
 """The smallest image Qwen2.5-VL takes."""
+
+
+def find_place(config: VllmConfig) -> Place:
+    """Return what a tuned profile for these settings on this machine has to be for.
+
+    Raises:
+        EngineStartError: they cannot work here; the message says what to change.
+    """
+    installed = find_installed()
+    card = None if installed.is_cpu else _find_card()
+    return _place(config, card, find_model(config.model, config.revision), installed.version)
 
 
 def describe(config: VllmConfig, extraction: str | None = None) -> EngineInfo:
@@ -65,7 +80,11 @@ class VllmEngine:
             EngineStartError: the message says what to change.
         """
         plan = _plan(config, task.name)
+        config = plan.config
+        if plan.profile_note:
+            log.info(plan.profile_note)
         self.info = plan.info
+        self.slots = plan.settings.max_num_seqs
         self.capacity = plan.settings.max_num_seqs + max(2, int(AHEAD_SHARE * plan.settings.max_num_seqs))
         self._image_limit = int(MAX_PIXEL_GROWTH * max_pixels)
         self._host_memory_limit = host_memory_limit(config.host_memory_mb)
@@ -181,6 +200,9 @@ class _Plan:
     """What an engine would be started with, all of it checked."""
 
     source: ModelSource
+    config: VllmConfig
+    """As it was given, with what a tuned profile adds."""
+    profile_note: str | None
     settings: EngineSettings
     adapter: Adapter | None
     version: str
@@ -205,9 +227,16 @@ def _plan(config: VllmConfig, extraction: str | None) -> _Plan:
     installed = find_installed()
     card = None if installed.is_cpu else _find_card()
     source = find_model(config.model, config.revision)
+    place = _place(config, card, source, installed.version)
+    config, note = apply_profile(config, place)
     settings = resolve_settings(config, card, source.shape)
     adapter = find_adapter(config, extraction) if extraction else None
-    return _Plan(source, settings, adapter, installed.version, config.load_format == "dummy")
+    return _Plan(source, config, note, settings, adapter, installed.version, config.load_format == "dummy")
+
+
+def _place(config: VllmConfig, card: Card | None, source: ModelSource, version: str) -> Place:
+    kv_cache_dtype = resolve_settings(config, card, source.shape).kv_cache_dtype
+    return Place.of(card, source.shape, kv_cache_dtype, version, config.tensor_parallel_size)
 
 
 def _find_card() -> Card:
