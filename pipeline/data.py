@@ -116,6 +116,15 @@ class RenderSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PageFacts:
+    """What is to be found out about a page besides its pixels; each costs time for every page."""
+
+    text_layer: bool = True
+    digest: bool = False
+    is_blank: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PageImage:
     """One rasterised page."""
 
@@ -217,6 +226,17 @@ class EngineMetrics:
 
     gauges: dict[str, float] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=dict)
+
+
+class Supply(StrEnum):
+    """How an engine fares that asks for a page."""
+
+    READY = "ready"
+    """It got all that it asked for."""
+    LATE = "late"
+    """Pages are to come, and none is rendered."""
+    NONE = "none"
+    """None is to come, or none may be taken."""
 
 
 Json = dict[str, Any]

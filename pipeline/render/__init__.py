@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.data import PageFacts
 from pipeline.errors import (
     DocumentError,
     ErrorType,
@@ -38,6 +39,9 @@ log = logging.getLogger(__name__)
 MAX_TRIES = 2
 """A worker may die or be full for other reasons than this job; that of a new worker is the job's own fault."""
 
+EVERY_PAGE = PageFacts()
+PIXELS_ONLY = PageFacts(text_layer=False)
+
 RECYCLE_AFTER_JOBS = 2000
 """MuPDF and libtiff keep memory across documents (PyMuPDF issues 2588, 3625); a new worker costs about a second."""
 
@@ -49,8 +53,14 @@ class Renderer:
     attachments. Each job has `config.timeout_s` and each worker `config.memory_limit_mb`.
     """
 
-    def __init__(self, config: RenderConfig, *, num_workers: int) -> None:
+    def __init__(self, config: RenderConfig, *, num_workers: int, facts: PageFacts = EVERY_PAGE) -> None:
+        """Start the processes.
+
+        Args:
+            facts: What is found out about every page, unless `render` is asked for others.
+        """
         self._config = config
+        self._facts = facts
         self._pool: WorkerPool[Job, Any] = WorkerPool(
             partial(start_rendering, config),
             num_workers=num_workers,
@@ -69,7 +79,9 @@ class Renderer:
         """
         return self._submit(OpenDocument(ref, path), DocumentError)
 
-    def render(self, document: Document, path: Path, page_number: int, spec: RenderSpec) -> Future[PageImage]:
+    def render(
+        self, document: Document, path: Path, page_number: int, spec: RenderSpec, facts: PageFacts | None = None
+    ) -> Future[PageImage]:
         """Return one page as an image; any order, but neighbouring pages of one document are cheapest.
 
         Args:
@@ -78,7 +90,7 @@ class Renderer:
         Raises (from the future):
             RenderError: this page cannot be rasterised; terminal, other pages may still render.
         """
-        return self._submit(RenderPage(document, path, page_number, spec), RenderError)
+        return self._submit(RenderPage(document, path, page_number, spec, facts or self._facts), RenderError)
 
     def save(self, document: Document, path: Path, page_number: int, spec: RenderSpec, target: Path) -> Future[None]:
         """Write the image that `render` returns for the same arguments to `target`, as PNG.
@@ -86,7 +98,8 @@ class Renderer:
         Raises (from the future):
             RenderError: this page cannot be rasterised, or `target` cannot be written.
         """
-        return self._submit(SavePage(RenderPage(document, path, page_number, spec), target), RenderError)
+        page = RenderPage(document, path, page_number, spec, PIXELS_ONLY)
+        return self._submit(SavePage(page, target), RenderError)
 
     def close(self) -> None:
         """Stop the workers; futures not done end cancelled or with WorkerError."""

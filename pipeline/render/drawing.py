@@ -23,27 +23,38 @@ class Drawing:
     """One upright page before padding."""
 
     content: npt.NDArray[np.uint8]
-    """RGB, shape (height_px, width_px, 3)."""
+    """RGB, shape (height_px, width_px, 3); no larger than the grid but for a row and a column."""
     grid: Grid
     dpi: float | None
     text_layer: TextLayer | None
     """In pixels of `content`."""
+    glyph_px: float | None = None
+    """Em height of its small print in `content`, where that was found."""
+    full_pixels: int | None = None
+    """Pixels of the image that it would have been at full size; None: it is."""
+    canvas: npt.NDArray[np.uint8] | None = None
+    """The page image, of the grid's size and white beside `content`, where `content` is its top left part; such
+    a page need not be copied."""
 
     def placed(self, rotation_deg: int) -> tuple[npt.NDArray[np.uint8], TextLayer | None]:
         """Return the page image and its text after a clockwise turn, padded with white to its grid."""
         turns = rotation_deg // 90 % 4
+        if turns == 0 and self.canvas is not None:
+            return self.canvas, self.text_layer
         content = np.rot90(self.content, -turns)
         grid = self.grid.turned() if turns % 2 else self.grid
+        pixels = new_canvas(grid)
         content = content[: grid.height_px, : grid.width_px]
-        if content.shape[:2] == (grid.height_px, grid.width_px):
-            pixels = np.ascontiguousarray(content)
-        else:
-            pixels = np.full((grid.height_px, grid.width_px, 3), WHITE, np.uint8)
-            pixels[: content.shape[0], : content.shape[1]] = content
+        pixels[: content.shape[0], : content.shape[1]] = content
         if self.text_layer is None or turns == 0:
             return pixels, self.text_layer
         height, width = self.content.shape[:2]
-        return pixels, _turned(self.text_layer, lambda box: turn_box(box, turns, width, height))
+        return pixels, move_layer(self.text_layer, lambda box: turn_box(box, turns, width, height))
+
+
+def new_canvas(grid: Grid) -> npt.NDArray[np.uint8]:
+    """Return a white page image of a grid's size."""
+    return np.full((grid.height_px, grid.width_px, 3), WHITE, np.uint8)
 
 
 def turn_box(box: Box, turns: int, width: float, height: float) -> Box:
@@ -60,9 +71,11 @@ def turn_box(box: Box, turns: int, width: float, height: float) -> Box:
             return box
 
 
-def _turned(layer: TextLayer, turn: Callable[[Box], Box]) -> TextLayer:
-    def turn_line(line: TextLine) -> TextLine:
-        words = tuple(Word(word.text, turn(word.box)) for word in line.words)
-        return replace(line, box=turn(line.box), words=words)
+def move_layer(layer: TextLayer, move: Callable[[Box], Box]) -> TextLayer:
+    """Return the text with each of its boxes moved."""
 
-    return replace(layer, lines=tuple(turn_line(line) for line in layer.lines))
+    def move_line(line: TextLine) -> TextLine:
+        words = tuple(Word(word.text, move(word.box)) for word in line.words)
+        return replace(line, box=move(line.box), words=words)
+
+    return replace(layer, lines=tuple(move_line(line) for line in layer.lines))

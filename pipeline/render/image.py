@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pipeline.config import RenderConfig
+    from pipeline.data import PageFacts, RenderSpec
 
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {
@@ -89,7 +90,7 @@ class ImageSource:
             raise
         self.flags = tuple(flag for flag, is_set in flags.items() if is_set)
 
-    def draw(self, page_index: int, max_pixels: int) -> Drawing:
+    def draw(self, page_index: int, spec: RenderSpec, facts: PageFacts) -> Drawing:  # noqa: ARG002 - no text in images
         """Decode one frame to upright RGB of its final size."""
         with self._frame(page_index) as frame:
             self._refuse_large(frame)
@@ -99,7 +100,7 @@ class ImageSource:
             # Oblong pixels (faxes) become square ones of the finer resolution.
             dpi = max(xdpi, ydpi)
             width, height = frame.width * dpi / xdpi, frame.height * dpi / ydpi
-            grid = fit(width, height, max_pixels=max_pixels, max_scale=image_enlargement(width, height))
+            grid = fit(width, height, max_pixels=spec.max_pixels, max_scale=image_enlargement(width, height))
             with _bombs_as(RenderError):
                 frame.draft(frame.mode, (2 * grid.content_width_px, 2 * grid.content_height_px))
                 frame.load()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pipeline.data import Document, DocumentRef, PageImage, RenderSpec, utc
+from pipeline.data import Document, DocumentRef, PageFacts, PageImage, RenderSpec, utc
 from pipeline.errors import DocumentChangedError, DocumentError, ErrorType, RenderError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class RenderPage:
     path: Path
     page_number: int
     spec: RenderSpec
+    facts: PageFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class PageSource(Protocol):
     num_pages: int
     flags: tuple[str, ...]
 
-    def draw(self, page_index: int, max_pixels: int) -> Drawing:
+    def draw(self, page_index: int, spec: RenderSpec, facts: PageFacts) -> Drawing:
         """Return the page upright; RenderError when it is too large, anything else when it is damaged."""
         ...
 
@@ -155,7 +156,7 @@ class _Worker:
             if (identity.size_bytes, _modified_at(ref, identity)) != (ref.size_bytes, ref.modified_at):
                 raise RenderError(ErrorType.UNREADABLE, "The file changed after it was opened; run again.")
             source = self._source(identity, file)
-        return source.draw(job.page_number - 1, job.spec.max_pixels)
+        return source.draw(job.page_number - 1, job.spec, job.facts)
 
     def _source(self, identity: _Identity, file: BufferedReader) -> PageSource:
         if identity in self._sources:

@@ -13,22 +13,24 @@ import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pipeline.errors import DocumentError, ErrorType, RenderError
-from pipeline.render.drawing import Drawing
+from pipeline.render.drawing import Drawing, new_canvas
 from pipeline.render.grid import fit
+from pipeline.render.images import find_images, image_share
 from pipeline.render.mupdf import pymupdf
 from pipeline.render.page_tree import correct_count, find_pages
-from pipeline.render.text import image_share, read_text_layer
+from pipeline.render.text import PageText
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from io import BufferedReader
 
+    import numpy as np
     import numpy.typing as npt
 
     from pipeline.config import RenderConfig
+    from pipeline.data import PageFacts, RenderSpec
+    from pipeline.render.grid import Grid
 
 POINTS_PER_INCH = 72
 """PDF user space (ISO 32000-1, 8.3.2.3)."""
@@ -73,11 +75,11 @@ class PdfSource:
             raise
         self.flags = tuple(flag for flag, is_set in flags.items() if is_set)
 
-    def draw(self, page_index: int, max_pixels: int) -> Drawing:
+    def draw(self, page_index: int, spec: RenderSpec, facts: PageFacts) -> Drawing:
         """Rasterise one page with its annotations and form fields.
 
         The page is interpreted once, into a display list from which images are measured,
-        text is read and pixels are drawn.
+        text is read if it is wanted, and pixels are drawn straight onto the canvas.
         """
         pymupdf.TOOLS.reset_mupdf_warnings()
         with _translated():
@@ -86,16 +88,15 @@ class PdfSource:
             page = shown.rect
             if not (0 < page.width < math.inf and 0 < page.height < math.inf):
                 raise RenderError(ErrorType.DAMAGED, "The page has no area.")
-            images = _images(shown)
-            self._refuse_large((image["width"], image["height"]) for image in images)
-            grid = fit(page.width, page.height, max_pixels=max_pixels, max_scale=MAX_DPI / POINTS_PER_INCH)
-            matrix = pymupdf.Matrix(grid.scale, 0, 0, grid.scale, -page.x0 * grid.scale, -page.y0 * grid.scale)
-            pixmap = shown.get_pixmap(matrix=matrix, colorspace=pymupdf.csRGB, alpha=0)
-            text_layer = read_text_layer(shown, matrix, image_share(images, page))
-        samples = np.frombuffer(pixmap.samples_mv, np.uint8)
-        content = samples.reshape(pixmap.height, pixmap.width, 3).copy()  # the view ends with the pixmap
+            images = find_images(shown)
+            self._refuse_large((image.width_px, image.height_px) for image in images)
+            text = PageText(shown, image_share(images, page)) if facts.text_layer else None
+            grid = fit(page.width, page.height, max_pixels=spec.max_pixels, max_scale=MAX_DPI / POINTS_PER_INCH)
+            origin = page.x0, page.y0
+            canvas, content = _rasterised(shown, grid, origin)
+            text_layer = text.layer(grid.scale, origin) if text else None
         _refuse_lost(content)
-        return Drawing(content, grid, grid.scale * POINTS_PER_INCH, text_layer)
+        return Drawing(content, grid, grid.scale * POINTS_PER_INCH, text_layer, canvas=canvas)
 
     def close(self) -> None:
         """Close the document."""
@@ -193,7 +194,8 @@ def _translated() -> Iterator[None]:
 
 def _refuse_lost(content: npt.NDArray[np.uint8]) -> None:
     """A page that stayed blank since its content could not be decoded must not pass for a blank page."""
-    if content.min() == content.max() and any(loss in pymupdf.TOOLS.mupdf_warnings(reset=0) for loss in LOST):
+    warnings = pymupdf.TOOLS.mupdf_warnings(reset=0)
+    if any(loss in warnings for loss in LOST) and content.min() == content.max():
         raise RenderError(ErrorType.DAMAGED, f"Nothing on the page can be decoded{_last_message()}.")
 
 
@@ -204,7 +206,25 @@ def _last_message() -> str:
     return f": {telling[-1]}" if telling else ""
 
 
-def _images(shown: Any) -> list[dict[str, Any]]:
-    """Return size and place of each image on the page, none of them decoded."""
-    page = pymupdf.TextPage(shown.get_textpage(pymupdf.TEXT_PRESERVE_IMAGES))
-    return list(page.extractIMGINFO())
+def _rasterised(
+    shown: Any, grid: Grid, origin: tuple[float, float]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return a canvas with a pymupdf.DisplayList drawn on it, and the part of it that the page takes.
+
+    MuPDF draws into the canvas itself: a pixmap of its own would have to be copied.
+    """
+    mupdf = pymupdf.mupdf
+    scale = grid.scale
+    matrix = mupdf.FzMatrix(scale, 0, 0, scale, -origin[0] * scale, -origin[1] * scale)
+    extent = mupdf.fz_round_rect(mupdf.fz_transform_rect(mupdf.fz_bound_display_list(shown.this), matrix))
+    width, height = min(extent.x1, grid.width_px), min(extent.y1, grid.height_px)
+    canvas = new_canvas(grid)
+    samples = mupdf.python_mutable_buffer_data(canvas)
+    no_separations, alpha, stride = mupdf.FzSeparations(), 0, canvas.strides[0]
+    rgb = mupdf.FzColorspace(mupdf.FzColorspace.Fixed_RGB)
+    pixmap = mupdf.fz_new_pixmap_with_data(rgb, width, height, no_separations, alpha, stride, samples)
+    device = mupdf.fz_new_draw_device(matrix, pixmap)
+    everywhere = mupdf.FzRect(mupdf.FzRect.Fixed_INFINITE)
+    mupdf.fz_run_display_list(shown.this, device, mupdf.FzMatrix(), everywhere, mupdf.FzCookie())
+    mupdf.fz_close_device(device)
+    return canvas, canvas[:height, :width]

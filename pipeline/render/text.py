@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.data import Box, TextLayer, TextLine, Word
 from pipeline.render.mupdf import pymupdf
@@ -28,59 +27,73 @@ FILLED_OR_STROKED = 16 | 32
 UNMAPPED_CATEGORIES = frozenset({"Cc", "Cn", "Co", "Cs"})
 """Unicode categories that no printed character has: control, unassigned, private use, surrogate."""
 
-COVERAGE_CELLS = 100
-"""Covered area is counted on a grid of this many cells a side, so that overlapping images count once."""
-
 # MuPDF would otherwise put a glyph's number where its font has no encoding, which looks like text.
 # Ligatures are left out so that they come as letters.
 TEXT_FLAGS = pymupdf.TEXT_MEDIABOX_CLIP | pymupdf.TEXT_PRESERVE_WHITESPACE
 
 
-def read_text_layer(shown: Any, matrix: Any, image_share: float) -> TextLayer | None:
-    """Return the text of a pymupdf.DisplayList in pixels (page coordinates times `matrix`); None when too long."""
-    page = pymupdf.TextPage(shown.get_textpage(TEXT_FLAGS))
-    words = page.extractWORDS()
-    if len(words) > MAX_WORDS or sum(len(word[4]) for word in words) > MAX_CHARS:
-        return None
-    num_chars = num_hidden = num_unmapped = 0
-    for text, char_flags in _spans(page):
-        num_chars += len(text)
-        num_hidden += 0 if char_flags & FILLED_OR_STROKED else len(text)
-        num_unmapped += sum(_is_unmapped(char) for char in text)
-    return TextLayer(
-        lines=tuple(_lines(words, matrix)),
-        hidden_share=num_hidden / max(num_chars, 1),
-        unmapped_share=num_unmapped / max(num_chars, 1),
-        image_share=image_share,
-    )
+class Span(NamedTuple):
+    """A run of equally drawn characters."""
+
+    text: str
+    """Without spaces."""
+    em_points: float
+    """Font size."""
+    is_visible: bool
 
 
-def image_share(images: list[dict[str, Any]], page: Any) -> float:
-    """Return the share of the page's area that lies under images, clipping ignored."""
-    covered = np.zeros((COVERAGE_CELLS, COVERAGE_CELLS), bool)
-    origin = np.array([page.x0, page.y0, page.x0, page.y0])
-    cell = np.array([page.width, page.height, page.width, page.height]) / COVERAGE_CELLS
-    for image in images:
-        x0, y0, x1, y1 = np.clip((np.array(image["bbox"]) - origin) / cell, 0, COVERAGE_CELLS).round().astype(int)
-        covered[y0:y1, x0:x1] = True
-    return float(covered.mean())
+class PageText:
+    """The text of a page, extracted from its pymupdf.DisplayList once."""
+
+    def __init__(self, shown: Any, image_share: float) -> None:
+        self._page = pymupdf.TextPage(shown.get_textpage(TEXT_FLAGS))
+        self._image_share = image_share
+        self._spans: list[Span] | None = None
+
+    @property
+    def spans(self) -> list[Span]:
+        """Return all text, in the order in which it is drawn."""
+        if self._spans is None:
+            self._spans = list(_spans(self._page))
+        return self._spans
+
+    def layer(self, scale: float, origin: tuple[float, float]) -> TextLayer | None:
+        """Return the text in pixels, which are page coordinates less `origin` times `scale`; None when too long."""
+        words = self._page.extractWORDS()
+        if len(words) > MAX_WORDS or sum(len(word[4]) for word in words) > MAX_CHARS:
+            return None
+        num_chars = max(sum(len(span.text) for span in self.spans), 1)
+        num_hidden = sum(len(span.text) for span in self.spans if not span.is_visible)
+        num_unmapped = sum(_is_unmapped(char) for span in self.spans for char in span.text)
+        return TextLayer(
+            lines=tuple(_lines(words, scale, origin)),
+            hidden_share=num_hidden / num_chars,
+            unmapped_share=num_unmapped / num_chars,
+            image_share=self._image_share,
+        )
 
 
-def _spans(page: Any) -> Iterator[tuple[str, int]]:
-    """Yield each run of equally drawn characters, without spaces, and how it is drawn."""
+def _spans(page: Any) -> Iterator[Span]:
     for block in page.extractDICT()["blocks"]:
         for line in block.get("lines", ()):
             for span in line["spans"]:
-                yield "".join(span["text"].split()), span["char_flags"]
+                yield Span("".join(span["text"].split()), span["size"], bool(span["char_flags"] & FILLED_OR_STROKED))
 
 
+@lru_cache(maxsize=4096)
 def _is_unmapped(char: str) -> bool:
     return char == "\N{REPLACEMENT CHARACTER}" or unicodedata.category(char) in UNMAPPED_CATEGORIES
 
 
-def _lines(words: list[Any], matrix: Any) -> Iterator[TextLine]:
+def _lines(words: list[Any], scale: float, origin: tuple[float, float]) -> Iterator[TextLine]:
+    x, y = origin
     for _, group in groupby(words, key=lambda word: (word[5], word[6])):  # block and line number
-        line = tuple(Word(word[4], Box(*(pymupdf.Rect(word[:4]) * matrix))) for word in group)
+        line = tuple(
+            Word(
+                word[4], Box((word[0] - x) * scale, (word[1] - y) * scale, (word[2] - x) * scale, (word[3] - y) * scale)
+            )
+            for word in group
+        )
         yield TextLine(" ".join(word.text for word in line), _around([word.box for word in line]), words=line)
 
 
