@@ -74,6 +74,7 @@ class Books:
         self._identity = identity
         self._output = config.output
         self._tally = tally
+        tally.on_phase = self.stats.times.enter
         self._row = replace(RunRow.begun(identity, config), kv_cache_fallback=is_fallback)
         self._stats_put_at = time.monotonic()
         self._parts: list[str] = []

@@ -94,6 +94,7 @@ class Driver:
                     return
                 if time.monotonic() >= self._sample_due:
                     self._watch(engine.metrics())
+        self._listener.engine_sampled(engine.metrics())
         if self._feed.paused:
             self._replace()
 

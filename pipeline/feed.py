@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from pipeline.data import Document, DocumentRef, ImageFacts, PageImage, PageRequest, PageTask, TrySettings
+from pipeline.data import Document, DocumentRef, ImageFacts, PageImage, PageRequest, PageTask, Supply, TrySettings
 from pipeline.errors import DocumentError, ErrorType, PageError, RenderError
 
 WAIT_S = 0.1
@@ -76,8 +76,8 @@ class Losses(Protocol):
         """It could not be rendered for this try."""
         ...
 
-    def pages_in_engine(self, number: int) -> None:
-        """The number of pages that the engine holds changed."""
+    def pages_in_engine(self, number: int, supply: Supply) -> None:
+        """The number of pages that the engine holds changed, or how it fares when it asks for another one."""
         ...
 
 
@@ -134,14 +134,20 @@ class PageFeed:
         """Pages in a row that ran out of time, by URI."""
         self._ids = itertools.count(1)
         self._all_listed = False
+        self._supply = Supply.LATE
 
     @property
     def exhausted(self) -> bool:
         """True when no page is left anywhere, or none may be taken."""
+        return not self._in_flight and not self._to_come
+
+    @property
+    def _to_come(self) -> bool:
+        """Whether there are pages that the engine has not got yet and may take."""
         if self._draining:
-            return not self._in_flight
-        busy = self._in_flight or self._ready or self._rendering or self._retries or self._opening or self._current
-        return self._all_listed and not busy
+            return False
+        coming = self._ready or self._rendering or self._retries or self._opening or self._current
+        return bool(coming) or not self._all_listed
 
     def wait_for_page(self) -> bool:
         """Wait until a page is ready; False when none is left, so that no engine need be loaded."""
@@ -151,25 +157,24 @@ class PageFeed:
 
     def take(self, wait_s: float) -> PageRequest | None:
         """Return the next request, or None when none became ready in time or none may be taken."""
-        if self._draining:
-            return None
         if self._most_in_flight is not None and len(self._in_flight) >= self._most_in_flight:
             return None
-        if not self._ready:
+        if not self._ready and not self._draining:
             self._prepare(wait_s)
-        if not self._ready:
+        if not self._ready or self._draining:
+            self._tell(self._lacking)
             return None
         task, request = self._ready.popleft()
         self._ready_bytes -= request.image.pixels.nbytes
         self._in_flight[request.request_id] = task
-        self._losses.pages_in_engine(len(self._in_flight))
+        self._tell(Supply.READY)
         return request
 
     def resolve(self, request_id: str) -> PageTask:
         """Return the page of a generation; it is no longer in flight."""
         task = self._in_flight.pop(request_id)
         self._clear(task)
-        self._losses.pages_in_engine(len(self._in_flight))
+        self._tell(self._supply if self._in_flight else self._lacking)
         return task
 
     def retry(self, task: PageTask, settings: TrySettings) -> None:
@@ -199,7 +204,16 @@ class PageFeed:
         """Give the pages that the engine held to the next one."""
         self._retries.extend(self._in_flight.values())
         self._in_flight.clear()
-        self._losses.pages_in_engine(0)
+        self._tell(self._lacking)
+
+    def _tell(self, supply: Supply) -> None:
+        self._supply = supply
+        self._losses.pages_in_engine(len(self._in_flight), supply)
+
+    @property
+    def _lacking(self) -> Supply:
+        """Why there is no page for an engine that asks for one."""
+        return Supply.LATE if self._to_come else Supply.NONE
 
     @property
     def _draining(self) -> bool:

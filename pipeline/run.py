@@ -23,6 +23,7 @@ from pipeline.data import (
     PageRecord,
     PageTask,
     Status,
+    Supply,
 )
 from pipeline.documents import OpenDocuments
 from pipeline.drive import Driver
@@ -363,10 +364,10 @@ class _Run:
         """It could not be rendered."""
         self.page_settled(self._give_up(task, error))
 
-    def pages_in_engine(self, number: int) -> None:
-        """The number of pages that the engine holds changed."""
+    def pages_in_engine(self, number: int, supply: Supply) -> None:
+        """The number of pages that the engine holds changed, or how it fares when it asks for another one."""
         self._admission.pages_in_engine = number
-        self._books.stats.in_flight(number)
+        self._books.stats.times.in_engine(number, supply)
 
     # What the driver tells.
 
@@ -375,9 +376,13 @@ class _Run:
         self._ledger.add_page(record)
 
     def engine_opened(self, engine: Engine) -> None:
-        """Have it read known pages before it is trusted with others."""
-        if not should_run(self._config.canary, engine.info):
-            return
+        """Have it read known pages before it is trusted with others, and count from here on what it does."""
+        if should_run(self._config.canary, engine.info):
+            self._check(engine)
+        self._books.stats.times.slots = engine.slots
+        self.engine_sampled(engine.metrics())
+
+    def _check(self, engine: Engine) -> None:
         self._tally.report("checking the engine")
         pages = canary_pages(self._renderer, self._ladder.first().render)
         canary = self._books.canary = run_canary(engine, pages, self._config.canary.threshold)

@@ -51,6 +51,8 @@ class Tally:
         self._started = time.monotonic()
         self._reading_since: float | None = None
         self._phase = ""
+        self.on_phase: Callable[[str], None] = lambda _: None
+        """Told of each new phase as it begins."""
         self._due = 0.0
 
     def planned(self, to_read: int, skipped: int, skipped_failed: int) -> None:
@@ -105,6 +107,8 @@ class Tally:
         phase = phase or self._phase
         if phase == self._phase and now < self._due:
             return False
+        if phase != self._phase:
+            self.on_phase(phase)
         if phase == "reading" and self._reading_since is None:
             self._reading_since = now
         self._phase, self._due = phase, now + REPORT_INTERVAL_S

@@ -15,7 +15,7 @@ import pytest
 from made_records import NOON, attempt, document, document_of, failed_page, identity, ok_page
 
 from pipeline.config import CostConfig
-from pipeline.data import DocumentRecord, EngineMetrics, PageRecord
+from pipeline.data import DocumentRecord, EngineMetrics, PageRecord, Supply
 from pipeline.errors import StorageError
 from pipeline.show.statistics import summary_lines
 from pipeline.stats import Counts, GpuSample, GpuSampler, HourRow, RunStats, hour_rows, open_gpu_sampler, total
@@ -162,9 +162,10 @@ def test_busy_share_is_the_time_with_pages_in_the_engine() -> None:
     clock = Clock()
     stats = run_stats(clock)
     clock.forward(minutes=6)
-    stats.in_flight(8)
+    stats.times.enter("reading")
+    stats.times.in_engine(8, Supply.READY)
     clock.forward(minutes=12)
-    stats.in_flight(0)
+    stats.times.in_engine(0, Supply.READY)
     clock.forward(minutes=6)
     assert stats.total().busy_share == pytest.approx(0.5)
 
@@ -174,7 +175,7 @@ def test_a_clock_that_goes_back_takes_no_time_away() -> None:
     clock = Clock()
     stats = run_stats(clock)
     clock.forward(minutes=10)
-    stats.in_flight(1)
+    stats.times.in_engine(1, Supply.READY)
     clock.forward(minutes=-5)
     assert stats.total().wall_s == 600
 

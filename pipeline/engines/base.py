@@ -75,6 +75,11 @@ class Engine(Protocol):
         """How many requests the engine holds at once when it is full."""
         ...
 
+    @property
+    def slots(self) -> int:
+        """How many of these it works on at once; with fewer it has nothing to do for a part of itself."""
+        ...
+
     def generate(self, requests: Requests) -> Generator[Generation, None, None]:
         """Yield one generation for each request taken, in the order in which they finish.
 

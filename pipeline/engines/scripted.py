@@ -21,6 +21,7 @@ class ScriptedEngine:
     def __init__(self, answer: Callable[[PageRequest], Generation | str], *, capacity: int = 4) -> None:
         self.info = EngineInfo("scripted", model="scripted", revision="1", version="1")
         self.capacity = capacity
+        self.slots = 1
         self._answer = answer
 
     def generate(self, requests: Requests) -> Generator[Generation, None, None]:

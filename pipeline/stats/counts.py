@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.data import DocumentRecord, PageRecord, Status
 from pipeline.stats.latency import LatencyHistogram
+from pipeline.stats.times import hour_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-HOUR_S = 3600
 _TOKENS = ("prompt_tokens", "output_tokens", "cached_tokens")
 PAGE_COLUMNS = ("status", "reused_from", "started_at", "finished_at", "num_tries", *_TOKENS)
 DOCUMENT_COLUMNS = ("status", "finished_at")
-
-
-def hour_of(seconds: float) -> int:
-    """Return the beginning of the clock hour of a moment; both in seconds since 1970."""
-    return int(seconds // HOUR_S * HOUR_S)
 
 
 @dataclass(slots=True)

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.data import EngineMetrics, RunIdentity
-from pipeline.stats.counts import HOUR_S, Counts, HourCounts, hour_of
+from pipeline.stats.counts import Counts, HourCounts
 from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
 from pipeline.stats.hours import HourRow, micros, run_cost, total
 from pipeline.stats.table import write_stats
+from pipeline.stats.times import Times, hour_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Mapping
 
     from pipeline.config import CostConfig
     from pipeline.storage import Storage
@@ -48,14 +49,10 @@ class RunStats:
         self._identity = identity
         self._price_per_hour = micros(cost.price_per_hour) if cost.price_per_hour is not None else None
         self._currency = cost.currency
-        self._clock = clock
+        self.times = Times(clock)
         self._gpu = gpu or (open_gpu_sampler() if identity.engine == "vllm" else None)
-        self._now = clock()
-        self._hours: dict[int, _Hour] = {}
-        self._pages_in_engine = 0
+        self._hours: defaultdict[int, _Hour] = defaultdict(_Hour)
         self._counters: dict[str, float] = {}
-        self._closed = False
-        self._at(self._now)
 
     @property
     def gpu(self) -> GpuSampler | None:
@@ -64,27 +61,22 @@ class RunStats:
 
     def commit(self, counts: Counts) -> None:
         """Count pages and documents that are part of the output now, in the hours in which they finished."""
-        self._advance()
         for hour, counted in counts.hours():
-            self._at(self._now if hour is None else hour).counts.add(counted)
+            (self._this_hour() if hour is None else self._hours[hour]).counts.add(counted)
 
     def engine_restarted(self) -> None:
         """Count an engine that takes the place of a dead one."""
-        self._count("engine_restarts", 1)
+        self._this_hour().counts.numbers["engine_restarts"] += 1
 
     def pages_resent(self, pages: int) -> None:
         """Count pages that a dead engine held and another one gets."""
-        self._count("pages_resent", pages)
-
-    def in_flight(self, pages: int) -> None:
-        """Say how many pages are in the engine from now on."""
-        self._advance()
-        self._pages_in_engine = pages
+        self._this_hour().counts.numbers["pages_resent"] += pages
 
     def sample(self, metrics: EngineMetrics) -> None:
         """Take an engine's figures of this moment; counters that fell belong to a new engine."""
-        self._advance()
-        hour = self._at(self._now)
+        self.times.engine_did(metrics.counters)
+        self._drain_gpu()
+        hour = self._this_hour()
         if (usage := metrics.gauges.get(KV_CACHE_USAGE)) is not None:
             hour.kv_cache.add(usage)
         for name in (PREFIX_CACHE_QUERIES, PREFIX_CACHE_HITS):
@@ -95,8 +87,9 @@ class RunStats:
 
     def hours(self) -> list[HourRow]:
         """Return one row per clock hour in which the run ran or a page finished, oldest first."""
-        self._advance()
-        return [self._row(start) for start in sorted(self._hours)]
+        self._drain_gpu()
+        times = self.times.hours()
+        return [self._row(start, times.get(start, {})) for start in sorted(self._hours.keys() | times)]
 
     def total(self) -> HourRow:
         """Return the whole run as one row."""
@@ -114,41 +107,26 @@ class RunStats:
         """Stop the run's time and the GPU sampler; figures stay readable. A second call does nothing."""
         if self._gpu:
             self._gpu.close()
-        self._advance()
-        self._closed = True
+        self._drain_gpu()
+        self.times.close()
 
-    def _count(self, name: str, number: int) -> None:
-        self._advance()
-        self._at(self._now).counts.numbers[name] += number
+    def _this_hour(self) -> _Hour:
+        return self._hours[hour_of(self.times.now())]
 
-    def _at(self, seconds: float) -> _Hour:
-        start = hour_of(seconds)
-        if start not in self._hours:
-            self._hours[start] = _Hour()
-        return self._hours[start]
-
-    def _advance(self) -> None:
-        """Book the time since the last call, and the GPU's samples."""
-        if self._closed:
-            return
-        now = max(self._clock(), self._now)
-        for moment, seconds in _by_hour(self._now, now):
-            hour = self._at(moment)
-            hour.wall_s += seconds
-            hour.busy_s += seconds if self._pages_in_engine else 0.0
-        self._now = now
+    def _drain_gpu(self) -> None:
         for sample in self._gpu.drain() if self._gpu else ():
-            self._at(sample.at).add_gpu(sample)
+            self._hours[hour_of(sample.at)].add_gpu(sample)
 
-    def _row(self, start: int) -> HourRow:
-        hour = self._hours[start]
+    def _row(self, start: int, times: Mapping[str, Any]) -> HourRow:
+        hour = self._hours.get(start, _Hour())
         return HourRow(
             hour=datetime.fromtimestamp(start, UTC),
             **hour.figures(),
+            **times,
             gpu_name=self._gpu.name if self._gpu else None,
             price_per_hour=self._price_per_hour,
             currency=self._currency if self._price_per_hour is not None else None,
-            cost=run_cost(hour.wall_s, self._price_per_hour),
+            cost=run_cost(times.get("wall_s", 0.0), self._price_per_hour),
         )
 
 
@@ -174,8 +152,6 @@ class _Gauge:
 class _Hour:
     counts: HourCounts = field(default_factory=HourCounts)
     engine_counts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    wall_s: float = 0.0
-    busy_s: float = 0.0
     kv_cache: _Gauge = field(default_factory=_Gauge)
     gpu_utilisation: _Gauge = field(default_factory=_Gauge)
     gpu_power_w: _Gauge = field(default_factory=_Gauge)
@@ -189,8 +165,6 @@ class _Hour:
             **self.counts.numbers,
             "latency_histogram": self.counts.latencies.buckets(),
             **{name: int(count) for name, count in self.engine_counts.items()},
-            "wall_s": self.wall_s,
-            "busy_s": self.busy_s,
             "kv_cache_usage": self.kv_cache.mean,
             "kv_cache_usage_max": self.kv_cache.largest,
             "gpu_utilisation": self.gpu_utilisation.mean,
@@ -208,11 +182,3 @@ class _Hour:
             self.gpu_power_w.add(sample.power_w)
         if sample.energy_wh is not None:
             self.gpu_energy_wh = (self.gpu_energy_wh or 0.0) + sample.energy_wh
-
-
-def _by_hour(start: float, end: float) -> Iterator[tuple[float, float]]:
-    """Yield (a moment within a clock hour, seconds) for each clock hour between two moments."""
-    while start < end:
-        stop = min((start // HOUR_S + 1) * HOUR_S, end)
-        yield start, stop - start
-        start = stop

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pipeline.stats.latency import merged, percentile
+from pipeline.stats.times import OVERLAYS, PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +36,22 @@ class HourRow:
     """Seconds of the hour during which the run ran."""
     busy_s: float = 0.0
     """Seconds of the hour with pages in the engine."""
+    starting_s: float | None = None
+    """This and the next six add up to `wall_s`; None where a version wrote the row that did not tell them apart."""
+    waiting_render_s: float | None = None
+    waiting_prepare_s: float | None = None
+    """This and the next three add up to `busy_s`."""
+    prefill_s: float | None = None
+    decode_s: float | None = None
+    busy_other_s: float | None = None
+    """What the engine does not tell apart."""
+    ending_s: float | None = None
+    starved_render_s: float | None = None
+    """Time in which a part of the engine had no page although some were to come; in the above, too."""
+    starved_prepare_s: float | None = None
+    """The same, of pages that the engine itself was preparing."""
+    tail_s: float | None = None
+    """Time in which a part of the engine had no page, as none was to come; in the above, too."""
     documents_ok: int = 0
     documents_failed: int = 0
     pages_ok: int = 0
@@ -152,7 +169,7 @@ _SUMS = (
     *("wall_s", "busy_s", "documents_ok", "documents_failed", "pages_ok", "pages_failed", "pages_retried"),
     *("pages_reused", "prompt_tokens", "output_tokens", "cached_tokens", "engine_restarts", "pages_resent"),
 )
-_KNOWN_SUMS = ("prefix_cache_queries", "prefix_cache_hits", "gpu_energy_wh")
+_KNOWN_SUMS = (*PARTITION, *OVERLAYS, "prefix_cache_queries", "prefix_cache_hits", "gpu_energy_wh")
 _PEAKS = ("kv_cache_usage_max", "gpu_memory_used_bytes", "gpu_memory_total_bytes")
 _MEANS = ("kv_cache_usage", "gpu_utilisation", "gpu_power_w")
 

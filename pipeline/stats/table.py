@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import StorageError
 from pipeline.layout import FORMAT_VERSION, stats_key
 from pipeline.stats.hours import HourRow
+from pipeline.stats.times import OVERLAYS, PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ STATS_SCHEMA = pa.schema(
         *((name, _LONG) for name in ("prompt_tokens", "output_tokens", "cached_tokens")),
         *((name, _LONG) for name in ("engine_restarts", "pages_resent")),
         *((name, _REAL) for name in ("wall_s", "busy_s", "busy_share", "pages_per_hour", "documents_per_hour")),
+        *((name, _REAL) for name in (*PARTITION, *OVERLAYS)),
         *((name, _REAL) for name in ("success_rate", "latency_p50_s", "latency_p95_s", "latency_p99_s")),
         ("latency_histogram", _BUCKETS),
         *((name, _LONG) for name in ("prefix_cache_queries", "prefix_cache_hits")),

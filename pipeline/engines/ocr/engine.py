@@ -56,6 +56,7 @@ class OcrEngine:
     def __init__(self, config: OcrConfig, task: EngineTask) -> None:
         num_workers = config.workers or len(os.sched_getaffinity(0))
         self.info = describe(config)
+        self.slots = num_workers
         self.capacity = 2 * num_workers
         self._config = config
         self._pool: WorkerPool[PageImage, PageOutput] = WorkerPool(
