@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.capacity import PROFILES
 from pipeline.config import VllmConfig
 from pipeline.engines.vllm.cards import Card
-from pipeline.engines.vllm.models import PROFILES
 from pipeline.engines.vllm.tuned import (
     Place,
     TunedProfile,

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.capacity import GIB, PROFILES, ModelShape, plan_memory, read_shape, weight_bytes
 from pipeline.config import VllmConfig
 from pipeline.data import Json
 from pipeline.engines.vllm.cards import Card, detect_gpu
 from pipeline.engines.vllm.lora import find_adapter
-from pipeline.engines.vllm.memory import GIB, plan_memory, weight_bytes
-from pipeline.engines.vllm.models import PROFILES, ModelShape, find_model, read_shape
+from pipeline.engines.vllm.models import find_model
 from pipeline.engines.vllm.prompt import compose_instructions, shared_prefix_tokens
 from pipeline.engines.vllm.settings import resolve_settings
 from pipeline.errors import EngineStartError
@@ -22,12 +22,22 @@ QWEN_7B_CONFIG = {
     "model_type": "qwen2_5_vl",
     "hidden_size": 3584,
     "intermediate_size": 18944,
+    "max_position_embeddings": 128000,
     "num_attention_heads": 28,
     "num_hidden_layers": 28,
     "num_key_value_heads": 4,
     "tie_word_embeddings": False,
     "vocab_size": 152064,
-    "vision_config": {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "out_hidden_size": 3584},
+    "vision_config": {
+        "depth": 32,
+        "hidden_size": 1280,
+        "intermediate_size": 3420,
+        "out_hidden_size": 3584,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "window_size": 112,
+        "fullatt_block_indexes": [7, 15, 23, 31],
+    },
 }
 """As in the checkpoint's config.json, reduced to what is read."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
-from pipeline.engines.vllm.models import ModelShape
+from pipeline.capacity import ModelShape
 
 SPECIAL_TOKENS = (
     "<|endoftext|>",

@@ -5,11 +5,11 @@ Importing this package is cheap: vLLM itself is imported when an engine is opene
 
 from __future__ import annotations
 
+from pipeline.capacity import PROFILES
 from pipeline.engines.vllm.cards import Card, detect_gpu
 from pipeline.engines.vllm.engine import VllmEngine, describe, find_place
 from pipeline.engines.vllm.host import host_memory_limit
 from pipeline.engines.vllm.installed import is_installed
-from pipeline.engines.vllm.models import PROFILES
 from pipeline.engines.vllm.settings import MAX_PIXELS
 
 __all__ = [

@@ -1,57 +1,18 @@
-"""Which model is asked for, where it lies, and its dimensions.
-
-Dimensions come from the model's config.json; those in PROFILES only serve where no file can
-be read yet (planning for a card before anything is downloaded).
-"""
+"""Which model is asked for, and where it lies. Its dimensions come from its config.json."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.capacity import PROFILES, ModelShape, read_shape
 from pipeline.errors import EngineStartError
 
-VISION_PARAMS = 629_964_800
-"""Qwen2.5-VL's vision tower without its merger; the same in all sizes."""
 SAMPLE_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class ModelShape:
-    """The dimensions that decide memory and speed; names as in the notation of the model's paper."""
-
-    layers: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    feed_forward: int
-    vocabulary: int
-    tied: bool
-    """Whether input and output embeddings are one matrix."""
-    quantisation: str | None = None
-    weight_bits: int = 16
-    """Of the text layers; embeddings and vision tower stay at 16."""
-    vision_params: int = VISION_PARAMS
-
-    @property
-    def layer_params(self) -> int:
-        """Parameters of the text layers."""
-        attention = 2 * self.hidden * self.head_dim * (self.heads + self.kv_heads)
-        return self.layers * (attention + 3 * self.hidden * self.feed_forward)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelProfile:
-    """A model Pagemill knows by a short name."""
-
-    hub_id: str
-    shape: ModelShape
-    purpose: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,38 +26,6 @@ class ModelSource:
     identity: str
     """Changes when the weights may have changed: the hub commit, or a digest of the folder."""
     shape: ModelShape
-
-
-_3B = ModelShape(36, 2048, 16, 2, 128, 11008, 151936, tied=True)
-_7B = ModelShape(28, 3584, 28, 4, 128, 18944, 152064, tied=False)
-_32B = ModelShape(64, 5120, 40, 8, 128, 27648, 152064, tied=False)
-_72B = ModelShape(80, 8192, 64, 8, 128, 29568, 152064, tied=False)
-
-
-def _awq(shape: ModelShape) -> ModelShape:
-    return replace(shape, quantisation="awq", weight_bits=4)
-
-
-PROFILES: dict[str, ModelProfile] = {
-    "qwen2.5-vl-7b-awq": ModelProfile("Qwen/Qwen2.5-VL-7B-Instruct-AWQ", _awq(_7B), "the default: fits 20 GB"),
-    "qwen2.5-vl-7b": ModelProfile("Qwen/Qwen2.5-VL-7B-Instruct", _7B, "16 bit: what AWQ is held against"),
-    "qwen2.5-vl-7b-w8a8": ModelProfile(
-        "RedHatAI/Qwen2.5-VL-7B-Instruct-quantized.w8a8",
-        replace(_7B, quantisation="compressed-tensors", weight_bits=8),
-        "8-bit weights and activations",
-    ),
-    "qwen2.5-vl-3b": ModelProfile("Qwen/Qwen2.5-VL-3B-Instruct", _3B, "small, 16 bit"),
-    "qwen2.5-vl-3b-awq": ModelProfile("Qwen/Qwen2.5-VL-3B-Instruct-AWQ", _awq(_3B), "smallest"),
-    "qwen2.5-vl-32b-awq": ModelProfile(
-        "Qwen/Qwen2.5-VL-32B-Instruct-AWQ", _awq(_32B), "the largest for one 48 GB card"
-    ),
-    "qwen2.5-vl-72b-awq": ModelProfile(
-        "Qwen/Qwen2.5-VL-72B-Instruct-AWQ",
-        _awq(_72B),
-        "the largest there is: what a better model would give; 80 GB, or two of 48",
-    ),
-    "rolmocr": ModelProfile("reducto/RolmOCR", _7B, "7B, 16 bit, tuned on page transcripts"),
-}
 
 
 def find_model(name: str, revision: str | None) -> ModelSource:
@@ -117,52 +46,6 @@ def find_model(name: str, revision: str | None) -> ModelSource:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise EngineStartError(_unknown(name))
     return _on_hub(name, revision)
-
-
-def read_shape(config: dict[str, Any]) -> ModelShape:
-    """Return the dimensions in the content of a config.json.
-
-    Raises:
-        EngineStartError: it is no Qwen2.5-VL-like configuration.
-    """
-    text = {**config, **config.get("text_config", {})}
-    try:
-        method, bits = _read_quantisation(config)
-        return ModelShape(
-            layers=text["num_hidden_layers"],
-            hidden=text["hidden_size"],
-            heads=text["num_attention_heads"],
-            kv_heads=text.get("num_key_value_heads", text["num_attention_heads"]),
-            head_dim=text.get("head_dim") or text["hidden_size"] // text["num_attention_heads"],
-            feed_forward=text["intermediate_size"],
-            vocabulary=text["vocab_size"],
-            # The checkpoint's outer value counts: some inner ones keep the library's default.
-            tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
-            quantisation=method,
-            weight_bits=bits,
-            vision_params=_read_vision_params(config["vision_config"]),
-        )
-    except KeyError as missing:
-        raise EngineStartError(
-            f"The model's config.json has no {missing}: only vision models built like Qwen2.5-VL work here."
-        ) from missing
-
-
-def _read_quantisation(config: dict[str, Any]) -> tuple[str | None, int]:
-    settings = config.get("quantization_config")
-    if not settings:
-        return None, 16
-    method = str(settings.get("quant_method", "unknown"))
-    groups = settings.get("config_groups") or {}
-    bits = [group["weights"]["num_bits"] for group in groups.values() if group.get("weights")]
-    bits.append(settings.get("bits") or settings.get("w_bit") or (8 if method == "fp8" else 16))
-    return method, int(bits[0])
-
-
-def _read_vision_params(vision: dict[str, Any]) -> int:
-    hidden = vision.get("hidden_size", 1280)
-    feed_forward = vision.get("intermediate_size", 3420)
-    return int(vision.get("depth", 32) * (4 * hidden**2 + 3 * hidden * feed_forward))
 
 
 def _in_folder(folder: Path) -> ModelSource:

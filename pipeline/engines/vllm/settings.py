@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pipeline.capacity import GIB, PAGE_TOKENS, MemoryPlan, ModelShape, largest_fitting_profile, plan_memory
 from pipeline.config import VllmConfig
 from pipeline.engines.vllm.cards import Card
-from pipeline.engines.vllm.memory import GIB, PAGE_TOKENS, MemoryPlan, largest_fitting_profile, plan_memory
-from pipeline.engines.vllm.models import ModelShape
 from pipeline.errors import EngineStartError
 
 MAX_PIXELS = 1280 * 28 * 28

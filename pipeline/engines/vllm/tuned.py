@@ -23,8 +23,8 @@ from pipeline.config import VllmConfig
 from pipeline.errors import ConfigError, EngineStartError
 
 if TYPE_CHECKING:
+    from pipeline.capacity import ModelShape
     from pipeline.engines.vllm.cards import Card
-    from pipeline.engines.vllm.models import ModelShape
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.engines.vllm.models import PROFILES, ModelShape
+from pipeline.capacity.profiles import PROFILES
+from pipeline.capacity.shapes import ModelShape
 
 GIB = 1 << 30
 OVERHEAD_BYTES = int(2.8 * GIB)
 """CUDA context, activations of the profiling run, vision tower, CUDA graphs; measured, see above."""
-BYTES_PER_PARAM = {4: 0.52, 8: 1.01}
-"""Scales included: groups of 128 at 4 bits."""
 PAGE_TOKENS = 2300
 """What one page in flight holds in the KV cache: 1,280 image tokens and about 1,000 of output."""
 
@@ -50,21 +49,53 @@ def plan_memory(shape: ModelShape, usable_bytes: int, *, kv_bytes: int, cards: i
         usable_bytes: of each card.
         kv_bytes: 1 for FP8, 2 for 16 bit.
     """
-    # vLLM gives each card at least one KV head.
-    kv_heads = max(1, -(-shape.kv_heads // cards))
     return MemoryPlan(
         weights=weight_bytes(shape) // cards,
-        kv_per_token=2 * shape.layers * kv_heads * shape.head_dim * kv_bytes,
+        kv_per_token=kv_bytes_per_token(shape, kv_bytes=kv_bytes, cards=cards),
         usable=usable_bytes,
     )
 
 
+def kv_bytes_per_token(shape: ModelShape, *, kv_bytes: int, cards: int = 1) -> int:
+    """Return what one token takes of the KV cache of one card: a key and a value for each layer and KV head.
+
+    Only KV heads count. Formulas with all heads (2 x layers x hidden x bytes) overstate it by heads / KV heads.
+    """
+    # vLLM gives each card at least one KV head.
+    kv_heads = max(1, -(-shape.kv_heads // cards))
+    return 2 * shape.layers * kv_heads * shape.head_dim * kv_bytes
+
+
+def text_bytes(shape: ModelShape) -> int:
+    """Return the size of the text layers' weights."""
+    return int(shape.layer_params * shape.weights.bytes_per_param)
+
+
+def embedding_bytes(shape: ModelShape) -> int:
+    """Return the size of the embeddings, of which a tied pair is stored once."""
+    return int(shape.embedding_params * (shape.weights.bytes_per_param if shape.weights.whole_model else 2))
+
+
+def vision_bytes(shape: ModelShape) -> int:
+    """Return the size of the vision tower's weights, which stay at 16 bit."""
+    return 2 * shape.vision_params
+
+
 def weight_bytes(shape: ModelShape) -> int:
     """Return the size of the weights on the card."""
-    embeddings = shape.vocabulary * shape.hidden * (1 if shape.tied else 2)
-    merger = (4 * 1280) ** 2 + 4 * 1280 * shape.hidden
-    per_param = BYTES_PER_PARAM.get(shape.weight_bits, 2.0)
-    return int(shape.layer_params * per_param) + 2 * (embeddings + shape.vision_params + merger)
+    return text_bytes(shape) + embedding_bytes(shape) + vision_bytes(shape)
+
+
+def activation_bytes(shape: ModelShape, *, batched_tokens: int, patches: int, sequences: int) -> int:
+    """Return what intermediate values take at most: of a step's tokens or of a page's patches, and the logits.
+
+    A part of OVERHEAD_BYTES, told apart only to be shown: attention is computed in tiles, so
+    the widest arrays are those of the feed-forward part.
+    """
+    text = batched_tokens * (2 * shape.feed_forward + 4 * shape.hidden) * 2
+    vision = patches * (2 * shape.vision.feed_forward + 8 * shape.vision.hidden) * 2
+    logits = sequences * shape.vocabulary * 4
+    return max(text, vision) + logits
 
 
 def largest_fitting_profile(usable_bytes: int, *, kv_bytes: int, cards: int, tokens: int) -> str | None:
