@@ -13,7 +13,7 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
-from pipeline.capacity import ModelShape
+from pipeline.capacity import ModelShape, VisionShape
 
 SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -24,23 +24,12 @@ SPECIAL_TOKENS = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-TINY = ModelShape(2, 128, 2, 1, 64, 256, 320, tied=False)
+TINY = ModelShape(
+    2, 128, 2, 1, 64, 256, 320, tied=False, vision=VisionShape(depth=2, hidden=64, feed_forward=128, full_layers=1)
+)
 """For tests on CPU. The head size is 64 because the CPU attention kernels refuse smaller ones."""
-TINY_VISION: Mapping[str, Any] = {
-    "depth": 2,
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_heads": 2,
-    "fullatt_block_indexes": [1],
-}
-VISION: Mapping[str, Any] = {
-    "depth": 32,
-    "hidden_size": 1280,
-    "intermediate_size": 3420,
-    "num_heads": 16,
-    "fullatt_block_indexes": [7, 15, 23, 31],
-}
-"""The vision tower of all sizes of Qwen2.5-VL."""
+VISION_HEAD = 80
+"""Size of an attention head in the vision tower of all sizes of Qwen2.5-VL."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
@@ -81,9 +70,7 @@ QUANTISATIONS: Mapping[str, Mapping[str, Any]] = {
 """As the config.json of Qwen2.5-VL-7B-Instruct-AWQ and of RedHatAI's w8a8 say; the vision tower stays at 16 bit."""
 
 
-def write_model(
-    folder: Path, shape: ModelShape = TINY, vision: Mapping[str, Any] = TINY_VISION, *, known_text: str = ""
-) -> Path:
+def write_model(folder: Path, shape: ModelShape = TINY, *, known_text: str = "") -> Path:
     """Write a model folder without weights, and return it.
 
     Args:
@@ -92,7 +79,7 @@ def write_model(
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokens = _write_tokenizer(folder, shape.vocabulary, known_text)
-    _write_json(folder / "config.json", _config(shape, vision, tokens))
+    _write_json(folder / "config.json", _config(shape, tokens))
     _write_json(folder / "preprocessor_config.json", _PREPROCESSOR)
     _write_json(folder / "generation_config.json", {"eos_token_id": [tokens["<|im_end|>"], tokens["<|endoftext|>"]]})
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
@@ -132,7 +119,7 @@ def _invented_words() -> Iterator[str]:
         yield "Ġ" + "".join(letters)
 
 
-def _config(shape: ModelShape, vision: Mapping[str, Any], tokens: Mapping[str, int]) -> dict[str, Any]:
+def _config(shape: ModelShape, tokens: Mapping[str, int]) -> dict[str, Any]:
     unit = shape.head_dim // 16
     sections = [2 * unit, 3 * unit, 3 * unit]
     text = {
@@ -155,7 +142,7 @@ def _config(shape: ModelShape, vision: Mapping[str, Any], tokens: Mapping[str, i
         **{key: value for key, value in text.items() if key != "model_type"},
         "rope_scaling": {"type": "mrope", "mrope_section": sections},
         "text_config": text,
-        "vision_config": {**_VISION_CONSTANTS, **vision, "out_hidden_size": shape.hidden},
+        "vision_config": _vision_config(shape.vision, shape.hidden),
         "image_token_id": tokens["<|image_pad|>"],
         "video_token_id": tokens["<|video_pad|>"],
         "vision_start_token_id": tokens["<|vision_start|>"],
@@ -165,14 +152,24 @@ def _config(shape: ModelShape, vision: Mapping[str, Any], tokens: Mapping[str, i
     return config | ({"quantization_config": QUANTISATIONS[shape.quantisation]} if shape.quantisation else {})
 
 
-_VISION_CONSTANTS: dict[str, Any] = {
-    "model_type": "qwen2_5_vl",
-    "patch_size": 14,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-    "window_size": 112,
-    "tokens_per_second": 2,
-}
+def _vision_config(vision: VisionShape, text_hidden: int) -> dict[str, Any]:
+    every = vision.depth // vision.full_layers
+    return {
+        "model_type": "qwen2_5_vl",
+        "depth": vision.depth,
+        "hidden_size": vision.hidden,
+        "intermediate_size": vision.feed_forward,
+        "num_heads": max(2, vision.hidden // VISION_HEAD),
+        "out_hidden_size": text_hidden,
+        "patch_size": vision.patch_px,
+        "spatial_merge_size": vision.merge,
+        "temporal_patch_size": 2,
+        "window_size": vision.window_px,
+        "fullatt_block_indexes": list(range(every - 1, vision.depth, every)),
+        "tokens_per_second": 2,
+    }
+
+
 _PREPROCESSOR: dict[str, Any] = {
     "image_processor_type": "Qwen2VLImageProcessor",
     "processor_class": "Qwen2_5_VLProcessor",
