@@ -8,6 +8,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import closing
 
 import numpy as np
@@ -22,7 +23,7 @@ from pipeline.data import FinishReason, RenderSpec
 from pipeline.engines.base import EngineTask
 from pipeline.engines.vllm import MAX_PIXELS, VllmEngine, describe
 from pipeline.engines.vllm.sampling import read_output
-from pipeline.engines.vllm.stream import Stream
+from pipeline.engines.vllm.stream import Handlers, Stream
 from pipeline.errors import EngineError, ErrorType
 from pipeline.render import Renderer
 from pipeline.values import DateOrder
@@ -165,16 +166,17 @@ def test_a_refused_page_leaves_the_engine_alive(engine: VllmEngine) -> None:
     assert found[good.request_id].finish_reason is FinishReason.STOP
 
 
-def stream_of(engine: VllmEngine, page_timeout_s: float) -> Stream:
-    """Return a stream like the engine's own, with another limit."""
+def stream_of(
+    engine: VllmEngine, *, page_timeout_s: float = 60, threads: Executor | None = None, step_tokens: int | None = None
+) -> Stream:
+    """Return a stream like the engine's own, with other limits."""
     return Stream(
         engine._core,
-        engine._threads,
-        capacity=engine.capacity,
+        threads or engine._threads,
+        engine._depth,
+        Handlers(engine.prepare, engine._send, read_output),
         page_timeout_s=page_timeout_s,
-        prepare=engine._prepare,
-        send=engine._send,
-        read=read_output,
+        step_tokens=step_tokens,
     )
 
 
@@ -196,7 +198,7 @@ def test_a_page_that_finished_while_nobody_looked_is_not_late(engine: VllmEngine
     """Writing a shard to a slow bucket may keep the run from the engine for longer than a page may take."""
     limit_s = 2.0
     pages = [make_request(max_tokens=5, constrained=False), make_request(max_tokens=40, constrained=False)]
-    stream = stream_of(engine, limit_s).run(PageList(pages))
+    stream = stream_of(engine, page_timeout_s=limit_s).run(PageList(pages))
     first = next(stream)
     time.sleep(2 * limit_s)
     assert [each.error for each in (first, *stream)] == [None, None]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from pipeline.capacity import PROFILES
 from pipeline.engines.vllm.cards import Card, detect_gpu
-from pipeline.engines.vllm.engine import VllmEngine, describe, find_place
+from pipeline.engines.vllm.engine import VllmEngine
 from pipeline.engines.vllm.host import host_memory_limit
 from pipeline.engines.vllm.installed import is_installed
 from pipeline.engines.vllm.settings import MAX_PIXELS
+from pipeline.engines.vllm.start import describe, find_place
 
 __all__ = [
     "MAX_PIXELS",

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import EngineError, EngineStartError
+from pipeline.engines.vllm.loading import load_model
+from pipeline.engines.vllm.steps import Steps
+from pipeline.errors import EngineError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,22 +23,8 @@ if TYPE_CHECKING:
     import psutil
 
 SHUTDOWN_S = 10
-POLL_S = 0.1
 EXIT_S = 5
 """An engine that fails says so before it ends, and only then has an exit code."""
-ENVIRONMENT: Mapping[str, str] = {
-    # With 0 the model's work no longer overlaps with ours, and closing frees no GPU memory.
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
-    # This process has threads, and a fork with threads may deadlock.
-    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-    # Standard output belongs to whoever runs Pagemill; errors still show.
-    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-}
-"""Variables vLLM reads at import, here and in its child processes; the user's own win."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +48,25 @@ class Core:
         Raises:
             EngineStartError: vLLM refuses the settings or its process ends while it loads.
         """
-        for name, value in {**ENVIRONMENT, **environment}.items():
-            os.environ.setdefault(name, value)
-        try:
-            self._llm: Any = _load(arguments)
-        except Exception as error:
-            raise EngineStartError(_start_message(error)) from error
+        self._llm: Any = load_model(arguments, environment)
         self._engine: Any = self._llm.llm_engine
         self._client: Any = self._engine.engine_core
         self._no_progress_s = no_progress_s
         self._progress_at = time.monotonic()
         self._processes = _processes_of(self._client)
         self._closed = False
+        scheduling = self._engine.vllm_config.scheduler_config
+        self.steps = Steps(int(scheduling.max_num_seqs), is_async=bool(scheduling.async_scheduling))
 
     @property
     def block_size(self) -> int:
         """Tokens in one block of the KV cache."""
         return int(self._engine.vllm_config.cache_config.block_size)
+
+    @property
+    def step_tokens(self) -> int:
+        """Tokens computed in one step, at most."""
+        return int(self._engine.vllm_config.scheduler_config.max_num_batched_tokens)
 
     @property
     def process_id(self) -> int:
@@ -111,17 +95,22 @@ class Core:
         Raises:
             ValueError: the image or the length of the prompt is not acceptable.
         """
-        from PIL import Image
+        return self._llm.renderer.render_cmpl([prompt_of(prompt, pixels, image_key)])[0]
 
-        return self._llm.renderer.render_cmpl(
-            [
-                {
-                    "prompt_token_ids": list(prompt.token_ids),
-                    "multi_modal_data": {"image": Image.fromarray(pixels)},
-                    "multi_modal_uuids": {"image": [image_key]},
-                }
-            ]
-        )[0]
+    def generate(self, prompts: Sequence[Any], samplings: Sequence[Any], loras: Sequence[Any]) -> Sequence[Any]:
+        """Return the finished outputs of a list of `prompt_of`, in its order, by one call of vLLM's own.
+
+        Raises:
+            EngineError: the engine died. One that hangs is not noticed here.
+        """
+        try:
+            outputs: Sequence[Any] = self._llm.generate(
+                list(prompts), list(samplings), use_tqdm=False, lora_request=list(loras) if any(loras) else None
+            )
+        except Exception as error:
+            self._raise_if_dead(error)
+            raise
+        return outputs
 
     def add(self, request_id: str, prepared: Any, sampling: Any, lora: Any) -> None:
         """Queue a prepared page.
@@ -159,12 +148,17 @@ class Core:
             raise EngineError(f"vLLM made no progress for {self._no_progress_s:g} s; its process was killed.")
         return False
 
-    def step(self) -> Sequence[Any]:
-        """Return the requests that finished with the next output.
+    def step(self, *, preparing: bool = False) -> Sequence[Any]:
+        """Return the requests that finished with the next output, which `steps` then knows.
+
+        Args:
+            preparing: whether pages are being prepared for the engine.
 
         Raises:
             EngineError: the engine died.
         """
+        if waiting := self._client.outputs_queue.queue:
+            self.steps.add(waiting[0], preparing=preparing)
         try:
             return [output for output in self._engine.step() if output.finished]
         except Exception as error:
@@ -232,45 +226,15 @@ class Core:
             ) from cause
 
 
-def _load(arguments: Mapping[str, Any]) -> Any:
-    """Return vLLM's LLM, made on a thread of its own.
+def prompt_of(prompt: Prompt, pixels: npt.NDArray[np.uint8], image_key: str) -> dict[str, Any]:
+    """Return what vLLM takes for a page whose image it has not processed."""
+    from PIL import Image
 
-    vLLM swallows a KeyboardInterrupt that comes while its engine starts, so it must come elsewhere. And Ctrl-C
-    goes to all processes of a terminal, though the run wants the pages that are in the engine: a signal
-    blocked in the thread that starts a process stays blocked there, whatever handlers that sets.
-    """
-    import vllm
-
-    loaded: Future[Any] = Future()
-
-    def load() -> None:
-        resource_tracker.ensure_running()  # its start unblocks the signal (CPython issue 77794)
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            loaded.set_result(vllm.LLM(**arguments))
-        except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
-            loaded.set_exception(error)
-
-    threading.Thread(target=load, name="load-vllm", daemon=True).start()
-    try:
-        return loaded.result()
-    except KeyboardInterrupt:
-        _end_loading(loaded)
-        raise
-
-
-def _end_loading(loaded: Future[Any]) -> None:
-    """Kill what vLLM started, and what it still starts: processes that nobody ends would outlive this one."""
-    import psutil
-
-    is_done = False
-    while not is_done:
-        is_done = bool(wait([loaded], POLL_S).done)
-        for child in multiprocessing.active_children():  # Pagemill's own workers are none of them
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for process in psutil.Process(child.pid).children(recursive=True):
-                    process.kill()
-            child.kill()
+    return {
+        "prompt_token_ids": list(prompt.token_ids),
+        "multi_modal_data": {"image": Image.fromarray(pixels)},
+        "multi_modal_uuids": {"image": [image_key]},
+    }
 
 
 def _processes_of(client: Any) -> list[psutil.Process]:
@@ -281,11 +245,3 @@ def _processes_of(client: Any) -> list[psutil.Process]:
         process = psutil.Process(child.pid)
         processes += [process, *process.children(recursive=True)]
     return processes
-
-
-def _start_message(error: Exception) -> str:
-    reason = str(error).strip().split("\n")[0] or type(error).__name__
-    return (
-        f"vLLM could not start: {reason} (its own report is on standard error; "
-        "VLLM_LOGGING_LEVEL=INFO makes it longer, docs/gpu.md lists known causes)"
-    )

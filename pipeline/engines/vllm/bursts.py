@@ -1,0 +1,33 @@
+"""Which prepared pages enter the engine together, so that a step either fills with prompts or decodes alone.
+
+Pure. A step that mixes one page's prompt with the decoding of others is larger than the captured CUDA graphs,
+and every such step is slow; as many prompts as one step takes cost one such step instead of several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+MOST_SHARE = 4
+"""A burst waits until it finds room, half of it on average: a fourth of the sequences costs an eighth of them at
+the very worst, and pages of usual size on a GPU (6 of 256) about one in a hundred."""
+
+
+def burst_size(tokens: Iterable[int], *, free: int, budget: int, slots: int, more: bool) -> int:
+    """Return how many of the prepared pages enter now, from the first one on; 0 while it pays to wait.
+
+    Args:
+        tokens: of each page, those that have to be computed; not empty.
+        free: sequences that could begin.
+        budget: tokens that one step computes beside those of running sequences.
+        slots: sequences that may run at once.
+        more: whether pages are on their way here; without them nothing is worth waiting for.
+    """
+    most = max(1, slots // MOST_SHARE)
+    size = used = largest = 0
+    for count in tokens:
+        if size and (used + count > budget or size == most):
+            return size if size <= free else 0
+        size, used, largest = size + 1, used + count, max(largest, count)
+    is_full = size == most or used + largest > budget
+    return size if size <= free and (is_full or not more) else 0
