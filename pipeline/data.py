@@ -114,6 +114,11 @@ class RenderSpec:
     legible_px: float | None = None
     """Em height that the page's small print keeps at least, if a smaller image has it; None: as large as allowed."""
 
+    @property
+    def key(self) -> str:
+        """Name for these values; a page's images of equal keys are equal in one run."""
+        return f"{self.max_pixels}:{self.rotation_deg}:{self.legible_px or 'full'}"
+
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
@@ -132,12 +137,15 @@ class PageImage:
     pixels: npt.NDArray[np.uint8]
     """RGB, shape (height_px, width_px, 3), C-contiguous; both sides multiples of 28."""
     spec: RenderSpec
+    """As it was done: `legible_px` is None where the image has full size, whatever was asked."""
     dpi: float | None
     """Effective resolution; None when the source states no physical size (most photographs)."""
     text_layer: TextLayer | None
     render_s: float
     glyph_px: float | None = None
     """Em height of the page's small print in this image; None when it was not measured."""
+    full_pixels: int | None = None
+    """Pixels that it has, or would have, at full size; None: made elsewhere than by a renderer."""
     digest: str | None = None
     """Of the pixels and their shape: equal ones mean equal images; None when it was not asked for."""
     is_blank: bool = False
@@ -291,6 +299,7 @@ class ImageFacts:
     dpi: float | None = None
     rotation_deg: int | None = None
     render_s: float | None = None
+    full_pixels: int | None = None
 
 
 @dataclass(slots=True)
@@ -338,6 +347,8 @@ class PageRecord:
     rotation_deg: int | None = None
     """What the try asked for and what the engine turned itself, clockwise."""
     render_s: float | None = None
+    full_pixels: int | None = None
+    """Pixels that its image would have had at full size; see PageImage."""
     reused_from: str | None = None
     """URI of the document whose reading this row repeats, since it has the same bytes; None: read in this run."""
     answered_by: AnsweredBy = AnsweredBy.ENGINE

@@ -144,6 +144,7 @@ class Judge:
             dpi=shown.dpi,
             rotation_deg=None if shown.rotation_deg is None else (shown.rotation_deg + turned) % 360,
             render_s=shown.render_s,
+            full_pixels=shown.full_pixels,
         )
 
 

@@ -6,6 +6,7 @@ Repeating the same question wastes a try: each fault has a change that may cure 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import sqrt
 
 from pipeline.config import MAX_PIXEL_GROWTH, TriesConfig
 from pipeline.data import Attempt, RenderSpec, TrySettings
@@ -37,6 +38,8 @@ class Ladder:
     config: TriesConfig
     max_pixels: int
     deterministic: bool
+    legible_px: float | None = None
+    """Em height down to which pages are made smaller at the first try; None: they have full size."""
 
     def first(self) -> TrySettings:
         """Return the settings of the first try."""
@@ -45,7 +48,7 @@ class Ladder:
             max_tokens=self.config.max_tokens or MAX_TOKENS,
             temperature=TEMPERATURES[0],
             constrained=True,
-            render=RenderSpec(self.max_pixels),
+            render=RenderSpec(self.max_pixels, legible_px=self.legible_px),
         )
 
     def next(self, last: Attempt) -> TrySettings | None:
@@ -66,6 +69,8 @@ class Ladder:
             return _resized(settings, 1 / PIXEL_GROWTH, settings.render.max_pixels)
         # A page on its side is a common cause; the OCR engine, which is deterministic, turns pages itself.
         changed = replace(_warmer(settings), find_upright=not self.deterministic and settings.number == 1)
+        if settings.render.legible_px is not None:  # it was made smaller: perhaps too small
+            return replace(changed, render=replace(changed.render, legible_px=None))
         if settings.number >= 2 or self.deterministic:
             limit = int(self.max_pixels * MAX_PIXEL_GROWTH)
             changed = replace(_resized(changed, PIXEL_GROWTH, limit), constrained=False)
@@ -81,5 +86,7 @@ def _warmer(settings: TrySettings) -> TrySettings:
 
 
 def _resized(settings: TrySettings, factor: float, limit: int) -> TrySettings:
-    pixels = min(int(settings.render.max_pixels * factor), limit)
-    return replace(settings, render=replace(settings.render, max_pixels=pixels), find_upright=False)
+    render = settings.render
+    legible_px = render.legible_px and render.legible_px * sqrt(factor)
+    render = replace(render, max_pixels=min(int(render.max_pixels * factor), limit), legible_px=legible_px)
+    return replace(settings, render=render, find_upright=False)

@@ -19,7 +19,7 @@ LAYERS = (
     {"run"},
     {"retry"},  # what was read, and how, for cli
     # Each wires a few stages for run.
-    {"arrivals", "books", "documents", "drive", "forecast", "inbox", "metrics", "reuse", "settle"},
+    {"arrivals", "books", "documents", "drive", "forecast", "inbox", "metrics", "reuse", "settle", "skip"},
     {"planning"},
     # Stages, and what stands beside a run: they know the data, not each other.
     {
@@ -28,7 +28,7 @@ LAYERS = (
         *("admission", "canary", "catalog", "check", "journal", "failed", "quarantine", "ready", "scratch"),
         *("engines", "engines.ocr", "engines.vllm", "engines.scripted"),
     },
-    {"storage", "workers", "engines.base", "capacity", "log", "signals", "merging", "outputs"},
+    {"storage", "workers", "engines.base", "capacity", "log", "signals", "merging", "outputs", "suspects"},
     {"config", "data", "layout", "schema"},
     {"values", "errors", "selection"},
 )
@@ -70,7 +70,7 @@ LIBRARIES = {
     "transformers": _owned_by("engines.vllm", in_functions_only=True),
     "rapidocr": _owned_by("engines.ocr", in_functions_only=True),
     "onnxruntime": _owned_by("engines.ocr", in_functions_only=True),
-    "cv2": _owned_by("engines.ocr", in_functions_only=True),
+    "cv2": _owned_by("engines.ocr", "render", in_functions_only=True),
     "pymupdf": _owned_by("render"),
     "PIL": _owned_by("render", "engines.vllm"),
     "tenacity": _owned_by("storage"),

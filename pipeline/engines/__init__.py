@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.config import RunConfig
+from pipeline.config import RenderConfig, RunConfig
 from pipeline.engines.base import Engine, EngineInfo, EngineTask
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ class EngineChoice:
     """Loads the engine; seconds for ocr, minutes for vllm. Raises EngineStartError."""
     max_pixels: int
     """Page size at first tries: the configured one, or what this engine reads best."""
+    legible_px: float | None = None
+    """Em height that small print keeps where a page is sent smaller than that; None: no page is."""
 
 
 def choose_engine(config: RunConfig, task: EngineTask) -> EngineChoice:
@@ -31,6 +33,11 @@ def choose_engine(config: RunConfig, task: EngineTask) -> EngineChoice:
         EngineStartError: vLLM is asked for and these settings cannot work here; says what to change.
     """
     return _vllm(config, task) if _wants_vllm(config) else _ocr(config, task)
+
+
+def _legible_px(config: RenderConfig, *, by_default: bool) -> float | None:
+    is_adaptive = by_default if config.adaptive == "auto" else config.adaptive == "on"
+    return config.legible_px if is_adaptive else None
 
 
 def _wants_vllm(config: RunConfig) -> bool:
@@ -48,7 +55,10 @@ def _ocr(config: RunConfig, task: EngineTask) -> EngineChoice:
     from pipeline.engines import ocr
 
     max_pixels = config.render.max_pixels or ocr.MAX_PIXELS
-    return EngineChoice(ocr.describe(config.ocr), partial(ocr.OcrEngine, config.ocr, task), max_pixels)
+    open_engine = partial(ocr.OcrEngine, config.ocr, task)
+    # Finding text and reading lines costs the OCR engine the same at any page size.
+    legible_px = _legible_px(config.render, by_default=False)
+    return EngineChoice(ocr.describe(config.ocr), open_engine, max_pixels, legible_px)
 
 
 def _vllm(config: RunConfig, task: EngineTask) -> EngineChoice:
@@ -56,4 +66,5 @@ def _vllm(config: RunConfig, task: EngineTask) -> EngineChoice:
 
     max_pixels = config.render.max_pixels or vllm.MAX_PIXELS
     open_engine = partial(vllm.VllmEngine, config.vllm, task, max_pixels)
-    return EngineChoice(vllm.describe(config.vllm, task.name), open_engine, max_pixels)
+    legible_px = _legible_px(config.render, by_default=True)
+    return EngineChoice(vllm.describe(config.vllm, task.name), open_engine, max_pixels, legible_px)

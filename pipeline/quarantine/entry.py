@@ -42,6 +42,7 @@ def _try_facts(attempt: Attempt) -> Json:
         "temperature": settings.temperature,
         "constrained": settings.constrained,
         "max_pixels": settings.render.max_pixels,
+        "legible_px": settings.render.legible_px,
         "rotation_deg": settings.render.rotation_deg,
         "seed": settings.seed,
         "finish_reason": attempt.finish_reason.value,

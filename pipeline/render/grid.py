@@ -37,6 +37,11 @@ class Grid(NamedTuple):
     scale: float
     """Content pixels per source unit (pixel or point)."""
 
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of the whole image, padding included."""
+        return self.width_px * self.height_px
+
     def turned(self) -> Grid:
         """Return the grid of the page after a quarter turn."""
         return Grid(self.height_px, self.width_px, self.content_height_px, self.content_width_px, self.scale)
@@ -53,6 +58,14 @@ def fit(width: float, height: float, *, max_pixels: int, max_scale: float) -> Gr
     if width >= height:
         return Grid(long_px, short_px, content[1], content[0], scale)
     return Grid(short_px, long_px, content[0], content[1], scale)
+
+
+def legible_budget(width: float, height: float, *, scale: float, min_pixels: int) -> int:
+    """Return the smallest budget for which `fit` draws the page at `scale` or larger, on `min_pixels` or more."""
+    long = max(width, height)
+    aspect = max(min(width, height) / long, 1 / MAX_ELONGATION)
+    side = _round_up(max(long * scale, math.sqrt(min_pixels / aspect)), LONG_SIDE_STEP)
+    return side * _round_up(side * aspect, PIXEL_UNIT)
 
 
 def image_enlargement(width: float, height: float) -> float:

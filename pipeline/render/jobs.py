@@ -147,16 +147,30 @@ class _Worker:
             raise RenderError(ErrorType.DAMAGED, f"The page is damaged: {described(error)}") from error
         pixels, text_layer = drawing.placed(job.spec.rotation_deg)
         seconds = time.perf_counter() - started
-        return PageImage(job.page_number, pixels, job.spec, drawing.dpi, text_layer, seconds)
+        num_pixels = drawing.grid.num_pixels
+        full_pixels = drawing.full_pixels or num_pixels
+        return PageImage(
+            job.page_number,
+            pixels,
+            job.spec if num_pixels < full_pixels else replace(job.spec, legible_px=None),
+            drawing.dpi,
+            text_layer,
+            seconds,
+            glyph_px=drawing.glyph_px,
+            full_pixels=full_pixels,
+        )
 
     def _draw(self, job: RenderPage) -> Drawing:
+        from pipeline.render.legibility import Sizing, made_legible
+
         with _regular_file(job.path) as file:
             identity = _identify(job.path, file)
             ref = job.document.ref
             if (identity.size_bytes, _modified_at(ref, identity)) != (ref.size_bytes, ref.modified_at):
                 raise RenderError(ErrorType.UNREADABLE, "The file changed after it was opened; run again.")
             source = self._source(identity, file)
-        return source.draw(job.page_number - 1, job.spec, job.facts)
+        drawing = source.draw(job.page_number - 1, job.spec, job.facts)
+        return made_legible(drawing, Sizing(job.spec.legible_px, self._config.min_pixels))
 
     def _source(self, identity: _Identity, file: BufferedReader) -> PageSource:
         if identity in self._sources:

@@ -17,6 +17,7 @@ from pipeline.errors import DocumentError, ErrorType, RenderError
 from pipeline.render.drawing import Drawing, new_canvas
 from pipeline.render.grid import fit
 from pipeline.render.images import find_images, image_share
+from pipeline.render.legibility import Sizing, em_of_layer, legible_grid
 from pipeline.render.mupdf import pymupdf
 from pipeline.render.page_tree import correct_count, find_pages
 from pipeline.render.text import PageText
@@ -58,6 +59,7 @@ class PdfSource:
 
     def __init__(self, file: BufferedReader, config: RenderConfig, *, truncated: bool) -> None:
         self._limit_megapixels = config.max_source_megapixels
+        self._min_pixels = config.min_pixels
         self._document = _open(file)
         try:
             decrypted = self._unlock([password.get_secret_value() for password in config.passwords])
@@ -90,13 +92,24 @@ class PdfSource:
                 raise RenderError(ErrorType.DAMAGED, "The page has no area.")
             images = find_images(shown)
             self._refuse_large((image.width_px, image.height_px) for image in images)
-            text = PageText(shown, image_share(images, page)) if facts.text_layer else None
-            grid = fit(page.width, page.height, max_pixels=spec.max_pixels, max_scale=MAX_DPI / POINTS_PER_INCH)
+            pictures = image_share(images, page)
+            text = PageText(shown, pictures) if facts.text_layer or spec.legible_px else None
+            full = fit(page.width, page.height, max_pixels=spec.max_pixels, max_scale=MAX_DPI / POINTS_PER_INCH)
+            em = em_of_layer(text.spans, pictures) if text and spec.legible_px else None
+            grid = legible_grid(full, (page.width, page.height), em, Sizing(spec.legible_px, self._min_pixels))
             origin = page.x0, page.y0
             canvas, content = _rasterised(shown, grid, origin)
-            text_layer = text.layer(grid.scale, origin) if text else None
+            text_layer = text.layer(grid.scale, origin) if text and facts.text_layer else None
         _refuse_lost(content)
-        return Drawing(content, grid, grid.scale * POINTS_PER_INCH, text_layer, canvas=canvas)
+        return Drawing(
+            content,
+            grid,
+            grid.scale * POINTS_PER_INCH,
+            text_layer,
+            glyph_px=em and em * grid.scale,
+            full_pixels=full.num_pixels,
+            canvas=canvas,
+        )
 
     def close(self) -> None:
         """Close the document."""

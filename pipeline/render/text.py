@@ -40,6 +40,8 @@ class Span(NamedTuple):
     em_points: float
     """Font size."""
     is_visible: bool
+    length_points: float
+    """Along the line."""
 
 
 class PageText:
@@ -77,7 +79,10 @@ def _spans(page: Any) -> Iterator[Span]:
     for block in page.extractDICT()["blocks"]:
         for line in block.get("lines", ()):
             for span in line["spans"]:
-                yield Span("".join(span["text"].split()), span["size"], bool(span["char_flags"] & FILLED_OR_STROKED))
+                x0, y0, x1, y1 = span["bbox"]
+                length = x1 - x0 if abs(line["dir"][0]) > abs(line["dir"][1]) else y1 - y0
+                is_visible = bool(span["char_flags"] & FILLED_OR_STROKED)
+                yield Span("".join(span["text"].split()), span["size"], is_visible, length)
 
 
 @lru_cache(maxsize=4096)
