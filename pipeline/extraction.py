@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
+from pipeline.config import MAX_TOKENS
 from pipeline.data import Json
 from pipeline.errors import ConfigError, ErrorType, GenerationInvalid
 from pipeline.merging import Merger, merge_rules
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 
 MAX_ITEMS = 200
 """Longest array of a constrained output where the schema sets no bound: an open one lets a model loop for ever."""
+
+LEAST_TOKENS = 16
+"""Of an output limit; `tries.max_tokens` has the same bound."""
 
 HIDDEN = (".", "_")
 """How names begin that are never listed, neither as extractions nor in an output."""
@@ -53,6 +57,14 @@ class Extraction:
         """The field that takes the whole output as plain text, if the model's class variable of that name says so."""
         name = getattr(self.model, "plain_text_field", None)
         return name if isinstance(name, str) else None
+
+    @cached_property
+    def max_output_tokens(self) -> int:
+        """Tokens in which the longest honest page fits, as the model's class variable of that name says."""
+        tokens = getattr(self.model, "max_output_tokens", MAX_TOKENS)
+        if not isinstance(tokens, int) or tokens < LEAST_TOKENS:
+            raise ConfigError(f"{self.folder}: max_output_tokens must be a whole number of {LEAST_TOKENS} or more.")
+        return tokens
 
     @cached_property
     def json_schema(self) -> Json:
@@ -89,7 +101,33 @@ class Extraction:
         except Exception:  # a validator of the user's fails on what no try made valid
             log.exception("nothing can be salvaged: a validator of %s failed", self.name)
             return None
-        return kept if any(value not in (None, [], "") for value in kept.values()) else None
+        return kept if any(map(_says_something, kept.values())) else None
+
+    @cached_property
+    def empty_record(self) -> Json | None:
+        """The record of a page with nothing on it; None where the schema refuses that, or would say something."""
+        try:
+            record = self.validate("" if self.plain_text_field else "{}")
+        except GenerationInvalid:
+            return None
+        return None if any(map(_says_something, record.values())) else record
+
+    @cached_property
+    def text_layer_suffices(self) -> bool:
+        """Whether the text of born-digital pages is enough, as the model's class variable of that name says."""
+        return getattr(self.model, "text_layer_suffices", False) is True
+
+    @cached_property
+    def needed_of_layers(self) -> tuple[str, ...]:
+        """Fields without which a text layer was not enough: `text_layer_needs`, and those that the model requires."""
+        required = (name for name, field in self.model.model_fields.items() if field.is_required())
+        return (*getattr(self.model, "text_layer_needs", ()), *required)
+
+    def is_sufficient(self, record: Json) -> bool:
+        """Tell whether a record that was read from a text layer has what it needs, and anything at all."""
+        return all(_says_something(record[name]) for name in self.needed_of_layers) and any(
+            map(_says_something, record.values())
+        )
 
     def merger(self, *, max_characters: int, max_items: int) -> Merger:
         """Return what makes one record from the records of a document's pages.
@@ -204,8 +242,16 @@ def _load(folder: Path) -> Extraction:
         prompt_sha256=hashlib.sha256(prompt.encode()).hexdigest(),
         schema_sha256=hashlib.sha256(schema_path.read_bytes()).hexdigest(),
     )
-    extraction.merger(max_characters=0, max_items=0)  # a rule that cannot work is found before anything is read
+    # A rule or limit that cannot work is found before anything is read.
+    extraction.merger(max_characters=0, max_items=0)
+    extraction.max_output_tokens  # noqa: B018 - see above
+    if unknown := set(extraction.needed_of_layers) - extraction.model.model_fields.keys():
+        raise ConfigError(f"{schema_path}: text_layer_needs names fields that it lacks: {', '.join(sorted(unknown))}.")
     return extraction
+
+
+def _says_something(value: Any) -> bool:
+    return value not in (None, "", [], {}, (), set())
 
 
 def _import_file(path: Path) -> ModuleType:

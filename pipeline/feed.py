@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,11 +19,9 @@ from typing import Protocol
 
 from pipeline.data import Document, DocumentRef, ImageFacts, PageImage, PageRequest, PageTask, Supply, TrySettings
 from pipeline.errors import DocumentError, ErrorType, PageError, RenderError
+from pipeline.suspects import Suspects
 
 WAIT_S = 0.1
-SUSPECT_SHARE = 8
-"""Each death narrows the pages in flight to an eighth: 256 pages need three engines to find the one at fault,
-and no page is read alone that need not be."""
 OPEN_AHEAD = 4
 """Documents opened before their pages are needed; opening a large file must not stall the engine."""
 BYTES_PER_PIXEL = 3
@@ -81,6 +79,23 @@ class Losses(Protocol):
         ...
 
 
+class Shortcuts(Protocol):
+    """What settles pages without the engine; see skip.Shortcuts."""
+
+    @property
+    def num_pending(self) -> int:
+        """Pages that are being settled, or that `again` has for the engine."""
+        ...
+
+    def take(self, task: PageTask, image: PageImage, wake: Callable[[], None]) -> bool:
+        """Return whether the engine need not read a page, as far as is known; `wake` is called when more is."""
+        ...
+
+    def again(self) -> Iterable[PageTask]:
+        """Return pages that were taken and that the engine must read after all."""
+        ...
+
+
 class Stop(Protocol):
     """Says whether a run ends; a threading.Event is one."""
 
@@ -99,6 +114,7 @@ class PageFeed:
         losses: Losses,
         first: TrySettings,
         *,
+        shortcuts: Shortcuts,
         stop: Stop,
         ahead_bytes: int,
         ahead: int = 2,
@@ -119,6 +135,7 @@ class PageFeed:
         self._documents = documents
         self._losses = losses
         self._first = first
+        self._shortcuts = shortcuts
         self._openers = ThreadPoolExecutor(OPEN_AHEAD, thread_name_prefix="open")
         self._opening: deque[tuple[DocumentRef, datetime, Future[tuple[Document, Path]]]] = deque()
         self._current: _OpenDocument | None = None
@@ -128,8 +145,7 @@ class PageFeed:
         self._rendered: SimpleQueue[tuple[PageTask, Future[PageImage]] | None] = SimpleQueue()
         self._ready: deque[tuple[PageTask, PageRequest]] = deque()
         self._in_flight: dict[str, PageTask] = {}
-        self._num_suspects = 0
-        self._most_in_flight: int | None = None
+        self._suspects = Suspects()
         self._timeouts: dict[str, int] = {}
         """Pages in a row that ran out of time, by URI."""
         self._ids = itertools.count(1)
@@ -147,7 +163,7 @@ class PageFeed:
         if self._draining:
             return False
         coming = self._ready or self._rendering or self._retries or self._opening or self._current
-        return bool(coming) or not self._all_listed
+        return bool(coming or self._shortcuts.num_pending) or not self._all_listed
 
     def wait_for_page(self) -> bool:
         """Wait until a page is ready; False when none is left, so that no engine need be loaded."""
@@ -157,7 +173,8 @@ class PageFeed:
 
     def take(self, wait_s: float) -> PageRequest | None:
         """Return the next request, or None when none became ready in time or none may be taken."""
-        if self._most_in_flight is not None and len(self._in_flight) >= self._most_in_flight:
+        most = self._suspects.most_in_flight
+        if most is not None and len(self._in_flight) >= most:
             return None
         if not self._ready and not self._draining:
             self._prepare(wait_s)
@@ -173,7 +190,7 @@ class PageFeed:
     def resolve(self, request_id: str) -> PageTask:
         """Return the page of a generation; it is no longer in flight."""
         task = self._in_flight.pop(request_id)
-        self._clear(task)
+        self._suspects.clear(task)
         self._tell(self._supply if self._in_flight else self._lacking)
         return task
 
@@ -183,22 +200,12 @@ class PageFeed:
         self._retries.append(task)
 
     def engine_died(self) -> PageTask | None:
-        """Send the pages that the engine held again; return the page that killed it, once that is certain.
-
-        The pages become suspects, and until all of them have been read fewer are in flight at once: an
-        eighth at each death. A suspect that an engine held alone when it died was the cause.
-        """
-        held = list(self._in_flight.values())
+        """Send the pages that the engine held again; return the page that killed it, once that is certain."""
+        killer = self._suspects.accuse([*self._in_flight.values()])
         self.send_again()
-        if len(held) == 1 and held[0].suspected:
+        if killer:
             self._retries.pop()
-            self._clear(held[0])
-            return held[0]
-        for task in held:
-            self._num_suspects += not task.suspected
-            task.suspected = True
-        self._most_in_flight = max(1, len(held) // SUSPECT_SHARE)
-        return None
+        return killer
 
     def send_again(self) -> None:
         """Give the pages that the engine held to the next one."""
@@ -233,13 +240,6 @@ class PageFeed:
         """Stop opening documents; those being opened end when their renderer is closed."""
         self._openers.shutdown(wait=False, cancel_futures=True)
 
-    def _clear(self, task: PageTask) -> None:
-        if task.suspected:
-            task.suspected = False
-            self._num_suspects -= 1
-        if not self._num_suspects:
-            self._most_in_flight = None
-
     def _prepare(self, wait_s: float) -> None:
         """Wait for one more page to become ready, for as long as `wait_s`."""
         deadline = time.monotonic() + wait_s
@@ -254,8 +254,13 @@ class PageFeed:
             if self.exhausted:
                 return
 
+    def _wake(self) -> None:
+        """Let a waiting take look again; any thread may call it."""
+        self._rendered.put(None)
+
     def _fill(self) -> None:
         self._open_ahead()
+        self._retries.extend(self._shortcuts.again())
         while self._has_room():
             task = self._retries.popleft() if self._retries else self._next_page()
             if task is None:
@@ -264,7 +269,7 @@ class PageFeed:
                 reason = (
                     f"{MAX_TIMEOUTS} pages of this document ran out of time; raise render.timeout_s if it is honest."
                 )
-                self._clear(task)
+                self._suspects.clear(task)
                 self._losses.page_failed(task, RenderError(ErrorType.RENDER_TIMEOUT, reason))
                 continue
             future = self._documents.render(task.document, task.path, task.page_number, task.settings)
@@ -273,7 +278,7 @@ class PageFeed:
             future.add_done_callback(lambda done, task=task: self._rendered.put((task, done)))  # type: ignore[misc]
 
     def _has_room(self) -> bool:
-        ahead = self._rendering + len(self._ready)
+        ahead = self._rendering + len(self._ready) + self._shortcuts.num_pending
         has_bytes = self._rendering_bytes + self._ready_bytes < self._ahead_bytes
         return ahead < self.ahead and (has_bytes or not ahead)
 
@@ -284,7 +289,7 @@ class PageFeed:
                 self._all_listed = True
                 return
             future = self._openers.submit(self._documents.open, ref)
-            future.add_done_callback(lambda _: self._rendered.put(None))  # wakes a waiting take
+            future.add_done_callback(lambda _: self._wake())
             self._opening.append((ref, datetime.now(UTC), future))
 
     def _next_page(self) -> PageTask | None:
@@ -314,16 +319,21 @@ class PageFeed:
         except PageError as error:
             if error.error_type is ErrorType.RENDER_TIMEOUT:
                 self._timeouts[uri] = self._timeouts.get(uri, 0) + 1
-            self._clear(task)
+            self._suspects.clear(task)
             self._losses.page_failed(task, error)
             return
         self._timeouts.pop(uri, None)
         spec = image.spec
         task.settings = replace(task.settings, render=spec)
-        task.shown = ImageFacts(image.width_px, image.height_px, image.dpi, spec.rotation_deg, image.render_s)
+        task.shown = ImageFacts(
+            image.width_px, image.height_px, image.dpi, spec.rotation_deg, image.render_s, image.full_pixels
+        )
+        is_new = task.settings.number == 1 and not task.suspected
+        if is_new and self._shortcuts.take(task, image, self._wake):
+            return
         request = PageRequest(
             request_id=f"{next(self._ids)}",
-            image_key=f"{task.document.sha256}:{task.page_number}:{spec.max_pixels}:{spec.rotation_deg}",
+            image_key=f"{task.document.sha256}:{task.page_number}:{spec.key}",
             image=image,
             settings=task.settings,
         )

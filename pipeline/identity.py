@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 _RENDER_LIMITS = {"timeout_s", "memory_limit_mb", "max_file_mb", "max_pages", "max_source_megapixels"}
 
 
-def identify_run(config: RunConfig, extraction: Extraction, engine: EngineInfo, max_pixels: int) -> RunIdentity:
+def identify_run(
+    config: RunConfig, extraction: Extraction, engine: EngineInfo, max_pixels: int, legible_px: float | None = None
+) -> RunIdentity:
     """Return a new run's identity.
 
     Its fingerprint is a hash of all that a record depends on beside the document: content of
-    prompt and schema, engine, model, revision and versions, page size, date order. Number and
+    prompt and schema, engine, model, revision and versions, page size, date order, and which pages
+    need not be read by the engine. Number and
     length of tries and other limits change nothing about a page that was read; they have a
     fingerprint of their own, and only what failed is read again when it changes.
     """
@@ -36,9 +39,14 @@ def identify_run(config: RunConfig, extraction: Extraction, engine: EngineInfo, 
         "max_pixels": max_pixels,
         "settings": _engine_settings(config, engine),
         "date_order": config.date_order,
+        **({"legible_px": legible_px, "min_pixels": config.render.min_pixels} if legible_px else {}),
+        **_skipped(config, extraction, engine),
     }
     limits = {
-        "tries": config.tries.model_dump(include={"max_tries", "max_tokens"}),
+        "tries": {
+            "max_tries": config.tries.max_tries,
+            "max_tokens": config.tries.max_tokens or extraction.max_output_tokens,
+        },
         "render": config.render.model_dump(include=_RENDER_LIMITS),
         "ocr": config.ocr.model_dump(include={"timeout_s", "memory_limit_mb"}),
         "vllm": config.vllm.model_dump(include={"page_timeout_s"}),
@@ -58,6 +66,22 @@ def identify_run(config: RunConfig, extraction: Extraction, engine: EngineInfo, 
         kv_cache_dtype=engine.kv_cache_dtype,
         pagemill_version=__version__,
     )
+
+
+def reads_text_layers(config: RunConfig, extraction: Extraction, engine: EngineInfo) -> bool:
+    """Return whether born-digital pages are read from their text layers beside the engine; OCR does so itself."""
+    wanted = config.skip.text_layer
+    return engine.engine != "ocr" and (extraction.text_layer_suffices if wanted is None else wanted)
+
+
+def _skipped(config: RunConfig, extraction: Extraction, engine: EngineInfo) -> dict[str, bool]:
+    """Return who reads a page, as far as that can change its record and differs from what older versions did.
+
+    Equal pages have equal records, whoever reads them. Blank ones said nothing before, either; but a run that is
+    to read them does not take for done what was never read.
+    """
+    said = {"text_layer": reads_text_layers(config, extraction, engine), "reads_blank": not config.skip.blank}
+    return {name: True for name, is_so in said.items() if is_so}
 
 
 def _hash(settings: object) -> str:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from pipeline.config import OutputConfig
-from pipeline.data import Document, DocumentRecord, DocumentRef, PageRecord, Status
+from pipeline.data import AnsweredBy, Document, DocumentRecord, DocumentRef, PageRecord, Status
 from pipeline.errors import CURABLE, DocumentError, LedgerError, PageError
 from pipeline.extraction import Extraction
 from pipeline.journal import Journal
@@ -177,7 +177,7 @@ class Ledger:
             opened.done[number] = True
             opened.shard.writer.add_page(record)
             opened.counts.add_page(record)
-            opened.merger.add(number, record.record)
+            opened.merger.add(number, None if record.answered_by is AnsweredBy.BLANK else record.record)
             if record.status is Status.FAILED:
                 opened.failed.append(number)
                 opened.error = _weightier(opened.error, record.error)
@@ -224,6 +224,7 @@ class Ledger:
         except PageError as invalid:
             error = error or invalid
         else:
+            merged = self._extraction.empty_record if merged is None and not error else merged  # all pages are blank
             document = replace(document, flags=(*document.flags, MERGED_CUT)) if is_cut else document
         return DocumentRecord(
             document=document,

@@ -49,8 +49,9 @@ def resolve(config: RunConfig, engine: EngineChoice | None = None) -> Reading:
         EngineStartError: the engine cannot work here.
     """
     extraction = load_extraction(config.extraction, config.prompts)
-    choice = engine or choose_engine(config, _engine_task(extraction, config))
-    return Reading(extraction, choice, identify_run(config, extraction, choice.info, choice.max_pixels))
+    choice = engine or choose_engine(config, engine_task(extraction, config))
+    identity = identify_run(config, extraction, choice.info, choice.max_pixels, choice.legible_px)
+    return Reading(extraction, choice, identity)
 
 
 def plan_input(
@@ -103,7 +104,8 @@ def enter_committed(catalog: Catalog, storage: Storage, extraction: str) -> None
         catalog.add_committed(read_committed(storage, part), part)
 
 
-def _engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
+def engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
+    """Return what whoever reads pages is to make of each."""
     return EngineTask(
         name=extraction.name,
         prompt=extraction.prompt,

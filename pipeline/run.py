@@ -20,6 +20,7 @@ from pipeline.data import (
     DocumentRecord,
     DocumentRef,
     EngineMetrics,
+    PageFacts,
     PageRecord,
     PageTask,
     Status,
@@ -33,13 +34,14 @@ from pipeline.errors import CanaryError, DocumentChangedError, DocumentError, Pa
 from pipeline.failed import FailedDocuments, Retry, find_failed
 from pipeline.feed import PageFeed
 from pipeline.forecast import find_pace
+from pipeline.identity import reads_text_layers
 from pipeline.inbox import check_inbox, clear_input, tagged_until
 from pipeline.journal import Journal
 from pipeline.judge import Judge
 from pipeline.layout import lease_key
 from pipeline.ledger import DoneDocument, Ledger, RowWriter
 from pipeline.metrics import Metrics, open_metrics
-from pipeline.planning import enter_committed, plan_input, resolve
+from pipeline.planning import engine_task, enter_committed, plan_input, resolve
 from pipeline.quarantine import Quarantine
 from pipeline.ready import Readiness
 from pipeline.render import Renderer
@@ -49,6 +51,7 @@ from pipeline.selection import parse_deadline
 from pipeline.settle import settle_dead_runs
 from pipeline.show.text import counted
 from pipeline.sink import PartReader, ShardWriter, delete_orphans, page_schema, read_committed
+from pipeline.skip import LayerReader, Shortcuts
 from pipeline.stats import Counts, RunState, job_so_far
 from pipeline.storage import open_storage, refuse_credentials
 from pipeline.tally import Progress, Tally
@@ -120,7 +123,13 @@ class _Run:
         config = self._config = wanted.config
         self._wanted = wanted
         self._extraction, self._choice, identity = resolve(config, wanted.engine)
-        self._ladder = Ladder(config.tries, self._choice.max_pixels, deterministic=self._choice.info.deterministic)
+        self._ladder = Ladder(
+            config.tries,
+            self._choice.max_pixels,
+            deterministic=self._choice.info.deterministic,
+            legible_px=self._choice.legible_px,
+            max_tokens=self._extraction.max_output_tokens,
+        )
         page_schema(self._extraction.model)  # a field no column can hold is found before anything is read
         self._storage = open_storage(config.output)
         self._failed: FailedDocuments | None = None
@@ -262,9 +271,10 @@ class _Run:
         config = self._config
         workers = config.render.workers or default_render_workers()
         with (
-            closing(Renderer(config.render, num_workers=workers)) as self._renderer,
+            closing(Renderer(config.render, num_workers=workers, facts=self._facts)) as self._renderer,
             closing(self._open_documents()) as self._documents,
             self._open_quarantine() as self._quarantine,
+            closing(self._open_shortcuts()) as self._shortcuts,
             closing(self._open_feed()) as feed,
         ):
             self._metrics.reads_from(feed)
@@ -287,8 +297,29 @@ class _Run:
             self._documents,
             self,
             self._ladder.first(),
+            shortcuts=self._shortcuts,
             stop=self._admission,
             ahead_bytes=self._config.render.ahead_mb << 20,
+        )
+
+    @property
+    def _reads_layers(self) -> bool:
+        return reads_text_layers(self._config, self._extraction, self._choice.info)
+
+    @property
+    def _facts(self) -> PageFacts:
+        """What is found out about every page."""
+        reads_text = self._choice.info.engine == "ocr" or self._reads_layers
+        return PageFacts(text_layer=reads_text, digest=self._config.skip.duplicates, is_blank=self._config.skip.blank)
+
+    def _open_shortcuts(self) -> Shortcuts:
+        config, extraction = self._config, self._extraction
+        return Shortcuts(
+            config.skip,
+            extraction,
+            config.date_order,
+            settle=self._page_skipped,
+            layers=LayerReader(config.ocr, engine_task(extraction, config)) if self._reads_layers else None,
         )
 
     def _open_quarantine(self) -> Quarantine:
@@ -372,7 +403,13 @@ class _Run:
     # What the driver tells.
 
     def page_settled(self, record: PageRecord) -> None:
-        """A page has its terminal record."""
+        """A page has its terminal record; so have those that wait for it."""
+        self._ledger.add_page(record)
+        self._shortcuts.settled(record)
+
+    def _page_skipped(self, record: PageRecord) -> None:
+        """A page has its terminal record without the engine."""
+        self._admission.need_not_be_read(1)
         self._ledger.add_page(record)
 
     def engine_opened(self, engine: Engine) -> None:

@@ -24,6 +24,7 @@ from pipeline.data import (
     DocumentRef,
     FinishReason,
     Generation,
+    PageFacts,
     PageImage,
     PageRequest,
     RenderSpec,
@@ -75,7 +76,9 @@ class Renders(Protocol):
         """Return what the file at `path` is."""
         ...
 
-    def render(self, document: Document, path: Path, page_number: int, spec: RenderSpec) -> Future[PageImage]:
+    def render(
+        self, document: Document, path: Path, page_number: int, spec: RenderSpec, facts: PageFacts
+    ) -> Future[PageImage]:
         """Return one page as an image."""
         ...
 
@@ -97,7 +100,7 @@ def canary_pages(renderer: Renders, spec: RenderSpec) -> list[PageImage]:
     """Return the known pages, their text layers with them; seconds when the renderer has yet to start."""
     document = renderer.open(DocumentRef(PAGES.as_uri(), 0, None), PAGES).result()
     numbers = range(1, document.num_pages + 1)
-    pages = [renderer.render(document, PAGES, number, spec) for number in numbers]
+    pages = [renderer.render(document, PAGES, number, spec, PageFacts()) for number in numbers]
     return [page.result() for page in pages]
 
 
@@ -143,7 +146,7 @@ class _KnownPages:
             return None
         request_id, image = self._left.popleft()
         settings = TrySettings(1, MAX_TOKENS, temperature=0, constrained=False, render=image.spec)
-        key = f"{request_id}:{image.spec.max_pixels}"
+        key = f"{request_id}:{image.spec.key}"
         return PageRequest(request_id, key, replace(image, text_layer=None), settings, plain_text=True)
 
 

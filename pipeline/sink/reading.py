@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.data import (
+    AnsweredBy,
     Attempt,
     Box,
     Document,
@@ -174,6 +175,9 @@ def _page(row: Json, restore: Callable[[Any], Any] | None) -> PageRecord:
         render_s=row["render_s"],
         # Columns that came with a later version.
         reused_from=row.get("reused_from") or row[_URI],
+        answered_by=AnsweredBy(row.get("answered_by") or AnsweredBy.ENGINE),
+        duplicate_of=row.get("duplicate_of"),
+        full_pixels=row.get("full_pixels"),
         read_by=RunIdentity(**{name: row[name] for name in IDENTITY if name in row}),
     )
 

@@ -116,11 +116,14 @@ def _page_columns(record: pa.DataType) -> tuple[_Column, ...]:
         *(_summed(name, _REAL) for name in ("queue_s", "prefill_s", "decode_s")),
         _Column("width_px", _INT, lambda page: page.width_px),
         _Column("height_px", _INT, lambda page: page.height_px),
+        _Column("full_pixels", _LONG, lambda page: page.full_pixels),
         _Column("dpi", _REAL, lambda page: page.dpi),
         _Column("rotation_deg", _INT, lambda page: page.rotation_deg),
         *_ABOUT_DOCUMENT,
         *_ABOUT_TIME,
         _Column("reused_from", _TEXT, lambda page: page.reused_from),
+        _Column("answered_by", _TEXT, lambda page: page.answered_by),
+        _Column("duplicate_of", _TEXT, lambda page: page.duplicate_of),
         *(_Column(name, _TEXT, reader=None if name in _OF_WRITER else _read_by) for name in IDENTITY),
     )
 

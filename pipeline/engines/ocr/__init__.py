@@ -4,5 +4,15 @@ Importing this package is cheap: models and image libraries are imported in its 
 """
 
 from pipeline.engines.ocr.engine import MAX_PIXELS, OcrEngine, describe
+from pipeline.engines.ocr.text_layer import is_whole_page
+from pipeline.engines.ocr.worker import LayerPage, PageOutput, start_layer_worker
 
-__all__ = ["MAX_PIXELS", "OcrEngine", "describe"]
+__all__ = [
+    "MAX_PIXELS",
+    "LayerPage",
+    "OcrEngine",
+    "PageOutput",
+    "describe",
+    "is_whole_page",
+    "start_layer_worker",
+]

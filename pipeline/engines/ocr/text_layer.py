@@ -44,6 +44,11 @@ def has_pictures(layer: TextLayer) -> bool:
     return layer.image_share >= MIN_PICTURE_SHARE or sum(len(line.text) for line in layer.lines) < FULL_PAGE_CHARS
 
 
+def is_whole_page(layer: TextLayer) -> bool:
+    """Tell whether nothing on the page need be looked at: the layer can be trusted, and no picture may hold more."""
+    return not has_pictures(layer) and is_trustworthy(layer)
+
+
 def _runs_sideways(layer: TextLayer) -> bool:
     """Tell whether most words run up or down the page; reading the image finds out which."""
     words = [word for line in layer.lines for word in line.words if len(word.text) >= MIN_SIDEWAYS_CHARS]

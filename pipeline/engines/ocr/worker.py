@@ -36,6 +36,20 @@ class PageOutput:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class LayerPage:
+    """A page without its pixels, whose text layer says all that is to be read."""
+
+    layer: TextLayer
+    width_px: int
+    height_px: int
+
+
+def start_layer_worker(task: EngineTask) -> Callable[[LayerPage], PageOutput]:
+    """Return the function that reads text layers; no models are loaded."""
+    return PageWorker("only", task).read_layer
+
+
 def start_worker(text_layer: TextLayerUse, task: EngineTask) -> Callable[[PageImage], PageOutput]:
     """Return the function that reads pages; the models are loaded when the first page needs them."""
     return PageWorker(text_layer, task).read
@@ -59,7 +73,15 @@ class PageWorker:
     def read(self, page: PageImage) -> PageOutput:
         """Return the lines of a page and what they say for the task."""
         started = time.perf_counter()
-        reading = self._reading(page)
+        return self._output(self._reading(page), started)
+
+    def read_layer(self, page: LayerPage) -> PageOutput:
+        """Return the lines of a text layer and what they say for the task."""
+        started = time.perf_counter()
+        runs = tuple(layer_runs(page.layer))
+        return self._output(PageReading(runs, page.width_px, page.height_px, rotation_deg=0), started)
+
+    def _output(self, reading: PageReading, started: float) -> PageOutput:
         lines = reading_order(reading.runs)
         return PageOutput(
             text=self._text(lines, reading),
