@@ -48,6 +48,8 @@ class RunReport:
     pages_failed: int
     pages_reused: int
     """Of these two, those whose bytes had been read before."""
+    pages_spared: int
+    """Of these two, those answered without the engine."""
     pages_carried_over: int
     canary_score: float | None
     """Share of the words on known pages that the engine read; None when it was not asked."""
@@ -135,6 +137,7 @@ class Books:
             pages_ok=total.pages_ok,
             pages_failed=total.pages_failed,
             pages_reused=total.pages_reused,
+            pages_spared=total.pages_spared,
             pages_carried_over=pages_left,
             canary_score=self.canary.score if self.canary else None,
             elapsed_s=tally.elapsed_s,
@@ -164,6 +167,7 @@ class Books:
             pages_ok=total.pages_ok,
             pages_failed=total.pages_failed,
             pages_reused=total.pages_reused,
+            pages_spared=total.pages_spared,
             pages_carried_over=tally.pages_found - total.pages,
             reading_s=total.busy_s,
             engine_restarts=total.engine_restarts,

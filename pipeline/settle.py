@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pipeline.layout import name_of, pages_key, stats_key
 from pipeline.sink import committed_parts
 from pipeline.stats import (
+    COUNTED,
     DOCUMENT_COLUMNS,
     PAGE_COLUMNS,
     Counts,
@@ -38,8 +39,6 @@ log = logging.getLogger(__name__)
 LATEST = 3
 """Every run settles the one before it, so at most the last few are open."""
 KILLED = "The process was killed; the next run went on from there."
-_COUNTED = {field.name for field in fields(HourRow) if field.type == "int"} - {"engine_restarts", "pages_resent"}
-"""What the rows say; the rest only the run knew."""
 
 
 def settle_dead_runs(storage: Storage, extraction: str) -> None:
@@ -68,6 +67,7 @@ def _settled(run: RunRow, done: HourRow, parts: Sequence[str]) -> RunRow:
         pages_ok=done.pages_ok,
         pages_failed=done.pages_failed,
         pages_reused=done.pages_reused,
+        pages_spared=done.pages_spared,
         engine_restarts=done.engine_restarts,
         pages_resent=done.pages_resent,
         error_message=KILLED,
@@ -109,7 +109,7 @@ def _hours(storage: Storage, run: RunRow) -> list[HourRow]:
 
 def _recounted(hours: list[HourRow], run: RunRow, counts: Counts) -> list[HourRow]:
     """Return the hours with what the rows say in place of what was counted; times and gauges stay."""
-    nothing: dict[str, Any] = {**dict.fromkeys(_COUNTED, 0), "latency_histogram": ()}
+    nothing: dict[str, Any] = {**dict.fromkeys(COUNTED, 0), "latency_histogram": ()}
     by_hour = {row.hour: replace(row, **nothing) for row in hours or [_hour_of(run)]}
     latest = max(by_hour)
     for start, counted in counts.hours():

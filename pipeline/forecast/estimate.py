@@ -159,7 +159,7 @@ def find_pace(storage: Storage, identity: RunIdentity, config: RunConfig) -> Pac
 
 def _is_like(row: RunRow, identity: RunIdentity) -> bool:
     same = (row.identity.engine, row.identity.model) == (identity.engine, identity.model)
-    return same and row.finished_at is not None and _pages_read(row) > 0
+    return same and row.finished_at is not None and row.pages_read > 0
 
 
 def _pace(rows: Sequence[RunRow], expected: float | None) -> Pace:
@@ -169,14 +169,10 @@ def _pace(rows: Sequence[RunRow], expected: float | None) -> Pace:
     wall_s = sum((row.finished_at - row.started_at).total_seconds() for row, _ in timed if row.finished_at)
     return Pace(
         runs=len(rows),
-        pages_per_hour=sum(_pages_read(row) for row, _ in timed) * _HOUR_S / reading_s if timed else expected,
+        pages_per_hour=sum(row.pages_read for row, _ in timed) * _HOUR_S / reading_s if timed else expected,
         pages_per_document=sum(row.pages_ok + row.pages_failed for row in rows) / documents if documents else None,
         start_s=max(0.0, wall_s - reading_s) / len(timed) if timed else 0.0,
     )
-
-
-def _pages_read(row: RunRow) -> int:
-    return row.pages_ok + row.pages_failed - row.pages_reused
 
 
 def _pages_in_time(pages: int | None, pace: Pace, budget: int | None, time_left: timedelta | None) -> int | None:

@@ -3,7 +3,7 @@
 from pipeline.stats.counts import DOCUMENT_COLUMNS, PAGE_COLUMNS, Counts
 from pipeline.stats.fold import RunStats
 from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
-from pipeline.stats.hours import HourRow, total
+from pipeline.stats.hours import COUNTED, HourRow, total
 from pipeline.stats.runs import (
     RUNS_SCHEMA,
     RunRow,
@@ -17,6 +17,7 @@ from pipeline.stats.runs import (
 from pipeline.stats.table import STATS_SCHEMA, hour_rows, table_row, write_stats
 
 __all__ = [
+    "COUNTED",
     "DOCUMENT_COLUMNS",
     "PAGE_COLUMNS",
     "RUNS_SCHEMA",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data import DocumentRecord, PageRecord, Status
+from pipeline.data import AnsweredBy, DocumentRecord, PageRecord, Status
 from pipeline.stats.latency import LatencyHistogram
 from pipeline.stats.times import hour_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_TOKENS = ("prompt_tokens", "output_tokens", "cached_tokens")
-PAGE_COLUMNS = ("status", "reused_from", "started_at", "finished_at", "num_tries", *_TOKENS)
+_OF_TRIES = ("prompt_tokens", "output_tokens", "cached_tokens", "queue_s", "prefill_s", "decode_s")
+_OF_PAGE = ("status", "reused_from", "answered_by", "started_at", "finished_at")
+_OF_IMAGE = ("width_px", "height_px", "full_pixels", "render_s")
+PAGE_COLUMNS = (*_OF_PAGE, "num_tries", *_OF_IMAGE, *_OF_TRIES)
 DOCUMENT_COLUMNS = ("status", "finished_at")
 
 
@@ -22,13 +24,14 @@ DOCUMENT_COLUMNS = ("status", "finished_at")
 class HourCounts:
     """What was done in one clock hour."""
 
-    numbers: Counter[str] = field(default_factory=Counter)
+    numbers: defaultdict[str, float] = field(default_factory=lambda: defaultdict(int))
     """By the names of HourRow's fields; what is not there is 0."""
     latencies: LatencyHistogram = field(default_factory=LatencyHistogram)
 
     def add(self, other: HourCounts) -> None:
         """Count what another one counted."""
-        self.numbers.update(other.numbers)
+        for name, number in other.numbers.items():
+            self.numbers[name] += number
         self.latencies.update(other.latencies)
 
 
@@ -42,20 +45,13 @@ class Counts:
         return bool(self._hours)
 
     def add_page(self, record: PageRecord) -> None:
-        """Count a page's terminal row; of one that repeats another document's, only that it is there."""
-        self.add_page_row(
-            {
-                "status": record.status,
-                "reused_from": record.reused_from,
-                "started_at": record.started_at,
-                "finished_at": record.finished_at,
-                "num_tries": len(record.attempts),
-                **{name: sum(getattr(attempt, name) or 0 for attempt in record.attempts) for name in _TOKENS},
-            }
-        )
+        """Count a page's terminal row; of one that the engine did not read, only that it is there."""
+        row = {name: getattr(record, name) for name in (*_OF_PAGE, *_OF_IMAGE)}
+        row |= {name: sum(getattr(attempt, name) or 0 for attempt in record.attempts) for name in _OF_TRIES}
+        self.add_page_row(row | {"num_tries": len(record.attempts)})
 
     def add_page_row(self, row: Mapping[str, Any]) -> None:
-        """Count a page by the columns PAGE_COLUMNS of its row."""
+        """Count a page by the columns PAGE_COLUMNS of its row; those of an older version lack some."""
         reused = row["reused_from"] is not None
         counted = self._at(None if reused else hour_of(row["finished_at"].timestamp()))
         numbers = counted.numbers
@@ -63,9 +59,15 @@ class Counts:
         if reused:
             numbers["pages_reused"] += 1
             return
+        if (answered_by := row.get("answered_by") or AnsweredBy.ENGINE) != AnsweredBy.ENGINE:
+            numbers[f"pages_{answered_by}"] += 1
+            return
         numbers["pages_retried"] += row["num_tries"] > 1
-        for name in _TOKENS:
-            numbers[name] += row[name] or 0
+        pixels = (row["width_px"] or 0) * (row["height_px"] or 0)
+        numbers["pixels_sent"] += pixels
+        numbers["pixels_full"] += row.get("full_pixels") or pixels
+        for name in (*_OF_TRIES, "render_s"):
+            numbers[name if name.endswith("_tokens") else f"page_{name}"] += row[name] or 0
         counted.latencies.add((row["finished_at"] - row["started_at"]).total_seconds())
 
     def add_document(self, record: DocumentRecord) -> None:

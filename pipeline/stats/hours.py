@@ -61,9 +61,22 @@ class HourRow:
     """Pages, ok or failed, that took more than one try."""
     pages_reused: int = 0
     """Pages, ok or failed, that were not read, since a document with the same bytes was."""
+    pages_blank: int = 0
+    """Pages that the engine was spared, as are the next two."""
+    pages_duplicate: int = 0
+    pages_text_layer: int = 0
     prompt_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    pixels_sent: int = 0
+    """Of the pages read: of each one's last image."""
+    pixels_full: int = 0
+    """What these images would have had if none had been made smaller than the limit."""
+    page_render_s: float = 0.0
+    """Sums over the pages read; 0 where nobody says."""
+    page_queue_s: float = 0.0
+    page_prefill_s: float = 0.0
+    page_decode_s: float = 0.0
     engine_restarts: int = 0
     """Engines that took the place of a dead one."""
     pages_resent: int = 0
@@ -94,7 +107,12 @@ class HourRow:
     @property
     def pages_read(self) -> int:
         """Pages that an engine or the renderer ended; what rates, times and money are about."""
-        return self.pages - self.pages_reused
+        return self.pages - self.pages_reused - self.pages_spared
+
+    @property
+    def pages_spared(self) -> int:
+        """Pages that were answered without the engine."""
+        return self.pages_blank + self.pages_duplicate + self.pages_text_layer
 
     @property
     def documents(self) -> int:
@@ -165,10 +183,13 @@ def total(hours: Sequence[HourRow]) -> HourRow:
     )
 
 
-_SUMS = (
-    *("wall_s", "busy_s", "documents_ok", "documents_failed", "pages_ok", "pages_failed", "pages_retried"),
-    *("pages_reused", "prompt_tokens", "output_tokens", "cached_tokens", "engine_restarts", "pages_resent"),
+COUNTED = (
+    *("documents_ok", "documents_failed", "pages_ok", "pages_failed", "pages_retried", "pages_reused"),
+    *("pages_blank", "pages_duplicate", "pages_text_layer", "prompt_tokens", "output_tokens", "cached_tokens"),
+    *("pixels_sent", "pixels_full", "page_render_s", "page_queue_s", "page_prefill_s", "page_decode_s"),
 )
+"""What rows of pages and documents say; the rest only the run knows."""
+_SUMS = ("wall_s", "busy_s", *COUNTED, "engine_restarts", "pages_resent")
 _KNOWN_SUMS = (*PARTITION, *OVERLAYS, "prefix_cache_queries", "prefix_cache_hits", "gpu_energy_wh")
 _PEAKS = ("kv_cache_usage_max", "gpu_memory_used_bytes", "gpu_memory_total_bytes")
 _MEANS = ("kv_cache_usage", "gpu_utilisation", "gpu_power_w")

@@ -67,6 +67,8 @@ class RunRow:
     pages_failed: int = 0
     pages_reused: int = 0
     """Of these two."""
+    pages_spared: int = 0
+    """The same: answered without the engine."""
     pages_carried_over: int = 0
     """Found and not committed; pages_found is the sum of ok, failed and carried over."""
     reading_s: float | None = None
@@ -84,6 +86,11 @@ class RunRow:
     """The configuration as JSON, without secrets."""
     parts: tuple[str, ...] = ()
     """Names of the documents parts that it committed; a later run that reads the same again replaces them."""
+
+    @property
+    def pages_read(self) -> int:
+        """Committed pages that an engine or the renderer ended."""
+        return self.pages_ok + self.pages_failed - self.pages_reused - self.pages_spared
 
     @classmethod
     def begun(cls, identity: RunIdentity, config: RunConfig) -> RunRow:
@@ -156,9 +163,7 @@ def job_so_far(storage: Storage, extraction: str, job: str | None) -> tuple[int,
     """
     rows = read_runs(storage, extraction, last=MOST_RUNS_OF_A_JOB) if job else []
     mine = [row for row in rows if json.loads(row.settings).get("job") == job]
-    return sum(row.documents_done for row in mine), sum(
-        row.pages_ok + row.pages_failed - row.pages_reused for row in mine
-    )
+    return sum(row.documents_done for row in mine), sum(row.pages_read for row in mine)
 
 
 def _row(values: dict[str, Any]) -> RunRow:
