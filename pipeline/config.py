@@ -19,6 +19,9 @@ MAX_PIXEL_GROWTH = 2.25
 """How much larger than usual a page image may be at a later try: two steps of 1.5. Beyond it Qwen2.5-VL's own
 limit and the memory of the vision tower come near."""
 
+MAX_TOKENS = 2048
+"""Output limit of a first try, where neither the configuration nor the extraction says."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -8,12 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import sqrt
 
-from pipeline.config import MAX_PIXEL_GROWTH, TriesConfig
+from pipeline.config import MAX_PIXEL_GROWTH, MAX_TOKENS, TriesConfig
 from pipeline.data import Attempt, RenderSpec, TrySettings
 from pipeline.errors import ErrorType
 
-MAX_TOKENS = 2048
-"""Of a first try, where neither the configuration nor the extraction says."""
 TOKEN_GROWTH = 2
 MAX_TOKEN_GROWTH = 8
 """A page that fills eight times the expected output is a loop, not a long page."""
@@ -40,12 +38,14 @@ class Ladder:
     deterministic: bool
     legible_px: float | None = None
     """Em height down to which pages are made smaller at the first try; None: they have full size."""
+    max_tokens: int = MAX_TOKENS
+    """Output limit of the first try, where the configuration has none."""
 
     def first(self) -> TrySettings:
         """Return the settings of the first try."""
         return TrySettings(
             number=1,
-            max_tokens=self.config.max_tokens or MAX_TOKENS,
+            max_tokens=self.config.max_tokens or self.max_tokens,
             temperature=TEMPERATURES[0],
             constrained=True,
             render=RenderSpec(self.max_pixels, legible_px=self.legible_px),

@@ -67,6 +67,12 @@ def test_shipped_extractions_load() -> None:
         ("import nonsense_module", "nonsense_module"),
         ("x = 1", "exactly one record model"),
         ("from pydantic import BaseModel\nclass A(BaseModel): pass\nclass B(BaseModel): pass", "found: A, B"),
+        ("from pydantic import BaseModel\nclass A(BaseModel): max_output_tokens = 'all'", "non-annotated"),
+        (
+            "from typing import ClassVar\nfrom pydantic import BaseModel\n"
+            "class A(BaseModel): max_output_tokens: ClassVar[int] = 3",
+            "max_output_tokens must be",
+        ),
     ],
 )
 def test_an_unusable_schema_says_what_is_wrong(tmp_path: Path, schema: str, complaint: str) -> None:

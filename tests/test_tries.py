@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.config import TriesConfig
@@ -30,6 +32,13 @@ def test_a_cut_off_output_gets_more_tokens() -> None:
     tries = climb(LADDER, ErrorType.OUTPUT_CUT_OFF)
     assert [settings.max_tokens for settings in tries] == [100, 200, 400, 800]
     assert {settings.temperature for settings in tries} == {0.0}
+
+
+def test_the_extraction_says_how_long_outputs_are_unless_the_configuration_does() -> None:
+    """A receipt that writes 2,000 tokens is a loop; a transcript of as many is not."""
+    extraction = Ladder(TriesConfig(max_tries=3), max_pixels=1_000_000, deterministic=False, max_tokens=4096)
+    assert [one.max_tokens for one in climb(extraction, ErrorType.OUTPUT_CUT_OFF)] == [4096, 8192, 16384]
+    assert replace(extraction, config=LADDER.config).first().max_tokens == 100
 
 
 def test_an_invalid_output_gets_warmer_then_larger_and_unconstrained() -> None:

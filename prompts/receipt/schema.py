@@ -4,7 +4,7 @@ Labels are the words under which a field is printed, in English, German, French,
 Spanish, Italian and Portuguese; case, accents, spaces and punctuation do not matter.
 """
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -89,6 +89,9 @@ class LineItem(BaseModel):
 
 class Receipt(BaseModel):
     """A receipt as a till prints it."""
+
+    # 25 articles of 55 tokens below 130 for the rest; the longest of 60 labelled receipts has 930 with all its text.
+    max_output_tokens: ClassVar[int] = 1536
 
     seller: Annotated[str | None, Printed(role=Role.ISSUER_NAME)] = Field(
         None, description="Company name of the seller as printed, without its registration number."
