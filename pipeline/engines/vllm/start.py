@@ -27,7 +27,7 @@ def find_place(config: VllmConfig) -> Place:
         EngineStartError: they cannot work here; the message says what to change.
     """
     installed = find_installed()
-    card = None if installed.is_cpu else _find_card()
+    card = None if installed.is_cpu else find_card()
     return _place(config, card, find_model(config.model, config.revision), installed.version)
 
 
@@ -75,7 +75,7 @@ class Plan:
 def plan_engine(config: VllmConfig, extraction: str | None) -> Plan:
     """Return what an engine would be started with; raises what `describe` does."""
     installed = find_installed()
-    card = None if installed.is_cpu else _find_card()
+    card = None if installed.is_cpu else find_card()
     source = find_model(config.model, config.revision)
     place = _place(config, card, source, installed.version)
     config, note = apply_profile(config, place)
@@ -89,7 +89,12 @@ def _place(config: VllmConfig, card: Card | None, source: ModelSource, version: 
     return Place.of(card, source.shape, kv_cache_dtype, version, config.tensor_parallel_size)
 
 
-def _find_card() -> Card:
+def find_card() -> Card:
+    """Return the GPU.
+
+    Raises:
+        EngineStartError: none is visible.
+    """
     card = detect_gpu()
     if card is None:
         raise EngineStartError(
