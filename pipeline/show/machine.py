@@ -7,6 +7,7 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
+from pipeline.show.spent import shares, verdict
 from pipeline.stats import hour_rows, table_row, total
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def print_json(
 def _extraction(results: ExtractionResults, limit: int | None) -> dict[str, Any]:
     counts, failures = results.totals(), results.failures()
     hours = list(hour_rows(results.stats()))
+    whole = total(hours) if hours else None
     return {
         "documents_ok": counts.documents_ok,
         "documents_failed": counts.documents_failed,
@@ -55,7 +57,8 @@ def _extraction(results: ExtractionResults, limit: int | None) -> dict[str, Any]
         "failures": failures.slice(0, limit).to_pylist(),
         "runs": results.runs().to_pylist(),
         "hours": [table_row(row) for row in hours],
-        "total": table_row(total(hours)) if hours else None,
+        "total": table_row(whole) if whole else None,
+        "time": {"shares": shares(whole), "verdict": verdict(whole)} if whole else None,
         "files": {
             "documents": results.document_parts,
             "pages": results.page_parts,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from pipeline.show.spent import image_words, spared_line, spent_lines
 from pipeline.show.text import counted, duration, money, printable
 from pipeline.stats import RunState
 
@@ -44,16 +45,20 @@ def _cells(row: HourRow, latencies: Sequence[str]) -> Iterator[str]:
 def summary_lines(total: HourRow) -> Iterator[str]:
     """Yield what the table has no room for, as far as it is known."""
     yield f"{counted(total.pages, 'page')} and {counted(total.documents, 'document')} in {duration(total.wall_s)}"
+    yield from spent_lines(total)
     if total.success_rate is not None:
         yield f"pages that are ok: {_share(total.success_rate)}"
+    if spared := spared_line(total):
+        yield spared
     if total.pages_reused:
         yield f"{counted(total.pages_reused, 'page')} not read again: their bytes were read before"
     if total.engine_restarts or total.pages_resent:
         times, pages = counted(total.engine_restarts, "time"), counted(total.pages_resent, "page")
         yield f"engine died and was started again: {times}, {pages} sent again"
-    if total.prompt_tokens or total.output_tokens:
-        cached = f" ({total.cached_tokens:,} from the cache)" if total.cached_tokens else ""
-        yield f"tokens: {total.prompt_tokens:,} in{cached}, {total.output_tokens:,} out"
+    cached = f" ({total.cached_tokens:,} from the cache)" if total.cached_tokens else ""
+    tokens = f"tokens: {total.prompt_tokens:,} in{cached}, {total.output_tokens:,} out"
+    if told := [*filter(None, (image_words(total), tokens if total.prompt_tokens or total.output_tokens else None))]:
+        yield "; ".join(told)
     if total.prefix_cache_hit_rate is not None:
         yield f"prefix cache: {_share(total.prefix_cache_hit_rate)} of prompt tokens found"
     if total.kv_cache_usage is not None:
@@ -62,7 +67,8 @@ def summary_lines(total: HourRow) -> Iterator[str]:
         yield _gpu_line(total)
     if total.cost is not None:
         per_1000 = total.cost_per_1000_pages
-        each = f", {money(per_1000)} per 1,000 pages" if per_1000 is not None else ""
+        read = " read" if total.pages > total.pages_read else ""
+        each = f", {money(per_1000)} per 1,000 pages{read}" if per_1000 is not None else ""
         yield f"cost: {money(total.cost)} {printable(total.currency or '')}{each}"
 
 

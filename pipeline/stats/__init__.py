@@ -15,11 +15,13 @@ from pipeline.stats.runs import (
     write_run,
 )
 from pipeline.stats.table import STATS_SCHEMA, hour_rows, table_row, write_stats
+from pipeline.stats.times import PARTITION
 
 __all__ = [
     "COUNTED",
     "DOCUMENT_COLUMNS",
     "PAGE_COLUMNS",
+    "PARTITION",
     "RUNS_SCHEMA",
     "STATS_SCHEMA",
     "Counts",

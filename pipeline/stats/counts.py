@@ -59,6 +59,7 @@ class Counts:
         if reused:
             numbers["pages_reused"] += 1
             return
+        numbers["page_render_s"] += row["render_s"] or 0
         if (answered_by := row.get("answered_by") or AnsweredBy.ENGINE) != AnsweredBy.ENGINE:
             numbers[f"pages_{answered_by}"] += 1
             return
@@ -66,7 +67,7 @@ class Counts:
         pixels = (row["width_px"] or 0) * (row["height_px"] or 0)
         numbers["pixels_sent"] += pixels
         numbers["pixels_full"] += row.get("full_pixels") or pixels
-        for name in (*_OF_TRIES, "render_s"):
+        for name in _OF_TRIES:
             numbers[name if name.endswith("_tokens") else f"page_{name}"] += row[name] or 0
         counted.latencies.add((row["finished_at"] - row["started_at"]).total_seconds())
 

@@ -1,0 +1,115 @@
+"""Where the time of hours went, in shares and in words; and what would shorten it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.show.text import counted
+from pipeline.stats import PARTITION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.stats import HourRow
+
+_MATTERS = 0.1
+"""Share of the time of reading from which on a loss is worth words."""
+_HALF = 0.5
+_SEEN = 0.005
+"""Smaller shares are shown as 0 %."""
+_MEGA = 1e6
+
+
+def shares(row: HourRow) -> dict[str, float]:
+    """Return the share of each part of the time, 0..1, in their order; nothing where no version wrote them."""
+    seconds = {name.removesuffix("_s"): getattr(row, name) or 0.0 for name in PARTITION}
+    known_s = sum(seconds.values())
+    return {name: part / known_s for name, part in seconds.items()} if known_s else {}
+
+
+def verdict(row: HourRow) -> str | None:
+    """Return what held the pages up, and what helps; None where that is not known or nothing was read."""
+    known = shares(row)
+    reading = sum(known.values()) - known["starting"] - known["ending"] if known else 0.0
+    if not reading or not row.pages_read:
+        return None
+    if reading < _HALF:
+        return _around(known)
+    reading_s = reading * sum(getattr(row, name) or 0.0 for name in PARTITION)
+    losses = {
+        "render": row.starved_render_s or 0.0,
+        "prepare": max(row.starved_prepare_s or 0.0, row.waiting_prepare_s or 0.0),
+        "tail": row.tail_s or 0.0,
+    }
+    worst = max(losses, key=losses.__getitem__)
+    lost = losses[worst] / reading_s
+    if lost < _MATTERS:
+        return _engine(row, {name: share / reading for name, share in known.items()})
+    return _loss(worst, f"{lost:.0%} of the time of reading", rendering=row.page_render_s / reading_s)
+
+
+def spent_lines(row: HourRow) -> Iterator[str]:
+    """Yield where the time went and what held pages up, and how long a page took at each stage, as far as is known."""
+    if known := shares(row):
+        words = {"waiting_render": "waiting for rendered pages", "waiting_prepare": "waiting for prepared pages"}
+        words["busy_other"] = "between steps" if known["prefill"] or known["decode"] else "reading"
+        parts = (f"{words.get(name, name)} {share:.0%}" for name, share in known.items() if share >= _SEEN)
+        yield f"time: {', '.join(parts)}"
+    if told := verdict(row):
+        yield told
+    seconds = {"rendering": row.page_render_s / (row.pages_read + row.pages_spared or 1)}
+    reading = "decode" if row.page_prefill_s else "reading"
+    stages = {"waiting in the engine": row.page_queue_s, "prefill": row.page_prefill_s, reading: row.page_decode_s}
+    seconds |= {stage: of_all / (row.pages_read or 1) for stage, of_all in stages.items()}
+    if any(seconds.values()):
+        yield "a page on average: " + ", ".join(f"{stage} {mean:.2f} s" for stage, mean in seconds.items() if mean)
+
+
+def image_words(row: HourRow) -> str | None:
+    """Return how large the images were that the engine got, and what was saved; None without images."""
+    if not row.pixels_sent:
+        return None
+    saved = 1 - row.pixels_sent / row.pixels_full
+    less = f", {saved:.0%} less than at full size" if saved >= _SEEN else ""
+    return f"images: {row.pixels_sent / _MEGA / row.pages_read:.2f} megapixels a page{less}"
+
+
+def spared_line(row: HourRow) -> str | None:
+    """Return which pages the engine was spared; None where there are none."""
+    kinds = {
+        "blank": row.pages_blank,
+        "equal to another": row.pages_duplicate,
+        "by their text": row.pages_text_layer,
+    }
+    told = ", ".join(f"{pages:,} {kind}" for kind, pages in kinds.items() if pages)
+    return f"{counted(row.pages_spared, 'page')} without the engine: {told}" if told else None
+
+
+def _around(known: dict[str, float]) -> str:
+    if known["starting"] >= known["ending"]:
+        return f"start-bound: {known['starting']:.0%} of the time was over before reading; give a run more pages"
+    return f"output-bound: {known['ending']:.0%} of the time came after reading; look at how fast the output is"
+
+
+def _loss(which: str, how_long: str, *, rendering: float) -> str:
+    """Say what kept the engine waiting.
+
+    Args:
+        rendering: render workers that were busy on average.
+    """
+    if which == "prepare":
+        return f"preparation-bound: for {how_long} the model waited for its inputs; raise vllm.prepare_threads"
+    if which == "tail":
+        return f"tail-bound: for {how_long} fewer pages were left than are read at once; order = largest helps"
+    if rendering < _HALF:  # not even one worker had enough to do
+        return f"input-bound: for {how_long} no page was there, and rendering had little to do: fetching is slow"
+    return f"render-bound: for {how_long} no page was ready, {rendering:.1f} workers busy; raise render.workers"
+
+
+def _engine(row: HourRow, known: dict[str, float]) -> str:
+    if not (known["prefill"] or known["decode"]):
+        return "engine-bound: it takes the time, and pages were always there to read"
+    who = "GPU-bound" if row.gpu_name else "engine-bound"
+    helps = "smaller pages" if known["prefill"] > known["decode"] else "shorter outputs"
+    steps = f"prefill {known['prefill']:.0%}, decode {known['decode']:.0%}"
+    return f"{who}: {steps} of the time of reading; {helps} help most"
