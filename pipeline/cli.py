@@ -39,6 +39,7 @@ def _commands() -> dict[str, Command]:
         "check": _check,
         "extractions": _extractions,
         "models": _models,
+        "plan": _plan,
         "config": _config,
     }
 
@@ -247,6 +248,13 @@ def _models(arguments: argparse.Namespace) -> int:
             print(f"{name:<20} {profile.hub_id}\n{'':<20} {profile.purpose}")
     if not arguments.json:
         print("\nAny other model built like Qwen2.5-VL: `--model` takes its hub id or a local folder too.")
+    return OK
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from pipeline.plan import plan
+
+    plan(arguments, _effective(arguments, complete=False).config, sys.stdout)
     return OK
 
 

@@ -18,7 +18,7 @@ from pipeline.config import RunConfig
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "sample_docs"
-COMMANDS = ("run", "show", "failures", "retry", "check", "extractions", "models", "config")
+COMMANDS = ("run", "show", "failures", "retry", "check", "extractions", "models", "config", "plan")
 HEAVY = {
     *("cv2", "numpy", "obstore", "onnxruntime", "PIL", "pyarrow", "pydantic", "pymupdf", "rapidocr", "rich", "torch"),
     *("vllm", "prefect"),

@@ -19,8 +19,8 @@ def _assume(value: float, meaning: str, source: str, *, at_most: float = math.in
     return made
 
 
-_KERNELS = "usual for such kernels; not measured by us"
-_FITTED = "fitted to figures measured on one H100; see docs/plan.md"
+_KERNELS = "usual for such kernels"
+_FITTED = "fitted to H100 figures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,36 +28,29 @@ class Assumptions:
     """The numbers; `described` tells about them."""
 
     vision_efficiency: float = _assume(
-        0.45, "share of the card's arithmetic that the vision tower uses", _KERNELS, at_most=1
+        0.45, "share of the card's arithmetic the vision tower uses", _KERNELS, at_most=1
     )
-    prefill_efficiency: float = _assume(0.6, "share of it that reading the prompt uses", _KERNELS, at_most=1)
-    decode_efficiency: float = _assume(0.6, "share of it that writing many pages at once uses", _KERNELS, at_most=1)
-    bandwidth_efficiency: float = _assume(0.8, "share of the memory's bandwidth that writing uses", _KERNELS, at_most=1)
-    stream_share: float = _assume(
-        0.76, "share of the roofline that a stream of pages reaches where the GPU sets the pace", _FITTED, at_most=1
-    )
+    prefill_efficiency: float = _assume(0.6, "the same of reading the prompt", _KERNELS, at_most=1)
+    decode_efficiency: float = _assume(0.6, "the same of writing many pages at once", _KERNELS, at_most=1)
+    bandwidth_efficiency: float = _assume(0.8, "share of the memory's bandwidth writing uses", _KERNELS, at_most=1)
+    stream_share: float = _assume(0.76, "share of the roofline a stream reaches", f"{_FITTED} (7B)", at_most=1)
     layer_launch_s: float = _assume(
-        0.00128, "host time to start one layer in a step that takes in a page", _FITTED + " (3B)"
+        0.00128, "host time to start a layer in a step that takes in a page", f"{_FITTED} (3B)"
     )
     wide_step_s: float = _assume(
-        0.00018, "time a step loses for each sequence beyond 256", _FITTED + " (512 sequences); unexplained"
+        0.00018, "time a step loses for each sequence beyond 256", f"{_FITTED} (512 sequences), unexplained"
     )
-    decode_step_s: float = _assume(0.004, "shortest step that only writes", _FITTED + " (batches of 32)")
+    decode_step_s: float = _assume(0.004, "shortest step that only writes", f"{_FITTED} (batches of 32)")
     longest_output: float = _assume(
-        2.0,
-        "longest output over the mean one; a fixed batch waits for it",
-        "of the measured pages, 800 over 400",
-        at_most=1e3,
+        2.0, "longest output over the mean; a fixed batch waits for it", "800 over 400 there"
     )
     grammar_s_per_token: float = _assume(
-        0.0,
-        "host time a written token costs where JSON is enforced: 0.00005 for xgrammar",
-        _FITTED + "; 0 for plain text",
+        0.0, "host time a token costs where a JSON schema is enforced", "see docs/plan.md"
     )
     parallel_efficiency: float = _assume(
-        0.85, "share of its speed that each of several cards sharing a model keeps", "assumed; not measured", at_most=1
+        0.85, "share each of several cards keeps of its speed", "not measured", at_most=1
     )
-    hours_per_month: float = _assume(730.0, "hours a month that is paid as a whole", "8,760 / 12", at_most=744)
+    hours_per_month: float = _assume(730.0, "hours of a month that is paid as a whole", "8,760 / 12", at_most=744)
 
     def changed(self, values: Mapping[str, float]) -> Assumptions:
         """Return them with other values.

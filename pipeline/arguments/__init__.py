@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 from pipeline import __version__
+from pipeline.arguments.flags import FLAGS, Flag, Parser, add_flags, add_settings
+from pipeline.arguments.plan import PLAN_EXAMPLES, add_plan_arguments
 from pipeline.errors import ErrorType
+
+__all__ = ["FLAGS", "Command", "Flag", "build_parser", "parse"]
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -80,56 +82,6 @@ exit codes:
 """
 
 
-Parser = argparse.ArgumentParser
-
-
-class Flag(NamedTuple):
-    """A flag that fills in one setting."""
-
-    name: str
-    key: str
-    metavar: str
-    help: str
-    value: str | None = None
-    """What the flag means, when it takes no value."""
-    chooses: bool = False
-    """Whether it says which documents are read rather than how; such flags mean nothing to `retry`."""
-
-
-FLAGS = (
-    Flag(
-        "--extraction",
-        "extraction",
-        "NAME",
-        "what to read: a name from `pagemill extractions`, or your own folder (default: transcript)",
-        chooses=True,
-    ),
-    Flag(
-        "--engine",
-        "engine",
-        "auto|vllm|ocr",
-        "what reads: a vision-language model on a GPU, or OCR on CPU (default: auto, the GPU where there is one)",
-    ),
-    Flag("--model", "vllm.model", "MODEL", "for vllm: a profile from `pagemill models`, a hub id or a local folder"),
-    Flag("--text-layer", "ocr.text_layer", "auto|never|only", "for ocr: when to use the text inside born-digital PDFs"),
-    Flag("--max-pixels", "render.max_pixels", "N", "pixels a page image may have"),
-    Flag("--workers", "ocr.workers", "N", "for ocr: processes that read pages (default: one a core)"),
-    Flag("--limit", "limit", "N", "documents to read at most", chooses=True),
-    Flag("--since", "since", "TIME", "only documents changed since a date, a time, or an age (36h, 7d)", chooses=True),
-    Flag("--until", "until", "TIME", "only documents changed before then, written as --since is", chooses=True),
-    Flag("--sample", "sample", "N|N%", "only some documents, always the same: a number or a share", chooses=True),
-    Flag("--force", "force", "", "read documents again that are done", value="true", chooses=True),
-    Flag("--only-new", "only_new", "", "only documents that no run has read as they are", value="true", chooses=True),
-    Flag("--order", "order", "name|oldest|newest|smallest", "which documents come first (default: name)", chooses=True),
-    Flag(
-        "--deadline", "deadline", "TIME", "when to be done: 06:00, a time, or a length (8h); the rest is carried over"
-    ),
-    Flag("--page-budget", "page_budget", "N", "pages to read at most; the rest is carried over"),
-    Flag("--wait", "output_files.wait_s", "SECONDS", "how long to wait for another run that writes to OUTPUT"),
-    Flag("--no-canary", "canary.mode", "", "do not have the engine read known pages first", value="off"),
-)
-
-
 def build_parser(commands: Mapping[str, Command]) -> Parser:
     """Return the parser; the namespaces it makes hold the chosen one of `commands` as `command`."""
     parser = argparse.ArgumentParser(
@@ -163,8 +115,9 @@ def build_parser(commands: Mapping[str, Command]) -> Parser:
     _add_retry_arguments(add("retry", "read failed pages again, at other settings if need be", epilog=retry_epilog))
     check = add("check", "verify that every page has exactly one row and every file is whole", epilog=CHECK_ABOUT)
     check.add_argument("output", metavar="OUTPUT", help="where a run wrote to")
-    _add_settings(add("extractions", "list what can be read from documents"))
+    add_settings(add("extractions", "list what can be read from documents"))
     add("models", "list the vision-language models with known settings")
+    add_plan_arguments(add("plan", "tell what fits on a card, how fast it is and what it costs", epilog=PLAN_EXAMPLES))
     made_config = add("config", "print all settings and where each value comes from", epilog=CONFIG_EXAMPLES)
     _add_run_settings(made_config)
     made_config.add_argument("--markdown", action="store_true", help="print the reference of all settings instead")
@@ -190,24 +143,8 @@ def _add_run_arguments(parser: Parser) -> None:
 def _add_run_settings(parser: Parser) -> None:
     parser.add_argument("input", nargs="?", metavar="INPUT", help="a document, a folder (with all below it) or a glob")
     parser.add_argument("output", nargs="?", metavar="OUTPUT", help="a folder for the Parquet files; made if missing")
-    _add_flags(parser, FLAGS)
-    _add_settings(parser)
-
-
-def _add_flags(parser: Parser, flags: Iterable[Flag]) -> None:
-    for flag in flags:
-        if flag.value is None:
-            parser.add_argument(flag.name, dest=flag.key, metavar=flag.metavar, help=flag.help)
-        else:
-            parser.add_argument(flag.name, dest=flag.key, action="store_const", const=flag.value, help=flag.help)
-
-
-def _add_settings(parser: Parser) -> None:
-    parser.add_argument("--prompts", action="append", metavar="DIR", help="a folder of your own extraction folders")
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings in TOML (default: ./pagemill.toml, if any)"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting; may be repeated")
+    add_flags(parser, FLAGS)
+    add_settings(parser)
 
 
 def _add_show_arguments(parser: Parser) -> None:
@@ -225,8 +162,8 @@ def _add_retry_arguments(parser: Parser) -> None:
     _add_failed(parser)
     parser.add_argument("--dry-run", action="store_true", help="only say what would be read again")
     parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
-    _add_flags(parser, (flag for flag in FLAGS if not flag.chooses))
-    _add_settings(parser)
+    add_flags(parser, (flag for flag in FLAGS if not flag.chooses))
+    add_settings(parser)
 
 
 def _add_failed(parser: Parser) -> None:

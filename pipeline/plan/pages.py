@@ -1,0 +1,190 @@
+"""How many pages an input has and what they are like: all documents listed, some of them opened."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import os
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean, variance
+from typing import TYPE_CHECKING
+
+from pipeline.data import RenderSpec
+from pipeline.documents import OpenDocuments
+from pipeline.engines.ocr.text_layer import is_trustworthy
+from pipeline.engines.vllm import MAX_PIXELS
+from pipeline.errors import DocumentError, RenderError
+from pipeline.planning import list_places, select
+from pipeline.ready import Readiness
+from pipeline.render import Renderer
+from pipeline.selection import draw_of
+
+if TYPE_CHECKING:
+    from pipeline.config import RunConfig
+    from pipeline.data import DocumentRef, PageImage
+
+PAGES_A_DOCUMENT = 2
+"""Rasterised of each document that is opened."""
+_NORMAL_95 = 1.96
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A document of the sample."""
+
+    num_pages: int
+    pages: tuple[PageSeen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PageSeen:
+    """A page of the sample."""
+
+    pixels: int
+    born_digital: bool
+    blank: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """An input's pages, estimated from a sample of its documents; exact when all were opened."""
+
+    documents: int
+    arriving: int
+    opened: int
+    unreadable: int
+    """Of those opened: damaged, encrypted or no documents; each becomes a failed record and takes no GPU time."""
+    pages: float
+    margin: float | None
+    """The number of pages is within this of `pages` with 95 % confidence; 0 when all were opened, None if unknown."""
+    page_pixels: int | None
+    """Mean size of a page image as a run would send it; None when no page could be rasterised."""
+    born_digital: float
+    """Share of pages with a text layer that can be trusted."""
+    blank: float
+    """Share of pages on which nothing is; a run records them without the GPU."""
+
+
+def count_pages(config: RunConfig, *, sample: int) -> Pages:
+    """Return the pages of `config.input`.
+
+    Listing streams; of each document only its number in the sample is kept, and `sample` of
+    them. What is opened is chosen by a hash of its name, so the same input gives the same answer.
+
+    Raises:
+        ConfigError: there is no such input, or nothing in it.
+        StorageError: it cannot be listed or fetched.
+    """
+    readiness = Readiness(config.input_files.settle_s, config.input_files.ready)
+    with tempfile.TemporaryDirectory(prefix="pagemill-plan-") as folder:
+        scratch = Path(folder)
+        # Results are no documents; without an output, a folder that holds none stands in for it.
+        listed = config.model_copy(update={"output": config.output or str(scratch / "output")})
+        documents, chosen = _choose(_documents(listed, readiness), sample)
+        seen = list(_look_at(chosen, config, scratch))
+    if config.limit is not None:
+        documents = min(documents, config.limit)
+    return _estimated(documents, readiness.arriving, seen)
+
+
+def _documents(config: RunConfig, readiness: Readiness) -> Iterator[DocumentRef]:
+    selection = select(config, datetime.now(UTC))
+    return (ref for ref in list_places(config, readiness) if selection.takes(ref))
+
+
+def _choose(refs: Iterator[DocumentRef], count: int) -> tuple[int, list[DocumentRef]]:
+    """Return how many there are, and the `count` of them with the lowest draws."""
+    heap: list[tuple[int, str, DocumentRef]] = []
+    documents = 0
+    for ref in refs:
+        documents += 1
+        entry = (-draw_of(ref.uri), ref.uri, ref)
+        if len(heap) < count:
+            heapq.heappush(heap, entry)
+        elif entry > heap[0]:
+            heapq.heapreplace(heap, entry)
+    return documents, [ref for _, _, ref in heap]
+
+
+def _look_at(refs: Sequence[DocumentRef], config: RunConfig, scratch: Path) -> Iterator[Seen | None]:
+    """Yield what each document is, None for those that cannot be opened; a few are open at once."""
+    workers = min(MOST_WORKERS, len(refs) or 1, config.render.workers or len(os.sched_getaffinity(0)))
+    legible_px = None if config.render.adaptive == "off" else config.render.legible_px
+    spec = RenderSpec(config.render.max_pixels or MAX_PIXELS, legible_px=legible_px)
+    with (
+        closing(Renderer(config.render, num_workers=workers)) as renderer,
+        closing(OpenDocuments(renderer, scratch, as_listed=False)) as opened,
+        ThreadPoolExecutor(workers) as threads,
+    ):
+        yield from threads.map(lambda ref: _look(ref, opened, renderer, spec), refs)
+
+
+def _look(ref: DocumentRef, opened: OpenDocuments, renderer: Renderer, spec: RenderSpec) -> Seen | None:
+    try:
+        document, path = opened.open(ref)
+    except DocumentError:
+        return None
+    try:
+        pages = []
+        for number in _drawn_pages(ref.uri, document.num_pages):
+            try:
+                pages.append(_page(renderer.render(document, path, number, spec).result()))
+            except RenderError:
+                continue
+        return Seen(document.num_pages, tuple(pages))
+    finally:
+        opened.release(ref.uri)
+
+
+def _drawn_pages(uri: str, num_pages: int) -> list[int]:
+    """Return page numbers, always the same ones for a document."""
+    return random.Random(uri).sample(range(1, num_pages + 1), min(PAGES_A_DOCUMENT, num_pages))
+
+
+def _page(image: PageImage) -> PageSeen:
+    layer = image.text_layer
+    return PageSeen(
+        pixels=image.width_px * image.height_px,
+        born_digital=layer is not None and is_trustworthy(layer),
+        blank=image.is_blank,
+    )
+
+
+def _estimated(documents: int, arriving: int, seen: Sequence[Seen | None]) -> Pages:
+    """A document's page stands for all its pages, and a document for all documents."""
+    counts = [one.num_pages if one else 0 for one in seen]
+    weighted = [(page, one.num_pages / len(one.pages)) for one in seen if one for page in one.pages]
+    weight = sum(share for _, share in weighted)
+    return Pages(
+        documents=documents,
+        arriving=arriving,
+        opened=len(seen),
+        unreadable=sum(one is None for one in seen),
+        pages=documents * fmean(counts) if counts else 0.0,
+        margin=_margin(documents, counts),
+        page_pixels=round(sum(page.pixels * share for page, share in weighted) / weight) if weight else None,
+        born_digital=sum(share for page, share in weighted if page.born_digital) / weight if weight else 0.0,
+        blank=sum(share for page, share in weighted if page.blank) / weight if weight else 0.0,
+    )
+
+
+def _margin(documents: int, counts: Sequence[int]) -> float | None:
+    """Return half the 95 % interval of the number of pages.
+
+    Source: simple random sampling without replacement (Cochran, Sampling Techniques, 2.5); the
+    second term stands in for Student's t, whose quantile is larger for few documents.
+    """
+    if len(counts) >= documents:
+        return 0.0
+    if len(counts) < 2:
+        return None
+    quantile = _NORMAL_95 + 2.4 / (len(counts) - 1)
+    return quantile * documents * math.sqrt(variance(counts) / len(counts) * (1 - len(counts) / documents))

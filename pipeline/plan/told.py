@@ -1,0 +1,232 @@
+"""An answer in words and figures, in as many columns as the terminal has, 40 at least and 100 at most."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pipeline.capacity import GIB, held_against_measurements
+from pipeline.show.text import counted, duration, money, printable
+
+if TYPE_CHECKING:
+    from pipeline.capacity import Assumptions
+    from pipeline.plan.answer import Answer
+    from pipeline.plan.forecast import InputForecast
+    from pipeline.plan.pages import Pages
+
+LEAST_WIDTH, MOST_WIDTH = 40, 100
+
+
+def width() -> int:
+    """Return the columns to fill."""
+    return min(MOST_WIDTH, max(LEAST_WIDTH, shutil.get_terminal_size().columns))
+
+
+def wrapped(text: str, indent: str = "  ") -> Iterator[str]:
+    """Yield a sentence in lines of the terminal's width."""
+    yield from textwrap.wrap(printable(text), width(), initial_indent=indent, subsequent_indent=indent)
+
+
+def title(answer: Answer) -> str:
+    """Return what is planned, in one line."""
+    gpu, weights = answer.gpu, answer.shape.weights
+    cards = f"{answer.cards} x " if answer.cards > 1 else ""
+    return f"{answer.model} ({weights.name}) on {cards}{gpu.name}, {gpu.memory_gib:g} GiB"
+
+
+def memory_lines(answer: Answer) -> Iterator[str]:
+    """Yield how one card's memory is used, and what that holds."""
+    memory, shape = answer.memory, answer.shape
+    kv = "FP8" if answer.kv_bytes == 1 else "16 bit"
+    yield "Memory of one card, GiB" if answer.cards > 1 else "Memory, GiB"
+    rows = (
+        ("weights: text layers", memory.text_weights),
+        ("         embeddings", memory.embeddings),
+        ("         vision tower", memory.vision_weights),
+        (f"KV cache, {kv}", memory.kv_cache),
+        ("activations, vision", memory.activations),
+        ("other overhead", memory.overhead),
+        ("left free", memory.free),
+        ("the card has", memory.total),
+    )
+    for name, size in rows:
+        yield f"  {name:<22} {size / GIB:6.1f}{' missing' if size < 0 else ''}"
+    yield from wrapped(
+        f"A token takes {memory.kv_per_token:,} bytes of KV cache: 2 x {shape.layers} layers x {shape.kv_heads} KV "
+        f"heads x {shape.head_dim} x {answer.kv_bytes} byte{'s' if answer.kv_bytes > 1 else ''}"
+        + (f", over {answer.cards} cards" if answer.cards > 1 else "")
+        + f". The common formula takes all {shape.heads} heads, {memory.overstated:g} times too much."
+    )
+    if memory.kv_cache > 0:
+        yield from wrapped(
+            f"It holds {memory.kv_tokens:,} tokens: {counted(memory.fits_sequences, 'page')} at once, or one sequence "
+            f"of {memory.longest_context:,}" + _model_limit(answer) + "."
+        )
+
+
+def _model_limit(answer: Answer) -> str:
+    most = answer.shape.max_positions
+    return " (the model's own limit)" if most and answer.memory.kv_tokens > most else ""
+
+
+def speed_lines(answer: Answer) -> Iterator[str]:
+    """Yield the time of a page, at the roofline and as expected."""
+    found, load = answer.prediction, answer.question.load
+    prompt = load.prompt_tokens(answer.shape.vision)
+    yield "Time of a page"
+    yield from wrapped(
+        f"{load.page_pixels:,} pixels = {load.page_pixels / answer.shape.vision.token_px**2:,.0f} image tokens; prompt "
+        f"{prompt:,.0f} tokens, {load.shared_tokens:,} of them cached; {load.output_tokens:,} written"
+    )
+    step = found.step_s(found.sequences)
+    yield f"  vision tower   {found.vision_s * 1000:8.1f} ms"
+    yield f"  prefill        {found.prefill_s * 1000:8.1f} ms"
+    yield f"  decode         {found.decode_s * 1000:8.1f} ms"
+    yield from wrapped(
+        f"a page's share of steps of {step * 1000:.1f} ms, with {counted(found.sequences, 'page')} in the model at once, "
+        f"each for {duration(found.page_latency_s)}",
+        "    ",
+    )
+    share = answer.question.utilisation
+    used = f" at {share:.0%} of the time" if share < 1 else ""
+    yield f"  pages an hour  {found.roofline_pages_per_s * 3600 * share:8,.0f} at the roofline{used}"
+    yield f"                 {answer.pages_per_hour:8,.0f} expected{used}"
+    if found.is_launch_bound:
+        yield from wrapped("The card is faster than the host starts its work: layer_launch_s decides.")
+    if answer.shape.weights.remark.startswith("vLLM"):
+        yield from wrapped(f"{answer.shape.weights.remark}.")
+
+
+def money_lines(answer: Answer) -> Iterator[str]:
+    """Yield what it costs, and what APIs would."""
+    price, currency, asked = answer.price, answer.question.book.currency, answer.question
+    yield f"Money, {currency}"
+    if price is None or answer.per_thousand is None or answer.per_hour is None:
+        yield from wrapped(f"The price book has no price for {answer.gpu.name}; --price names one.")
+    else:
+        yield from wrapped(
+            f"{money(price.per_month)} a month" if price.per_month is not None else f"{money(answer.per_hour)} an hour"
+        )
+        yield from wrapped(
+            f"from {price.seller}, seen {price.seen}: {price.source}" + ("" if price.verified else " (not verified)"),
+            "    ",
+        )
+        yield from _row("1,000 pages, kept busy", money(answer.per_thousand))
+    if asked.pages_per_month is not None:
+        yield from _month_lines(answer, asked.pages_per_month)
+    if asked.pages_per_night is not None:
+        cards = answer.cards_for(asked.pages_per_night, asked.window_hours)
+        yield from _row(
+            f"{asked.pages_per_night:,} pages in {asked.window_hours:g} h", f"{counted(cards, 'card')} of this kind"
+        )
+    yield from _api_lines(answer)
+
+
+def _month_lines(answer: Answer, pages: int) -> Iterator[str]:
+    cost = answer.cost_of_month(pages)
+    cards = answer.cards_for(pages, answer.question.assume.hours_per_month)
+    hours = pages / answer.pages_per_hour
+    told = f"{money(cost)}, " if cost is not None else ""
+    per = f"; {money(cost / pages * 1000)} for 1,000" if cost is not None else ""
+    yield from _row(f"{pages:,} pages a month", f"{told}{hours:,.0f} h on {counted(cards, 'card')}{per}")
+
+
+def _row(name: str, value: str) -> Iterator[str]:
+    yield from wrapped(f"{name}: {value}")
+
+
+def _api_lines(answer: Answer) -> Iterator[str]:
+    found = answer.comparisons()
+    if not found:
+        return
+    yield "  instead, by API             for 1,000   dearer by   break-even, pages a month"
+    for one in found:
+        dearer = f"{one.times_dearer:9.1f} x" if one.times_dearer is not None else " " * 11
+        even = f"{one.break_even_pages:,}" if one.break_even_pages else "none" if one.times_dearer else ""
+        mark = "" if one.api.verified else " *"
+        yield f"    {one.api.name + mark:<25} {money(one.per_thousand):>8} {dearer}   {even}".rstrip()
+    yield from wrapped(
+        "Break-even: from there on a card that is paid all month costs less than the API. * not verified"
+    )
+
+
+def assumption_lines(answer: Answer) -> Iterator[str]:
+    """Yield everything the figures rest on, and how far they were off where something was measured."""
+    gpu, asked = answer.gpu, answer.question
+    yield "Assumptions"
+    for one in asked.given:
+        yield from _told(one.name, one.value, one.source)
+    fp8 = f", {gpu.fp8_tflops:g} FP8" if gpu.fp8_tflops else ", no FP8"
+    card = f"{gpu.fp16_tflops:g} TFLOPS FP16{fp8}, sustained {gpu.sustained:g}, {gpu.bandwidth_gb_s:g} GB/s"
+    yield from _told(gpu.key, "", f"{card}, {gpu.power_w:g} W; price book of {asked.book.edited}")
+    if answer.speed_known:
+        settings = answer.settings
+        yield from _told(
+            "engine",
+            "",
+            f"{settings.max_num_seqs} sequences, {settings.max_num_batched_tokens:,} tokens a step, "
+            f"KV cache {settings.kv_cache_dtype}, {settings.gpu_memory_utilization:.0%} of the memory, as `pagemill run` "
+            "starts it",
+        )
+    for number in asked.assume.described():
+        yield from _told(number.name, f"{number.value:g}", f"{number.meaning}; {number.source}")
+    yield from wrapped(
+        "Change them: --assume NAME=NUMBER, --gpu, --price, --page-size, --output-tokens, --sequences ..."
+    )
+    yield from error_lines(asked.assume)
+
+
+def _told(name: str, value: str, rest: str) -> Iterator[str]:
+    head = f"{name} {value}".rstrip()
+    yield from textwrap.wrap(printable(f"{head}: {rest}"), width(), initial_indent="  ", subsequent_indent="    ")
+
+
+def error_lines(assume: Assumptions) -> Iterator[str]:
+    """Yield how far expectations are from what was measured."""
+    found = list(held_against_measurements(assume))
+    errors = [one.error for one in found if one.fitted is None]
+    yield from wrapped(
+        f"Held against {len(found)} figures measured on one H100: {len(found) - len(errors)} were used to fit these "
+        f"numbers, the other {len(errors)} are off by {min(errors):+.0%} to {max(errors):+.0%}. No other card was "
+        "measured (docs/plan.md)."
+    )
+
+
+def input_lines(pages: Pages, found: InputForecast | None, currency: str) -> Iterator[str]:
+    """Yield what an input is and what reading it takes."""
+    yield "Input"
+    arriving = f", and {pages.arriving:,} still arriving" if pages.arriving else ""
+    yield from wrapped(f"{counted(pages.documents, 'document')}{arriving}; {counted(pages.opened, 'document')} opened")
+    if pages.unreadable:
+        yield from wrapped(f"{pages.unreadable:,} of them cannot be read: damaged, encrypted or no documents")
+    yield from wrapped(f"{_with_margin(pages.pages, pages.margin)} pages{_confidence(pages)}")
+    if pages.page_pixels:
+        yield from wrapped(
+            f"of {pages.page_pixels:,} pixels on average as they would be sent; {pages.born_digital:.0%} with a text "
+            f"layer that can be trusted, {pages.blank:.0%} blank"
+        )
+    if found is None:
+        return
+    yield from wrapped(
+        f"{_hours(found)} on this card: {counted(found.nights, 'night')} of {found.window_hours:g} h, or "
+        f"{counted(found.cards_for_one_night, 'card')} for one night"
+    )
+    if found.cost is not None:
+        yield from wrapped(f"{money(found.cost)} {currency} of card time")
+
+
+def _with_margin(value: float, margin: float | None) -> str:
+    return f"{value:,.0f}" + (f" ± {margin:,.0f}" if margin else "")
+
+
+def _confidence(pages: Pages) -> str:
+    if pages.margin is None:
+        return ", if the one that was opened is like the others"
+    return " (95 % confidence)" if pages.margin else ", counted"
+
+
+def _hours(found: InputForecast) -> str:
+    margin = f" ± {duration(found.hours_margin * 3600)}" if found.hours_margin else ""
+    return f"{duration(found.hours * 3600)}{margin}"
