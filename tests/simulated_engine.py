@@ -26,6 +26,9 @@ class SimulatedEngine:
     cache_tokens: int | None = None
     """What running sequences may write together, before the youngest is preempted."""
     lengths: tuple[int, int] = (300, 500)
+    commit_s: float = 0.0
+    """How long a commit keeps the stream from the engine."""
+    shard_pages: int = 512
     now: float = 0.0
     starved_s: float = 0.0
     """Time in which sequences lacked and no page was prepared."""
@@ -45,6 +48,7 @@ class SimulatedEngine:
         """Tokens still to be written."""
         self._running: dict[int, list[int]] = {}
         """Tokens still to be written, and written."""
+        self._blocked_until = 0.0
 
     @property
     def num_running(self) -> int:
@@ -55,8 +59,12 @@ class SimulatedEngine:
         """Go on for so long."""
         end = self.now + seconds
         while self.now < end:
-            self._fill()
+            if self.now >= self._blocked_until:
+                self._fill()
+            finished = self.finished
             self._step()
+            if self.finished // self.shard_pages > finished // self.shard_pages:
+                self._blocked_until = self.now + self.commit_s
 
     def _fill(self) -> None:
         while self._preparing and self._preparing[0][0] <= self.now:

@@ -74,6 +74,15 @@ def test_fewer_pages_are_let_run_when_their_cache_does_not_hold_them() -> None:
     assert engine.depth.limit > 0.9 * SLOTS, "one bad hour must not slow the night"
 
 
+def test_commits_do_not_drain_the_engine() -> None:
+    """Recording stops the stream for a tenth of a second locally, and longer where the output is a bucket."""
+    steady, committing = simulate(), simulate()
+    committing.commit_s = 0.5
+    for engine in (steady, committing):
+        engine.run(150)
+    assert committing.finished > 0.99 * steady.finished
+
+
 def test_the_finish_rate_is_told() -> None:
     """It is part of what decides, and shows whether the rest can be trusted."""
     engine = simulate()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-MOST_SHARE = 4
-"""A burst waits until it finds room, half of it on average: a fourth of the sequences costs an eighth of them at
-the very worst, and pages of usual size on a GPU (6 of 256) about one in a hundred."""
+MOST_SHARE = 2
+"""A burst is half of the sequences at most. While it waits for room, half of it is empty on average: one sequence
+in a hundred for pages of usual size on a GPU (6 of 256), a fourth of them where few may run."""
 
 
 def burst_size(tokens: Iterable[int], *, free: int, budget: int, slots: int, more: bool) -> int:
