@@ -338,6 +338,7 @@ class _Run:
             self._config,
             self._identity,
             gpu=self._books.stats.gpu,
+            times=self._books.stats.times,
             tally=self._tally,
             deadline_at=self._admission.deadline_at,
         )

@@ -174,6 +174,11 @@ def test_the_file_of_a_run_says_what_its_books_say(night: Night) -> None:
         assert figure(found, f"{kind}_tokens_total") == getattr(total, f"{kind}_tokens") > 0
     assert figure(found, "page_duration_seconds_count") == sum(pages for _, pages in total.latency_histogram)
     assert figure(found, "page_duration_seconds_bucket", le="+Inf") == total.pages_read
+    spent = {part: figure(found, "time_seconds_total", part=part) for part in ("starting", "waiting_render", "ending")}
+    busy_s = figure(found, "time_seconds_total", part="busy")
+    assert spent["starting"] == pytest.approx(total.starting_s, abs=0.2)
+    assert sum(spent.values()) + busy_s == pytest.approx(total.wall_s, abs=0.2)
+    assert figure(found, "image_pixels_total") == total.pixels_sent > 0
     assert figure(found, "run_duration_seconds") == pytest.approx(total.wall_s, abs=0.2)
     assert figure(found, "cost_total", currency="EUR") == pytest.approx(float(total.cost or 0), abs=0.2)
     assert figure(found, "run_documents_carried_over") == 0

@@ -22,7 +22,7 @@ from pipeline.config import RunConfig
 from pipeline.data import EngineMetrics
 from pipeline.engines.vllm.metrics import COUNTERS, GAUGES
 from pipeline.metrics import open_metrics
-from pipeline.stats import GpuSample, GpuSampler
+from pipeline.stats import GpuSample, GpuSampler, Times
 from pipeline.tally import Tally
 
 ROOT = Path(__file__).parent.parent
@@ -66,7 +66,9 @@ def types() -> dict[str, str]:
     places = {"input": "in", "output": "out", "cost": {"price_per_hour": "0.62"}}
     config = RunConfig.model_validate({**places, "metrics": {"port": port}})
     found: dict[str, str] = {}
-    with open_metrics(config, identity(), tally=tally, gpu=gpu, deadline_at=datetime.now(UTC)) as metrics:
+    with open_metrics(
+        config, identity(), tally=tally, gpu=gpu, times=Times(time.time), deadline_at=datetime.now(UTC)
+    ) as metrics:
         metrics.reads_from(Waiting())
         metrics.engine_sampled(
             EngineMetrics(dict.fromkeys(GAUGES.values(), 0.5) | host, dict.fromkeys(COUNTERS.values(), 100.0))

@@ -18,7 +18,7 @@ from pipeline.stats import RunState
 if TYPE_CHECKING:
     from pipeline.config import RunConfig
     from pipeline.data import RunIdentity
-    from pipeline.stats import GpuSampler
+    from pipeline.stats import GpuSampler, Times
     from pipeline.tally import Tally
 
 __all__ = ["Metrics", "open_metrics"]
@@ -33,6 +33,7 @@ def open_metrics(
     *,
     tally: Tally,
     gpu: GpuSampler | None = None,
+    times: Times | None = None,
     deadline_at: datetime | None = None,
 ) -> Iterator[Metrics]:
     """Yield whom a run tells of its pages; without a port or a file in `config.metrics`, nobody who listens.
@@ -40,7 +41,7 @@ def open_metrics(
     Leaving it ends the run for the figures: as `Metrics.ended` said, else as failed. To be opened by
     the run that holds the output: two at once would write the same file.
     """
-    run = LiveRun(config, identity, tally=tally, gpu=gpu, deadline_at=deadline_at)
+    run = LiveRun(config, identity, tally=tally, gpu=gpu, times=times, deadline_at=deadline_at)
     wanted = config.metrics.port is not None or config.metrics.file is not None
     metrics = Metrics(run if wanted else None)
     with ExitStack() as exports:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from pipeline.data import AnsweredBy
 from pipeline.errors import ErrorType
 from pipeline.metrics.live import BUCKETS_S, LiveRun
-from pipeline.stats import GpuSample, RunState
+from pipeline.stats import OVERLAYS, STATES, STEPS, GpuSample, RunState
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -50,6 +51,8 @@ class RunCollector(Collector):
         run = self._run
         counted, progress = run.counted(), run.tally.progress()
         yield from self._about_run(progress)
+        if spent := run.spent:
+            yield from self._time(spent)
         yield from self._pages(counted)
         yield from self._documents(counted, progress)
         yield from self._engine(counted)
@@ -97,12 +100,27 @@ class RunCollector(Collector):
             words = "When a run ended last that read all it was to read, or stopped at its deadline or page budget."
             yield self._gauge(LAST_SUCCESS, words, succeeded_s)
 
+    def _time(self, spent: Mapping[str, float]) -> Iterator[Metric]:
+        families = {
+            "pagemill_time_seconds": (
+                "Time in which runs ran, by what it went into; the parts do not overlap.",
+                STATES,
+            ),
+            "pagemill_engine_time_seconds": ("Of the part `busy`, what the engine says it went into.", STEPS),
+            "pagemill_engine_underfull_seconds": ("Time in which a part of the engine had no page.", OVERLAYS),
+        }
+        for name, (words, parts) in families.items():
+            yield self._counters(name, words, "part", {part.removesuffix("_s"): spent[part] for part in parts})
+
     def _pages(self, counted: Counted) -> Iterator[Metric]:
         numbers = counted.numbers
         pages = {"ok": numbers["pages_ok"], "failed": numbers["pages_failed"]}
         yield self._counters("pagemill_pages", "Pages read to their end, ok or failed.", "status", pages)
         words = "Pages that need no reading, since a document with the same bytes was read."
         yield self._counter("pagemill_pages_reused", words, numbers["pages_reused"])
+        words = "Pages that were answered without the engine."
+        kinds = {kind.value: numbers[f"pages_{kind}"] for kind in AnsweredBy if kind is not AnsweredBy.ENGINE}
+        yield self._counters("pagemill_pages_spared", words, "answered_by", kinds)
         yield self._counter("pagemill_pages_retried", "Pages that took more than one try.", numbers["pages_retried"])
         failures = {error_type.value: counted.failures[error_type] for error_type in ErrorType}
         yield self._counters("pagemill_page_failures", "Failed pages by reason.", "error_type", failures)
@@ -110,6 +128,10 @@ class RunCollector(Collector):
             yield self._counter(f"pagemill_{name}_tokens", f"Tokens of all tries: {name}.", numbers[f"{name}_tokens"])
         words = "Prompt tokens that were found in the prefix cache."
         yield self._counter("pagemill_cached_tokens", words, numbers["cached_tokens"])
+        words = "Pixels of the images of the pages read."
+        yield self._counter("pagemill_image_pixels", words, numbers["pixels_sent"])
+        words = "Pixels that these would have at full size."
+        yield self._counter("pagemill_image_full_size_pixels", words, numbers["pixels_full"])
         yield self._durations(counted)
 
     def _durations(self, counted: Counted) -> Metric:

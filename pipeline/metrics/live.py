@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from pipeline.data import DocumentRecord, EngineMetrics, PageRecord, Status
+from pipeline.data import AnsweredBy, DocumentRecord, EngineMetrics, PageRecord, Status
 from pipeline.stats import RunState, without_userinfo
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import RunConfig
     from pipeline.data import RunIdentity
-    from pipeline.stats import GpuSampler
+    from pipeline.stats import GpuSampler, Times
     from pipeline.tally import Tally
 
 BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -60,7 +60,7 @@ class Counted:
     """What a run has read so far, as of one moment."""
 
     numbers: Counter[str] = field(default_factory=Counter)
-    """By the names of HourRow's fields; pages that need no reading count as reused only."""
+    """By the names of HourRow's fields; pages that need no reading count as reused, blank and so on only."""
     failures: Counter[str] = field(default_factory=Counter)
     """Pages by error type."""
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
@@ -83,6 +83,7 @@ class LiveRun:
         *,
         tally: Tally,
         gpu: GpuSampler | None,
+        times: Times | None,
         deadline_at: datetime | None,
     ) -> None:
         self.identity = identity
@@ -90,6 +91,8 @@ class LiveRun:
         """Of every figure: one run at a time has both."""
         self.tally = tally
         self.gpu = gpu
+        self._times = times
+        self._spent: dict[str, float] | None = None
         self.deadline_at = deadline_at
         self.price_per_hour: Decimal | None = config.cost.price_per_hour
         self.currency = config.cost.currency
@@ -112,6 +115,13 @@ class LiveRun:
         """How long the run ran, the wait for its output included."""
         return self.tally.elapsed_s if self._elapsed_s is None else self._elapsed_s
 
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds by where the time went, see stats.Times; nothing where nobody says."""
+        if self._spent is not None:
+            return self._spent
+        return self._times.sums() if self._times else {}
+
     def counted(self) -> Counted:
         """Return what was counted until now."""
         with self._lock:
@@ -119,7 +129,7 @@ class LiveRun:
 
     def end(self, state: RunState, report: Ended | None = None) -> None:
         """Stop the time."""
-        self._elapsed_s, self.ended_at_s = self.tally.elapsed_s, time.time()
+        self._elapsed_s, self.ended_at_s, self._spent = self.tally.elapsed_s, time.time(), self.spent
         self.feed, self.engine = None, EngineMetrics()
         self.documents_carried_over = report.documents_carried_over if report else None
         self.succeeded = report is not None and not report.interrupted
@@ -130,10 +140,12 @@ class LiveRun:
         if record.reused_from is None and record.finished_at.timestamp() < self.started_at_s:
             return  # read by a run that was killed before it could commit
         with self._lock:
-            if record.reused_from is None:
-                self._count(record)
-            else:
+            if record.reused_from is not None:
                 self._counted.numbers["pages_reused"] += 1
+            elif record.answered_by is not AnsweredBy.ENGINE:
+                self._counted.numbers[f"pages_{record.answered_by}"] += 1
+            else:
+                self._count(record)
 
     def _count(self, record: PageRecord) -> None:
         counted, numbers = self._counted, self._counted.numbers
@@ -144,6 +156,8 @@ class LiveRun:
         for attempt in record.attempts:
             for name in _TOKENS:
                 numbers[name] += getattr(attempt, name) or 0
+        pixels = (record.width_px or 0) * (record.height_px or 0)
+        numbers.update(pixels_sent=pixels, pixels_full=record.full_pixels or pixels)
         seconds = max(0.0, (record.finished_at - record.started_at).total_seconds())
         counted.buckets[bisect_left(BUCKETS_S, seconds)] += 1
         counted.seconds += seconds

@@ -15,15 +15,18 @@ from pipeline.stats.runs import (
     write_run,
 )
 from pipeline.stats.table import STATS_SCHEMA, hour_rows, table_row, write_stats
-from pipeline.stats.times import PARTITION
+from pipeline.stats.times import OVERLAYS, PARTITION, STATES, STEPS, Times
 
 __all__ = [
     "COUNTED",
     "DOCUMENT_COLUMNS",
+    "OVERLAYS",
     "PAGE_COLUMNS",
     "PARTITION",
     "RUNS_SCHEMA",
+    "STATES",
     "STATS_SCHEMA",
+    "STEPS",
     "Counts",
     "GpuSample",
     "GpuSampler",
@@ -31,6 +34,7 @@ __all__ = [
     "RunRow",
     "RunState",
     "RunStats",
+    "Times",
     "hour_rows",
     "job_so_far",
     "open_gpu_sampler",

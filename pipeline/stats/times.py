@@ -94,6 +94,12 @@ class Times:
             self._advance()
             return {start: _divided(booked) for start, booked in self._hours.items()}
 
+    def sums(self) -> dict[str, float]:
+        """Return the seconds of each of STATES, STEPS and OVERLAYS so far; as the engine told them, they only grow."""
+        with self._lock:
+            self._advance()
+            return {name: sum(booked[name] for booked in self._hours.values()) for name in (*STATES, *STEPS, *OVERLAYS)}
+
     def _advance(self) -> None:
         """Book the time since the last call."""
         if self._closed:
