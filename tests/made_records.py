@@ -118,6 +118,7 @@ def ok_page(of: Document, page_number: int | None = 1, **changes: Any) -> PageRe
         "error": None,
         "width_px": 840,
         "height_px": 1120,
+        "full_pixels": 987_840,
         "dpi": 96.5,
         "rotation_deg": 0,
         "render_s": 0.25,
@@ -136,7 +137,8 @@ def failed_page(of: Document, page_number: int = 1, message: str = "The output w
 
 def unopened(name: str, message: str = "The file is encrypted.") -> PageRecord:
     """Return the one row of a document that could not be opened."""
-    nothing = dict.fromkeys(("raw_text", "width_px", "height_px", "dpi", "rotation_deg", "render_s", "record"))
+    sizes = ("width_px", "height_px", "full_pixels", "dpi", "rotation_deg")
+    nothing = dict.fromkeys(("raw_text", *sizes, "render_s", "record"))
     error = DocumentError(ErrorType.ENCRYPTED, message)
     of = document(name, num_pages=0, sha256="")
     return ok_page(of, None, status=Status.FAILED, error=error, attempts=(), lines=(), **nothing)

@@ -10,7 +10,8 @@ known, and the page keeps its full size: too many pixels cost a little time, too
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -51,8 +52,10 @@ MIN_GLYPH_PX = 4
 """A glyph of this height has an em of 6 px, which is below any legible size."""
 MAX_GLYPH_SHARE = 8
 """Glyphs are at most this fraction of the page's height."""
-JOIN_GLYPHS = 1.2
-"""Gap between glyphs of one line, in heights of the page's typical glyph: a space, but no column gap."""
+LETTER_GAP = 0.6
+"""Between letters of a word, in the lesser sides of the page's typical glyph, as words that touch may stand on end."""
+WORD_GAP = 1.2
+"""Between words of a line, in heights of the page's typical glyph."""
 TOP_SHARE = 0.9
 CAPITAL_EM = 0.72
 """Nine in ten glyphs of a line are no higher than this share of its em: the height of capitals in usual fonts."""
@@ -60,6 +63,8 @@ MIN_LINE_CHARS = 4
 CHAR_WIDTH = 0.75
 """Width of a character in heights of its glyph, for glyphs that touch."""
 MIN_PIXEL_CHARS = 40
+MIN_PIECES = 10
+"""Forty characters that touch are ten pieces of ink at least."""
 MEASURED_SMALL_PRINT_SHARE = 0.05
 """As SMALL_PRINT_SHARE, where stains and broken glyphs are among what is measured."""
 MIN_LINE_SHARE = 0.6
@@ -68,8 +73,8 @@ MAX_SPECKS = 1.5
 """Specks a character: noise that may hide faint print."""
 DARK, MAX_DARK_SHARE = 96, 0.2
 """Print blackens a tenth of a page. More is a photograph, its background, or white print on dark, not measured."""
-UPRIGHT_ASPECT = 0.4
-"""Width by height below which glyphs are words that stand on end."""
+MEASURED_MARGIN = 1.3
+"""What is measured is measured within 30 %, and scans and photographs are less sharp than print of the same height."""
 MIN_SAVING = 0.1
 """A finished image is resampled, which blurs a little, only where it saves this share of its pixels."""
 
@@ -102,9 +107,9 @@ def em_of_pixels(pixels: Pixels) -> float | None:
     """Return the em of the small print on an RGB page, in pixels; None where it is not clear. About 15 ms a megapixel.
 
     Dark print on a lighter ground is measured: glyphs are connected ink, lines are glyphs side by
-    side. It errs to the small side, on a page that lies on its side by half.
+    side. A page may lie on its side, and may be skewed a little.
     """
-    import cv2
+    cv2 = _opencv()
 
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     if min(grey.shape) < SURROUNDINGS_PX or float((grey < DARK).mean()) > MAX_DARK_SHARE:
@@ -112,19 +117,83 @@ def em_of_pixels(pixels: Pixels) -> float | None:
     ink = cv2.adaptiveThreshold(
         grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, SURROUNDINGS_PX, INK_CONTRAST
     )
+    glyphs = _find_glyphs(ink)
+    if glyphs is not None and _lie_sideways(glyphs):
+        glyphs = _find_glyphs(np.ascontiguousarray(ink.T))
+    return _em_of_lines(glyphs) if glyphs is not None else None
+
+
+class _Glyphs(NamedTuple):
+    """Pieces of ink that may be letters."""
+
+    boxes: npt.NDArray[Any]
+    """Rows of (x, y, width, height)."""
+    ink: Pixels
+    """They alone, as 0 and 1."""
+    num_specks: int
+
+    @property
+    def typical(self) -> float:
+        """Height of most."""
+        return float(np.median(self.boxes[:, 3]))
+
+
+def _find_glyphs(ink: npt.NDArray[Any]) -> _Glyphs | None:
+    cv2 = _opencv()
+
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8, ltype=cv2.CV_32S)
-    boxes = stats[:, :5].astype(float)
-    is_glyph = _are_glyphs(boxes, max_height=grey.shape[0] / MAX_GLYPH_SHARE)
-    if is_glyph.sum() < MIN_PIXEL_CHARS / 4:
+    _, _, width, height, area = stats.T[:5]
+    is_rule = (area > 0.8 * width * height) & (width > 2 * height)
+    is_glyph = (height >= MIN_GLYPH_PX) & (height <= ink.shape[0] / MAX_GLYPH_SHARE) & ~is_rule
+    is_glyph &= (width <= 12 * height) & (height <= 8 * width)
+    is_glyph[0] = False  # the paper
+    if is_glyph.sum() < MIN_PIECES:
         return None
-    glyphs = boxes[is_glyph]
-    typical = float(np.median(glyphs[:, 3]))
-    width = max(3, round(JOIN_GLYPHS * typical)) | 1
-    joined = cv2.dilate(is_glyph.astype(np.uint8)[labels], np.ones((1, width), np.uint8))
-    _, lines = cv2.connectedComponents(joined, connectivity=4, ltype=cv2.CV_32S)
-    x, y, w, h = glyphs[:, :4].astype(int).T
-    num_specks = int(((boxes[1:, 2] <= 2) & (boxes[1:, 3] <= 2)).sum())
-    return _em_of_lines(lines[y + h // 2, x + w // 2], glyphs[:, 2], glyphs[:, 3], num_specks)
+    num_specks = int(((width <= 2) & (height <= 2)).sum())
+    return _Glyphs(stats[is_glyph, :4], is_glyph.astype(np.uint8)[labels], num_specks)
+
+
+def _lie_sideways(glyphs: _Glyphs) -> bool:
+    """Tell whether more glyphs touch when they grow upwards than sideways: letters stand closer than lines."""
+    cv2 = _opencv()
+
+    gap = max(3, round(LETTER_GAP * float(np.median(glyphs.boxes[:, 2:].min(axis=1))))) | 1
+    across, along = (
+        cv2.connectedComponents(cv2.dilate(glyphs.ink, np.ones(shape, np.uint8)))[0] for shape in ((gap, 1), (1, gap))
+    )
+    return bool(across < along)
+
+
+def _numbered(glyphs: _Glyphs) -> npt.NDArray[np.int32]:
+    """Return the number of the line in which each glyph stands; 0: none."""
+    cv2 = _opencv()
+
+    gap = max(3, round(WORD_GAP * glyphs.typical)) | 1
+    joined = cv2.dilate(glyphs.ink, np.ones((1, gap), np.uint8))
+    lines = cv2.connectedComponents(joined, connectivity=4, ltype=cv2.CV_32S)[1]
+    x, y, width, height = glyphs.boxes.T
+    return cast("npt.NDArray[np.int32]", lines[y + height // 2, x + width // 2])
+
+
+def _em_of_lines(glyphs: _Glyphs) -> float | None:
+    """Return the em of the small print among glyphs; None where they are no clear print."""
+    lines, widths, heights = _numbered(glyphs), *glyphs.boxes.T[2:].astype(float)
+    order = np.lexsort((heights, lines))
+    lines, widths, heights = lines[order], widths[order], heights[order]
+    chars = np.maximum(1, widths / (CHAR_WIDTH * heights))
+    starts = np.flatnonzero(np.diff(lines, prepend=0))
+    ems, weights, num_ornaments = [], [], 0.0
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        num_chars, top = float(chars[start:end].sum()), heights[start + int(TOP_SHARE * (end - start - 1))]
+        if _is_ornament(widths[start:end], heights[start:end], glyphs.typical):
+            num_ornaments += num_chars
+        elif num_chars >= MIN_LINE_CHARS and heights[(start + end) // 2] >= 0.45 * top:
+            ems.append(float(top) / CAPITAL_EM)
+            weights.append(num_chars)
+    measured, found = sum(weights), float(chars.sum()) - num_ornaments
+    if measured < max(MIN_PIXEL_CHARS, MIN_LINE_SHARE * found) or glyphs.num_specks > MAX_SPECKS * measured:
+        return None
+    return _low(np.array(ems), np.array(weights), MEASURED_SMALL_PRINT_SHARE)
 
 
 def legible_grid(full: Grid, size: tuple[float, float], em: float | None, sizing: Sizing) -> Grid:
@@ -147,7 +216,7 @@ def made_legible(drawing: Drawing, sizing: Sizing) -> Drawing:
         return drawing
     em, full = em_of_pixels(drawing.content), drawing.grid
     size = (full.content_width_px, full.content_height_px)
-    grid = legible_grid(full._replace(scale=1.0), size, em, sizing)
+    grid = legible_grid(full._replace(scale=1.0), size, em and em / MEASURED_MARGIN, sizing)
     if grid.num_pixels > (1 - MIN_SAVING) * full.num_pixels:
         return replace(drawing, glyph_px=em)
     return replace(
@@ -166,44 +235,19 @@ def _scaled(layer: TextLayer, scale: float) -> TextLayer:
     return move_layer(layer, lambda box: Box(*(value * scale for value in box)))
 
 
-def _resized(content: Pixels, grid: Grid) -> Pixels:
+@cache
+def _opencv() -> Any:
     import cv2
+
+    cv2.setNumThreads(1)  # as many processes as cores render, and memory limits leave no room for stacks
+    return cv2
+
+
+def _resized(content: Pixels, grid: Grid) -> Pixels:
+    cv2 = _opencv()
 
     size = (grid.content_width_px, grid.content_height_px)
     return cast("Pixels", cv2.resize(content, size, interpolation=cv2.INTER_AREA))
-
-
-def _are_glyphs(boxes: Numbers, *, max_height: float) -> npt.NDArray[np.bool_]:
-    """Return which pieces of ink, rows of (x, y, width, height, area), may be letters; the first is the paper."""
-    width, height, area = boxes[:, 2], boxes[:, 3], boxes[:, 4]
-    is_rule = (area > 0.8 * width * height) & (width > 2 * height)
-    fits = (height >= MIN_GLYPH_PX) & (height <= max_height) & (width <= 12 * height) & (height <= 8 * width)
-    fits &= ~is_rule
-    fits[0] = False
-    return fits
-
-
-def _em_of_lines(lines: npt.NDArray[np.int32], widths: Numbers, heights: Numbers, num_specks: int) -> float | None:
-    """Return the em of small print among glyphs, each with its line's number (0: none)."""
-    order = np.lexsort((heights, lines))
-    lines, widths, heights = lines[order], widths[order], heights[order]
-    chars = np.maximum(1, widths / (CHAR_WIDTH * heights))
-    typical = float(np.median(heights))
-    starts = np.flatnonzero(np.diff(lines, prepend=0))
-    ems, weights, num_ornaments = [], [], 0.0
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-        line = slice(start, end)
-        num_chars, top = float(chars[line].sum()), float(heights[start + int(TOP_SHARE * (end - start - 1))])
-        if _is_ornament(widths[line], heights[line], typical):
-            num_ornaments += num_chars
-        elif num_chars >= MIN_LINE_CHARS and heights[(start + end) // 2] >= 0.45 * top:
-            ems.append(top / CAPITAL_EM)
-            weights.append(num_chars)
-    measured, found = sum(weights), float(chars.sum()) - num_ornaments
-    is_sure = measured >= max(MIN_PIXEL_CHARS, MIN_LINE_SHARE * found) and num_specks <= MAX_SPECKS * measured
-    if not is_sure or float(np.median(widths / heights)) < UPRIGHT_ASPECT:
-        return None
-    return _low(np.array(ems), np.array(weights), MEASURED_SMALL_PRINT_SHARE)
 
 
 def _is_ornament(widths: Numbers, heights: Numbers, typical: float) -> bool:
