@@ -61,6 +61,8 @@ def _answers(question: Question, config: RunConfig) -> list[list[Answer]]:
         name: find_shape(name, revision=config.vllm.revision, quantisation=question.quantisation)
         for name in question.models
     }
+    for gpu in question.gpus:
+        question.price_of(gpu)  # a wrong one is told before anything is printed
     return [[Answer(question, name, shape, gpu) for name, shape in shapes.items()] for gpu in question.gpus]
 
 

@@ -26,8 +26,9 @@ def find_shape(name: str, *, revision: str | None = None, quantisation: str | No
 
 
 def _find(name: str, revision: str | None) -> ModelShape:
-    if name.lower() in PROFILES:
-        return PROFILES[name.lower()].shape
+    for known, profile in PROFILES.items():
+        if name.lower() in {known, profile.hub_id.lower()}:
+            return profile.shape
     path = Path(name).expanduser()
     if path.suffix == ".gguf":
         raise ConfigError(

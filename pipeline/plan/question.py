@@ -33,6 +33,8 @@ OWN_TOKENS = 16
 OUTPUT_TOKENS = 400
 DEFAULT_GPU = "rtx-4000-ada"
 PAPERS_MM = {"a3": (297, 420), "a4": (210, 297), "a5": (148, 210), "letter": (215.9, 279.4), "legal": (215.9, 355.6)}
+KV_DTYPES = {"auto": "auto", "fp8": "fp8", "bf16": "auto", "fp16": "auto"}
+"""As a person says them, and as vLLM does."""
 MOST_PIXELS = 100_000_000
 _PAGE_SIZE = re.compile(r"([a-z0-9]+)(?:@(\d{1,4}))?")
 _PIXELS = re.compile(r"(\d{1,6})x(\d{1,6})")
@@ -191,7 +193,9 @@ def _instruction_tokens(config: RunConfig) -> int:
 def _engine_values(arguments: argparse.Namespace) -> dict[str, object]:
     values: dict[str, object] = {}
     if arguments.kv_dtype:
-        values["kv_cache_dtype"] = "auto" if arguments.kv_dtype in {"bf16", "fp16"} else arguments.kv_dtype
+        if arguments.kv_dtype not in KV_DTYPES:
+            raise ConfigError(f"--kv-dtype {arguments.kv_dtype}: give one of {', '.join(KV_DTYPES)}.")
+        values["kv_cache_dtype"] = KV_DTYPES[arguments.kv_dtype]
     if sequences := whole_number(arguments.sequences, "--sequences", at_most=65_536):
         values["max_num_seqs"] = sequences
     return values
@@ -247,7 +251,7 @@ def _number(text: str | None, flag: str, least: float, at_most: float) -> float 
         return None
     value = _parsed(float, text.replace(",", "").replace("_", ""), flag)
     if not least <= value <= at_most:
-        raise ConfigError(f"{flag} {text}: give a number from {least:,g} to {at_most:,g}.")
+        raise ConfigError(f"{flag} {text}: give a number from {least:,.12g} to {at_most:,.12g}.")
     return value
 
 

@@ -85,7 +85,7 @@ def speed_lines(answer: Answer) -> Iterator[str]:
     yield f"  prefill        {found.prefill_s * 1000:8.1f} ms"
     yield f"  decode         {found.decode_s * 1000:8.1f} ms"
     yield from wrapped(
-        f"a page's share of steps of {step * 1000:.1f} ms, with {counted(found.sequences, 'page')} in the model at once, "
+        f"its share of steps of {step * 1000:.1f} ms, with {counted(found.sequences, 'page')} in the model at once, "
         f"each for {duration(found.page_latency_s)}",
         "    ",
     )
@@ -141,14 +141,17 @@ def _api_lines(answer: Answer) -> Iterator[str]:
     found = answer.comparisons()
     if not found:
         return
-    yield "  instead, by API             for 1,000   dearer by   break-even, pages a month"
+    rows = [("  instead, by API", "for 1,000", "dearer by", "break-even, pages")]
     for one in found:
-        dearer = f"{one.times_dearer:9.1f} x" if one.times_dearer is not None else " " * 11
+        dearer = f"{one.times_dearer:.1f} x" if one.times_dearer is not None else ""
         even = f"{one.break_even_pages:,}" if one.break_even_pages else "none" if one.times_dearer else ""
         mark = "" if one.api.verified else " *"
-        yield f"    {one.api.name + mark:<25} {money(one.per_thousand):>8} {dearer}   {even}".rstrip()
+        rows.append((f"    {printable(one.api.name)}{mark}", money(one.per_thousand), dearer, even))
+    shown = 3 if width() >= 76 else 2 if width() >= 54 else 1
+    for name, *cells in rows:
+        yield f"{name:<31}" + "".join(f"{cell:>{size}}" for cell, size in zip(cells[:shown], (9, 12, 20), strict=False))
     yield from wrapped(
-        "Break-even: from there on a card that is paid all month costs less than the API. * not verified"
+        "Break-even: from so many pages a month on, a card that is paid all month costs less than the API. * not verified"
     )
 
 
@@ -163,13 +166,9 @@ def assumption_lines(answer: Answer) -> Iterator[str]:
     yield from _told(gpu.key, "", f"{card}, {gpu.power_w:g} W; price book of {asked.book.edited}")
     if answer.speed_known:
         settings = answer.settings
-        yield from _told(
-            "engine",
-            "",
-            f"{settings.max_num_seqs} sequences, {settings.max_num_batched_tokens:,} tokens a step, "
-            f"KV cache {settings.kv_cache_dtype}, {settings.gpu_memory_utilization:.0%} of the memory, as `pagemill run` "
-            "starts it",
-        )
+        steps = f"{settings.max_num_seqs} sequences, {settings.max_num_batched_tokens:,} tokens a step"
+        memory = f"KV cache {settings.kv_cache_dtype}, {settings.gpu_memory_utilization:.0%} of the memory"
+        yield from _told("engine", "", f"{steps}, {memory}, as `pagemill run` starts it")
     for number in asked.assume.described():
         yield from _told(number.name, f"{number.value:g}", f"{number.meaning}; {number.source}")
     yield from wrapped(
