@@ -27,6 +27,7 @@ from pipeline.render.jobs import Job, OpenDocument, RenderPage, SavePage, start_
 from pipeline.workers import WorkerPool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pipeline.config import RenderConfig
@@ -68,6 +69,7 @@ class Renderer:
             memory_limit_mb=config.memory_limit_mb,
             name="render",
             recycle_after=RECYCLE_AFTER_JOBS,
+            ahead=1,
         )
 
     def open(self, ref: DocumentRef, path: Path) -> Future[Document]:
@@ -77,7 +79,7 @@ class Renderer:
         Raises (from the future):
             DocumentError: not a document, damaged, encrypted, empty, too large or not readable; terminal.
         """
-        return self._submit(OpenDocument(ref, path), DocumentError)
+        return self._submit(OpenDocument(ref, path), path, DocumentError)
 
     def render(
         self, document: Document, path: Path, page_number: int, spec: RenderSpec, facts: PageFacts | None = None
@@ -90,7 +92,7 @@ class Renderer:
         Raises (from the future):
             RenderError: this page cannot be rasterised; terminal, other pages may still render.
         """
-        return self._submit(RenderPage(document, path, page_number, spec, facts or self._facts), RenderError)
+        return self._submit(RenderPage(document, path, page_number, spec, facts or self._facts), path, RenderError)
 
     def save(self, document: Document, path: Path, page_number: int, spec: RenderSpec, target: Path) -> Future[None]:
         """Write the image that `render` returns for the same arguments to `target`, as PNG.
@@ -99,24 +101,26 @@ class Renderer:
             RenderError: this page cannot be rasterised, or `target` cannot be written.
         """
         page = RenderPage(document, path, page_number, spec, PIXELS_ONLY)
-        return self._submit(SavePage(page, target), RenderError)
+        return self._submit(SavePage(page, target), path, RenderError)
 
     def close(self) -> None:
         """Stop the workers; futures not done end cancelled or with WorkerError."""
         self._pool.close()
 
-    def _submit(self, job: Job, error_class: type[PageError]) -> Future[Any]:
+    def _submit(self, job: Job, path: Path, error_class: type[PageError]) -> Future[Any]:
         outcome: Future[Any] = Future()
-        self._attempt(job, error_class, outcome, MAX_TRIES)
+        self._attempt(partial(self._pool.submit, job, path), error_class, outcome, MAX_TRIES)
         return outcome
 
-    def _attempt(self, job: Job, error_class: type[PageError], outcome: Future[Any], tries_left: int) -> None:
+    def _attempt(
+        self, submit: Callable[[], Future[Any]], error_class: type[PageError], outcome: Future[Any], tries_left: int
+    ) -> None:
         def settle(attempt: Future[Any]) -> None:
             error = _error_of(attempt)
             if outcome.cancelled():
                 return
             if isinstance(error, WorkerCrashedError | WorkerMemoryError) and tries_left > 1:
-                self._attempt(job, error_class, outcome, tries_left - 1)
+                self._attempt(submit, error_class, outcome, tries_left - 1)
             elif isinstance(error, CancelledError):
                 outcome.cancel()
             elif error is not None:
@@ -125,7 +129,7 @@ class Renderer:
                 outcome.set_result(attempt.result())
 
         try:
-            self._pool.submit(job).add_done_callback(settle)
+            submit().add_done_callback(settle)
         except WorkerError as error:  # the pool was closed between two attempts
             outcome.set_exception(error)
 

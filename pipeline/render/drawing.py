@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.data import Box, TextLayer, TextLine, Word
+from pipeline.workers.shared import result_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +56,10 @@ class Drawing:
 
 def new_canvas(grid: Grid) -> npt.NDArray[np.uint8]:
     """Return a white page image of a grid's size."""
-    return np.full((grid.height_px, grid.width_px, 3), WHITE, np.uint8)
+    shape = grid.height_px, grid.width_px, 3
+    canvas = np.frombuffer(result_memory(math.prod(shape)), np.uint8).reshape(shape)
+    canvas.fill(WHITE)
+    return canvas
 
 
 def turn_box(box: Box, turns: int, width: float, height: float) -> Box:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from pipeline.errors import WorkerJobError, WorkerMemoryError
 from pipeline.workers.channel import Channel, Reply
+from pipeline.workers.shared import lend_results_from
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _OOM_SCORE = "500"
@@ -27,6 +28,7 @@ def run_worker() -> NoReturn:
     fd, parent_pid, memory_limit_mb = map(int, sys.argv[1:4])
     _settle(parent_pid, memory_limit_mb, sys.argv[4])
     channel = Channel(socket.socket(fileno=fd))
+    lend_results_from(channel.lender)
     with contextlib.suppress(EOFError, ConnectionError):
         reply, work = _begin(channel.receive())
         while True:

@@ -14,11 +14,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from pipeline.errors import WorkerCrashedError, WorkerMemoryError, WorkerTimeoutError
 from pipeline.workers.channel import Channel, Reply
+
+Result = TypeVar("Result")
 
 START_TIMEOUT_S = 120.0
 """Importing and loading models on a busy machine; far more than any start needs."""
@@ -76,18 +80,28 @@ class WorkerProcess:
 
     def start(self, pickled_start: bytes) -> None:
         """Have the worker build its job function; raises what that raised."""
-        self._exchange(pickled_start, START_TIMEOUT_S)
+        self._exchange(partial(self._channel.send, pickled_start), START_TIMEOUT_S)
+        self._answer(START_TIMEOUT_S)
 
-    def run(self, job: Any) -> Any:
-        """Return what the worker makes of `job`."""
+    def send(self, job: Any) -> None:
+        """Have the worker do `job` when it has done those that it has.
+
+        Raises:
+            WorkerCrashedError: the worker died, now or before.
+            Exception: the job cannot be pickled; nothing has been sent.
+        """
+        self._exchange(partial(self._channel.send, job), self._limits.timeout_s)
         self._num_jobs += 1
-        os.ftruncate(self._output.fileno(), 0)
-        return self._exchange(job, self._limits.timeout_s)
 
-    def _exchange(self, message: Any, timeout_s: float) -> Any:
+    def receive(self) -> Any:
+        """Return what the worker made of the first job not answered yet; its time begins now."""
+        answer = self._answer(self._limits.timeout_s)
+        os.ftruncate(self._output.fileno(), 0)
+        return answer
+
+    def _exchange(self, exchange: Callable[[float], Result], timeout_s: float) -> Result:
         try:
-            self._channel.send(message, timeout_s)
-            reply: Reply = self._channel.receive(timeout_s)
+            return exchange(timeout_s)
         except TimeoutError:
             self.kill()
             raise WorkerTimeoutError(
@@ -95,6 +109,9 @@ class WorkerProcess:
             ) from None
         except (EOFError, ConnectionError):
             raise WorkerCrashedError(f"The {self._limits.name} worker died: {self._cause_of_death()}.") from None
+
+    def _answer(self, timeout_s: float) -> Any:
+        reply: Reply = self._exchange(self._channel.receive, timeout_s)
         if reply.error is None:
             return reply.value
         if isinstance(reply.error, WorkerMemoryError):
