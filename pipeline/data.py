@@ -314,6 +314,8 @@ class PageTask:
     attempts: list[Attempt] = field(default_factory=list)
     suspected: bool = False
     """Whether an engine died while it held this page, and the page has not been read since."""
+    layer_refused: bool = False
+    """Whether its text layer was read, and was not enough."""
     shown: ImageFacts = ImageFacts()
     """What the last try was shown."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -77,6 +77,7 @@ class Shortcuts:
             if output and record and self._extraction.is_sufficient(record):
                 self._end(_record(task, AnsweredBy.TEXT_LAYER, record=record, raw_text=output.text, lines=output.lines))
             else:
+                task.layer_refused = True
                 self._again.append(task)
         while self._again:
             yield self._again.popleft()

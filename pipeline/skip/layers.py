@@ -51,7 +51,7 @@ class LayerReader:
     def take(self, task: PageTask, image: PageImage, wake: Callable[[], None]) -> bool:
         """Begin to read a page if its layer says all that the page shows; `wake` is called when that is done."""
         layer = image.text_layer
-        if self._is_broken or layer is None or not is_whole_page(layer):
+        if self._is_broken or task.layer_refused or layer is None or not is_whole_page(layer):
             return False
         self._pool = self._pool or self._open()
         future = self._pool.submit(LayerPage(layer, image.width_px, image.height_px))
