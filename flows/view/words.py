@@ -10,6 +10,7 @@ from pipeline.errors import WHAT_HELPS, ErrorType
 from pipeline.results import open_results
 from pipeline.run import RunReport
 from pipeline.show import Failures
+from pipeline.show.spent import spared_line, time_line, verdict
 from pipeline.show.text import counted, duration, labels, money, printable
 from pipeline.stats import HourRow
 from pipeline.tally import Progress
@@ -98,14 +99,17 @@ def cost_rows(report: RunReport) -> list[Row]:
     values = {
         "machine time": duration(every.wall_s),
         "pages in the engine": f"{every.busy_share:.0%} of the time" if every.busy_share is not None else None,
+        "where it went": time_line(every),
+        "what held pages up": verdict(every),
         "cost": price(every) if every.cost is not None else "not known: set cost.price_per_hour",
-        "cost of 1,000 pages": f"{money(per_1000)} {every.currency or ''}" if per_1000 is not None else None,
+        "cost of 1,000 pages read": f"{money(per_1000)} {every.currency or ''}" if per_1000 is not None else None,
         "energy of the GPU": f"{every.gpu_energy_wh / 1000:.3f} kWh" if every.gpu_energy_wh is not None else None,
         "GPU": _gpu(every),
         "tokens in": f"{every.prompt_tokens:,}" if every.prompt_tokens else None,
         "of these from the cache": f"{every.cached_tokens:,}" if every.cached_tokens else None,
         "tokens out": f"{every.output_tokens:,}" if every.output_tokens else None,
         "engines started again": every.engine_restarts or None,
+        "pages without the engine": spared_line(every),
         "pages not read again": f"{every.pages_reused:,}: their bytes were read before" if every.pages_reused else None,
     }
     return [{"what": name, "value": value} for name, value in values.items() if value is not None]

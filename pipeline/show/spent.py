@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.show.text import counted
 from pipeline.stats import PARTITION
 
 if TYPE_CHECKING:
@@ -48,13 +47,19 @@ def verdict(row: HourRow) -> str | None:
     return _loss(worst, f"{lost:.0%} of the time of reading", rendering=row.page_render_s / reading_s)
 
 
+def time_line(row: HourRow) -> str | None:
+    """Return the shares in words, small ones left out; None where they are not known."""
+    if not (known := shares(row)):
+        return None
+    words = {"waiting_render": "waiting for rendered pages", "waiting_prepare": "waiting for prepared pages"}
+    words["busy_other"] = "between steps" if known["prefill"] or known["decode"] else "reading"
+    return ", ".join(f"{words.get(name, name)} {share:.0%}" for name, share in known.items() if share >= _SEEN)
+
+
 def spent_lines(row: HourRow) -> Iterator[str]:
     """Yield where the time went and what held pages up, and how long a page took at each stage, as far as is known."""
-    if known := shares(row):
-        words = {"waiting_render": "waiting for rendered pages", "waiting_prepare": "waiting for prepared pages"}
-        words["busy_other"] = "between steps" if known["prefill"] or known["decode"] else "reading"
-        parts = (f"{words.get(name, name)} {share:.0%}" for name, share in known.items() if share >= _SEEN)
-        yield f"time: {', '.join(parts)}"
+    if spent := time_line(row):
+        yield f"time: {spent}"
     if told := verdict(row):
         yield told
     seconds = {"rendering": row.page_render_s / (row.pages_read + row.pages_spared or 1)}
@@ -75,14 +80,14 @@ def image_words(row: HourRow) -> str | None:
 
 
 def spared_line(row: HourRow) -> str | None:
-    """Return which pages the engine was spared; None where there are none."""
+    """Return how many pages the engine was spared, by why; None where there are none."""
     kinds = {
         "blank": row.pages_blank,
         "equal to another": row.pages_duplicate,
         "by their text": row.pages_text_layer,
     }
     told = ", ".join(f"{pages:,} {kind}" for kind, pages in kinds.items() if pages)
-    return f"{counted(row.pages_spared, 'page')} without the engine: {told}" if told else None
+    return told or None
 
 
 def _around(known: dict[str, float]) -> str:

@@ -49,7 +49,7 @@ def summary_lines(total: HourRow) -> Iterator[str]:
     if total.success_rate is not None:
         yield f"pages that are ok: {_share(total.success_rate)}"
     if spared := spared_line(total):
-        yield spared
+        yield f"{counted(total.pages_spared, 'page')} without the engine: {spared}"
     if total.pages_reused:
         yield f"{counted(total.pages_reused, 'page')} not read again: their bytes were read before"
     if total.engine_restarts or total.pages_resent:

@@ -142,6 +142,7 @@ def test_tables_have_every_hour_every_reason_and_the_cost(reports: tuple[RunRepo
     assert "mend prompt or schema" in failure["what helps"]
     costs = {row["what"]: row["value"] for row in cost_rows(reports[1])}
     assert costs["cost"].endswith(" USD")
+    assert "%" in costs["where it went"]
     assert "energy of the GPU" not in costs
 
 
