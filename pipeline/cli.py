@@ -40,6 +40,7 @@ def _commands() -> dict[str, Command]:
         "extractions": _extractions,
         "models": _models,
         "plan": _plan,
+        "bench": _bench,
         "config": _config,
     }
 
@@ -258,6 +259,19 @@ def _plan(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _bench(arguments: argparse.Namespace) -> int:
+    from pipeline.bench.command import bench
+    from pipeline.log import configure_logging
+
+    configure_logging(_log_level(arguments), as_json=arguments.json)
+
+    def settings(changes: Sequence[str]) -> RunConfig:
+        given = argparse.Namespace(**{**vars(arguments), "set": [*arguments.set, *changes]})
+        return _effective(given, complete=False).config
+
+    return bench(arguments, settings)
+
+
 def _effective(arguments: argparse.Namespace, *, base: Iterable[Setting] = (), complete: bool = True) -> Effective:
     from pipeline.settings import Setting, load_config
 
@@ -275,7 +289,7 @@ def _effective(arguments: argparse.Namespace, *, base: Iterable[Setting] = (), c
 
 
 def _log_level(arguments: argparse.Namespace) -> int:
-    if arguments.quiet:
+    if vars(arguments).get("quiet"):
         return logging.ERROR
     return {0: logging.WARNING, 1: logging.INFO}.get(arguments.verbose, logging.DEBUG)
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 
 from pipeline import __version__
+from pipeline.arguments.bench import BENCH_EXAMPLES, add_bench_arguments
 from pipeline.arguments.flags import FLAGS, Flag, Parser, add_flags, add_settings
 from pipeline.arguments.plan import PLAN_EXAMPLES, add_plan_arguments
 from pipeline.errors import ErrorType
@@ -118,6 +119,7 @@ def build_parser(commands: Mapping[str, Command]) -> Parser:
     add_settings(add("extractions", "list what can be read from documents"))
     add("models", "list the vision-language models with known settings")
     add_plan_arguments(add("plan", "tell what fits on a card, how fast it is and what it costs", epilog=PLAN_EXAMPLES))
+    add_bench_arguments(add("bench", "measure how fast this machine reads", epilog=BENCH_EXAMPLES))
     made_config = add("config", "print all settings and where each value comes from", epilog=CONFIG_EXAMPLES)
     _add_run_settings(made_config)
     made_config.add_argument("--markdown", action="store_true", help="print the reference of all settings instead")

