@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.config import TriesConfig
-from pipeline.data import Attempt, FinishReason, TrySettings
+from pipeline.data import Attempt, FinishReason, RenderSpec, TrySettings
 from pipeline.errors import ErrorType, PageError
 from pipeline.tries import Ladder
 
@@ -53,6 +53,34 @@ def test_a_page_the_engine_cannot_take_is_sent_smaller() -> None:
     """More pixels would be refused again."""
     first, second, *_ = climb(LADDER, ErrorType.INPUT_REJECTED)
     assert second.render.max_pixels < first.render.max_pixels
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_a_page_that_was_made_smaller_is_first_read_again_at_full_size(*, deterministic: bool) -> None:
+    """The likeliest cause of a doubtful answer is then the size, and full size is what every page had before."""
+    ladder = Ladder(LADDER.config, LADDER.max_pixels, deterministic, legible_px=11)
+    first, second, third, *_ = (settings.render for settings in climb(ladder, ErrorType.OUTPUT_INVALID))
+    assert first == RenderSpec(LADDER.max_pixels, legible_px=11)
+    assert second == RenderSpec(LADDER.max_pixels)
+    assert third.max_pixels > LADDER.max_pixels
+
+
+def test_a_page_that_was_at_full_size_all_the_same_is_not_asked_twice_at_it() -> None:
+    """A renderer says so in the spec, and a deterministic engine would answer the same."""
+    ladder = Ladder(LADDER.config, LADDER.max_pixels, deterministic=True, legible_px=11)
+    seen = replace(ladder.first(), render=RenderSpec(LADDER.max_pixels))
+    following = ladder.next(failed(seen, ErrorType.OUTPUT_INVALID))
+    assert following is not None
+    assert following.render.max_pixels > LADDER.max_pixels
+
+
+def test_a_page_the_engine_cannot_take_shrinks_below_its_legible_size() -> None:
+    """A lower limit alone would leave a page as it is that is already below it."""
+    ladder = Ladder(LADDER.config, LADDER.max_pixels, deterministic=False, legible_px=11)
+    second = climb(ladder, ErrorType.ENGINE_CRASH)[1].render
+    assert second.max_pixels < LADDER.max_pixels
+    assert second.legible_px is not None
+    assert second.legible_px < 11
 
 
 @pytest.mark.parametrize("error_type", list(ErrorType))

@@ -35,8 +35,12 @@ def choose_engine(config: RunConfig, task: EngineTask) -> EngineChoice:
     return _vllm(config, task) if _wants_vllm(config) else _ocr(config, task)
 
 
-def _legible_px(config: RenderConfig, *, by_default: bool) -> float | None:
-    is_adaptive = by_default if config.adaptive == "auto" else config.adaptive == "on"
+def legible_px(config: RenderConfig, engine: str) -> float | None:
+    """Return the em height down to which pages are made smaller for an engine; None: they keep full size.
+
+    OCR finds text on a copy of one size and reads lines at one height: smaller pages spare it little.
+    """
+    is_adaptive = engine == "vllm" if config.adaptive == "auto" else config.adaptive == "on"
     return config.legible_px if is_adaptive else None
 
 
@@ -56,9 +60,7 @@ def _ocr(config: RunConfig, task: EngineTask) -> EngineChoice:
 
     max_pixels = config.render.max_pixels or ocr.MAX_PIXELS
     open_engine = partial(ocr.OcrEngine, config.ocr, task)
-    # Finding text and reading lines costs the OCR engine the same at any page size.
-    legible_px = _legible_px(config.render, by_default=False)
-    return EngineChoice(ocr.describe(config.ocr), open_engine, max_pixels, legible_px)
+    return EngineChoice(ocr.describe(config.ocr), open_engine, max_pixels, legible_px(config.render, "ocr"))
 
 
 def _vllm(config: RunConfig, task: EngineTask) -> EngineChoice:
@@ -66,5 +68,5 @@ def _vllm(config: RunConfig, task: EngineTask) -> EngineChoice:
 
     max_pixels = config.render.max_pixels or vllm.MAX_PIXELS
     open_engine = partial(vllm.VllmEngine, config.vllm, task, max_pixels)
-    legible_px = _legible_px(config.render, by_default=True)
-    return EngineChoice(vllm.describe(config.vllm, task.name), open_engine, max_pixels, legible_px)
+    info = vllm.describe(config.vllm, task.name)
+    return EngineChoice(info, open_engine, max_pixels, legible_px(config.render, "vllm"))
