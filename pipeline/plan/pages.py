@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean, variance
 from typing import TYPE_CHECKING
 
-from pipeline.data import RenderSpec
+from pipeline.data import PageFacts, RenderSpec
 from pipeline.documents import OpenDocuments
 from pipeline.engines.ocr.text_layer import is_trustworthy
 from pipeline.engines.vllm import MAX_PIXELS
@@ -92,7 +92,7 @@ def count_pages(config: RunConfig, *, sample: int) -> Pages:
         seen = list(_look_at(chosen, config, scratch))
     if config.limit is not None:
         documents = min(documents, config.limit)
-    return _estimated(documents, readiness.arriving, seen)
+    return estimate(documents, readiness.arriving, seen)
 
 
 def _documents(config: RunConfig, readiness: Readiness) -> Iterator[DocumentRef]:
@@ -120,7 +120,7 @@ def _look_at(refs: Sequence[DocumentRef], config: RunConfig, scratch: Path) -> I
     legible_px = None if config.render.adaptive == "off" else config.render.legible_px
     spec = RenderSpec(config.render.max_pixels or MAX_PIXELS, legible_px=legible_px)
     with (
-        closing(Renderer(config.render, num_workers=workers)) as renderer,
+        closing(Renderer(config.render, num_workers=workers, facts=PageFacts(is_blank=True))) as renderer,
         closing(OpenDocuments(renderer, scratch, as_listed=False)) as opened,
         ThreadPoolExecutor(workers) as threads,
     ):
@@ -154,12 +154,12 @@ def _page(image: PageImage) -> PageSeen:
     return PageSeen(
         pixels=image.width_px * image.height_px,
         born_digital=layer is not None and is_trustworthy(layer),
-        blank=image.is_blank,
+        blank=image.is_blank and not (layer and layer.lines),
     )
 
 
-def _estimated(documents: int, arriving: int, seen: Sequence[Seen | None]) -> Pages:
-    """A document's page stands for all its pages, and a document for all documents."""
+def estimate(documents: int, arriving: int, seen: Sequence[Seen | None]) -> Pages:
+    """Return what a sample says of all `documents`: a page stands for its document's, a document for all."""
     counts = [one.num_pages if one else 0 for one in seen]
     weighted = [(page, one.num_pages / len(one.pages)) for one in seen if one for page in one.pages]
     weight = sum(share for _, share in weighted)

@@ -117,7 +117,7 @@ def ask(arguments: argparse.Namespace, config: RunConfig) -> Question:
         book=book,
         assume=Assumptions().changed(_assumed(arguments.assume)),
         given=(*given, *_told_card(arguments, found=card is not None)),
-        price=arguments.price,
+        price=arguments.price or (None if arguments.matrix else _configured_price(config)),
         utilisation=_number(arguments.utilisation, "--utilisation", 0.001, 1) or 1.0,
         pages_per_month=whole_number(arguments.load, "--load"),
         pages_per_night=whole_number(arguments.volume, "--volume"),
@@ -218,6 +218,10 @@ def _assumed(texts: Iterable[str]) -> dict[str, float]:
     return values
 
 
+def _configured_price(config: RunConfig) -> str | None:
+    return f"{config.cost.price_per_hour}" if config.cost.price_per_hour else None
+
+
 def _amount(text: str) -> Price | None:
     """Return the price that `0.62` or `187/month` says; None when it is no amount."""
     amount, _, unit = text.partition("/")
@@ -233,7 +237,7 @@ def _amount(text: str) -> Price | None:
         per_month=value if monthly else None,
         per_hour=None if monthly else value,
         seen="now",
-        source="--price",
+        source="--price or cost.price_per_hour",
         verified=True,
     )
 

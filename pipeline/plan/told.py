@@ -151,7 +151,7 @@ def _api_lines(answer: Answer) -> Iterator[str]:
     for name, *cells in rows:
         yield f"{name:<31}" + "".join(f"{cell:>{size}}" for cell, size in zip(cells[:shown], (9, 12, 20), strict=False))
     yield from wrapped(
-        "Break-even: from so many pages a month on, a card that is paid all month costs less than the API. * not verified"
+        "Break-even: from so many pages a month on, a card paid for all month costs less than the API. * not verified"
     )
 
 

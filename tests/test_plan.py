@@ -1,0 +1,333 @@
+"""`pagemill plan` as people meet it: what it prints for realistic and for odd questions."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pymupdf
+import pytest
+
+from pipeline.capacity import GIB
+from pipeline.cli import main
+from pipeline.data import Json
+from pipeline.plan.pages import PageSeen, Seen, estimate
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _nothing_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No pagemill.toml, no variables, and 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+Capture = pytest.CaptureFixture[str]
+
+
+def plan(capsys: Capture, *arguments: str) -> str:
+    """Return what the command prints, which must succeed."""
+    code = main(["plan", *arguments])
+    shown = capsys.readouterr()
+    assert (code, shown.err) == (0, "")
+    return shown.out
+
+
+def plan_values(capsys: Capture, *arguments: str) -> Json:
+    """Return what it prints as JSON."""
+    values: Json = json.loads(plan(capsys, "--json", *arguments))
+    return values
+
+
+def refused(capsys: Capture, *arguments: str) -> str:
+    """Return the one line it refuses with."""
+    assert main(["plan", *arguments]) == 2
+    return capsys.readouterr().err
+
+
+def test_the_default_card_and_model_are_told_in_80_columns(capsys: Capture) -> None:
+    """The reference of our user: an RTX 4000 Ada for 187 a month reads about 4,000 pages an hour."""
+    shown = plan(capsys, "--gpu", "rtx-4000-ada")
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    for expected in (
+        "qwen2.5-vl-7b-awq (awq) on RTX 4000 Ada, 20 GiB",
+        "A token takes 28,672 bytes of KV cache",
+        "7 times too much",
+        "4,163 expected",
+        "187.00 a month",
+        "stream_share 0.76",
+    ):
+        assert expected in shown
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 100, 200])
+def test_it_fits_any_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """Down to 41 columns; a line longer than the window is broken in the middle of a figure."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for arguments in ((), ("--matrix",)):
+        shown = plan(capsys, *arguments)
+        assert max(len(line) for line in shown.splitlines()) <= max(41, min(columns, 100))
+
+
+def test_memory_adds_up_to_the_card(capsys: Capture) -> None:
+    """Whoever adds the column must get the last line."""
+    memory = plan_values(capsys, "--gpu", "l40s")["memory"]
+    parts = ("text_weights", "embeddings", "vision_weights", "kv_cache", "activations", "overhead", "free")
+    assert sum(memory[part] for part in parts) == memory["total"] == 45 * GIB
+    assert memory["overstated"] == 7
+
+
+def test_every_figure_of_the_text_is_in_the_json(capsys: Capture) -> None:
+    """Scripts decide by it."""
+    values = plan_values(capsys, "--gpu", "rtx-4000-ada", "--load", "1,000,000", "--volume", "100_000", "--window", "6")
+    assert values["event"] == "plan"
+    assert values["speed"]["pages_per_hour"] < values["speed"]["roofline_pages_per_hour"]
+    assert values["engine"]["max_num_seqs"] == values["speed"]["sequences"] == 128
+    assert values["cost"]["month"]["pages"] == 1_000_000
+    assert values["cost"]["night"]["window_hours"] == 6
+    assert len(values["held_against_measurements"]) == 9
+    assert all(one["source"] for one in values["assumptions"])
+
+
+def test_money_by_hand(capsys: Capture) -> None:
+    """A card at 187 a month, 730 hours: 187 / 730 / pages an hour x 1000; twice as much when half the time is idle.
+
+    10 million pages a month need ceil(10e6 / (4,163 x 730)) = 4 cards and cost 748.
+    """
+    busy = plan_values(capsys, "--gpu", "rtx-4000-ada", "--load", "10000000")
+    per_hour = busy["speed"]["pages_per_hour"]
+    assert busy["cost"]["per_1000_pages"] == pytest.approx(187 / 730 / per_hour * 1000)
+    assert busy["cost"]["month"] == {"pages": 10_000_000, "cost": 748.0, "cards": 4}
+    idle = plan_values(capsys, "--gpu", "rtx-4000-ada", "--utilisation", "0.5")
+    assert idle["cost"]["per_1000_pages"] == pytest.approx(2 * busy["cost"]["per_1000_pages"])
+
+
+def test_an_hourly_card_is_paid_for_the_hours_it_reads(capsys: Capture) -> None:
+    """By hand: 1 million pages at p an hour are 1e6 / p hours at 0.62."""
+    values = plan_values(capsys, "--gpu", "l40s", "--price", "0.62", "--load", "1000000")
+    hours = 1_000_000 / values["speed"]["pages_per_hour"]
+    assert values["cost"]["month"]["cost"] == pytest.approx(0.62 * hours)
+    assert values["cost"]["price"]["seller"] == "yours"
+
+
+def test_the_break_even_with_an_api_by_hand(capsys: Capture) -> None:
+    """Textract asks 1.50 for 1,000: 187 a month are its 124,667 pages. Where a card cannot read as many, none."""
+    values = plan_values(capsys, "--gpu", "rtx-4000-ada")
+    textract = next(api for api in values["apis"] if api["api"] == "textract-text")
+    assert textract["break_even_pages_per_month"] == 124_667
+    assert textract["times_dearer"] == pytest.approx(1.5 / values["cost"]["per_1000_pages"])
+    dear = plan_values(capsys, "--gpu", "rtx-4000-ada", "--price", "100000/month")
+    assert all(api["break_even_pages_per_month"] is None for api in dear["apis"])
+
+
+def test_a_night_takes_as_many_cards_as_its_pages_need(capsys: Capture) -> None:
+    """By hand: 100,000 pages in 8 h are 12,500 an hour; at 4,163 that is four cards."""
+    shown = plan(capsys, "--gpu", "rtx-4000-ada", "--volume", "100000", "--window", "8")
+    assert "100,000 pages in 8 h: 4 cards of this kind" in shown
+
+
+def test_a_larger_page_is_slower_and_sizes_are_papers_or_pixels(capsys: Capture) -> None:
+    """A4 at 150 dpi is 1,240 x 1,754 px, rounded up to 1,260 x 1,764."""
+    small = plan_values(capsys, "--page-size", "840x1176")
+    large = plan_values(capsys, "--page-size", "a4@150")
+    assert small["load"]["page_pixels"] == 840 * 1176
+    assert large["load"]["page_pixels"] == 1260 * 1764
+    assert large["speed"]["pages_per_hour"] < 0.6 * small["speed"]["pages_per_hour"]
+
+
+def test_assumptions_can_be_changed_and_say_so(capsys: Capture) -> None:
+    """Whoever measured his own card puts that in."""
+    shown = plan(capsys, "--assume", "stream_share=0.9", "--assume", "vision_efficiency=0.5")
+    assert "stream_share 0.9: share of the roofline a stream reaches; yours" in shown
+
+
+def test_the_configuration_counts(capsys: Capture, tmp_path: Path) -> None:
+    """A plan is of the run that would be started: model, sequences, page size and price stand in pagemill.toml."""
+    Path("pagemill.toml").write_text(
+        '[vllm]\nmodel = "qwen2.5-vl-3b-awq"\nmax_num_seqs = 33\n[render]\nmax_pixels = 500000\n'
+        "[cost]\nprice_per_hour = 0.5\n"
+    )
+    values = plan_values(capsys, "--gpu", "l40s")
+    assert values["model"] == "qwen2.5-vl-3b-awq"
+    assert values["engine"]["max_num_seqs"] == 33
+    assert values["load"]["page_pixels"] <= 500_000
+    assert values["cost"]["per_hour"] == 0.5
+    assert plan_values(capsys, "--gpu", "l40s", "--sequences", "44")["engine"]["max_num_seqs"] == 44
+
+
+def test_a_model_is_read_from_its_config_json(capsys: Capture, tmp_path: Path) -> None:
+    """A folder or the file itself; nothing else need be there."""
+    config = {
+        "hidden_size": 2048,
+        "intermediate_size": 11008,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 36,
+        "num_key_value_heads": 2,
+        "vocab_size": 151936,
+        "tie_word_embeddings": True,
+        "vision_config": {},
+        "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    known = plan_values(capsys, "--model", "qwen2.5-vl-3b-awq")["speed"]
+    assert plan_values(capsys, "--model", str(tmp_path))["speed"] == known
+    assert plan_values(capsys, "--model", str(tmp_path / "config.json"))["speed"] == known
+
+
+def test_hub_ids_of_known_models_need_no_network(capsys: Capture) -> None:
+    """They are what people copy from the model's page."""
+    assert plan_values(capsys, "--model", "Qwen/Qwen2.5-VL-7B-Instruct-AWQ")["speed"]
+
+
+def test_gguf_is_planned_for_memory_and_says_why_not_for_speed(capsys: Capture) -> None:
+    """VLLM's speed with it is not known; a figure would be made up."""
+    shown = plan(capsys, "--model", "qwen2.5-vl-7b", "--quantisation", "q4_k_m", "--gpu", "rtx-4090")
+    assert "weights: text layers      3.7" in shown
+    assert "speed is not predicted" in " ".join(shown.split())
+    assert "pages an hour" not in shown
+    assert plan_values(capsys, "--quantisation", "q4_k_m")["speed"] is None
+
+
+def test_a_model_that_does_not_fit_shows_its_memory_and_what_would(capsys: Capture) -> None:
+    """By how much it misses is what decides the next card."""
+    assert main(["plan", "--model", "qwen2.5-vl-72b-awq", "--gpu", "rtx-4000-ada"]) == 2
+    shown = capsys.readouterr()
+    assert "missing" in shown.out
+    assert "short by 27.2 GiB" in shown.err
+    assert "Try model" in shown.err
+
+
+def test_the_matrix_holds_cards_against_models(capsys: Capture) -> None:
+    """All cards and four models in 80 columns, twice: speed and money."""
+    shown = plan(capsys, "--matrix")
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    lines = [line for line in shown.splitlines() if line.startswith("RTX 4000 Ada ")]
+    assert len(lines) == 2
+    assert "4,163" in lines[0]
+    assert "—" in lines[0]  # 16-bit 7B does not fit
+    chosen = plan_values(capsys, "--matrix", "--gpu", "l4,l40s", "--model", "qwen2.5-vl-3b-awq,rolmocr")
+    assert [(one["gpu"], one["model"]) for one in chosen["answers"]] == [
+        ("l4", "qwen2.5-vl-3b-awq"),
+        ("l4", "rolmocr"),
+        ("l40s", "qwen2.5-vl-3b-awq"),
+        ("l40s", "rolmocr"),
+    ]
+
+
+def test_the_price_book_is_printed_to_be_edited(capsys: Capture, tmp_path: Path) -> None:
+    """And taken back with --prices."""
+    book = plan(capsys, "--print-prices")
+    file = tmp_path / "prices.toml"
+    file.write_text(book.replace("per_month = 187", "per_month = 1870"))
+    assert "1,870.00 a month" in plan(capsys, "--gpu", "rtx-4000-ada", "--prices", str(file))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--gpu", "l41s"), "Did you mean l40s?"),
+        (("--gpu", ","), "--gpu is empty"),
+        (("--gpu", "l4,l40s"), "add --matrix"),
+        (("--page-pixels", "-3"), "--page-pixels -3: give a number from 784 to 100,000,000"),
+        (("--page-pixels", "99999999999"), "from 784 to 100,000,000"),
+        (("--page-size", "a9"), "a paper and a resolution (a3, a4, a5, letter, legal; a4@150) or pixels"),
+        (("--page-size", "a4@9999"), "no model takes more"),
+        (("--output-tokens", "0"), "from 1 to 1,000,000"),
+        (("--output-tokens", "nan"), "from 1 to"),
+        (("--output-tokens", "2.5"), "give a whole number"),
+        (("--utilisation", "2"), "from 0.001 to 1"),
+        (("--price", "free"), "or a seller of RTX 4000 Ada"),
+        (("--price", "-3"), "an amount above 0"),
+        (("--kv-dtype", "int4"), "give one of auto, fp8, bf16, fp16"),
+        (("--quantisation", "q4_k_x"), "Did you mean q4_k_s?"),
+        (("--model", "qwen2.5-vl-7b-awk"), "Did you mean qwen2.5-vl-7b-awq?"),
+        (("--model", "model.gguf"), "--quantisation q4_k_m"),
+        (("--assume", "speed=1"), "There is no assumption 'speed'"),
+        (("--assume", "stream_share"), "NAME=NUMBER"),
+        (("--prices", "none.toml"), "none.toml cannot be read"),
+        (("--matrix", "in"), "--matrix plans for a typical page"),
+        (("no-such-folder",), "does not exist"),
+        (("--extraction", "poems"), "There is no extraction 'poems'"),
+        (("--open", "none"), "this is no number"),
+    ],
+)
+def test_a_wrong_question_is_refused_in_one_line(capsys: Capture, arguments: tuple[str, ...], message: str) -> None:
+    """Each says what is expected, and nothing is printed before."""
+    told = refused(capsys, *(arguments if "--gpu" in arguments else ("--gpu", "rtx-4000-ada", *arguments)))
+    assert message in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", "{}", '{"num_attention_heads": 8}'])
+def test_a_file_that_is_no_model_is_refused(capsys: Capture, tmp_path: Path, content: str) -> None:
+    """Often another JSON file of the same folder."""
+    (tmp_path / "config.json").write_text(content)
+    assert "config.json" in refused(capsys, "--model", str(tmp_path))
+
+
+def make_pdf(path: Path, pages: int, *, text: str = "A line of text that is long enough. " * 8) -> None:
+    """Make a PDF of so many A4 pages with this text on each."""
+    document: Any = pymupdf.open()  # type: ignore[no-untyped-call]
+    for _ in range(pages):
+        page = document.new_page(width=595, height=842)
+        page.insert_textbox((50, 50, 545, 800), text, fontsize=11)
+    document.save(path)
+    document.close()
+
+
+@pytest.mark.slow
+def test_an_input_is_counted_and_its_hours_and_money_forecast(capsys: Capture, tmp_path: Path) -> None:
+    """Documents of 1 to 4 pages and a damaged one: 10 pages, all opened, so counted without a margin."""
+    (tmp_path / "in").mkdir()
+    for pages in (1, 2, 3, 4):
+        make_pdf(tmp_path / "in" / f"{pages}.pdf", pages)
+    (tmp_path / "in" / "damaged.pdf").write_bytes(b"%PDF-1.7 nothing")
+    values = plan_values(capsys, str(tmp_path / "in"), "--gpu", "rtx-4000-ada")
+    found, hours = values["input"], values["input"]["forecast"]["hours"]
+    assert (found["documents"], found["opened"], found["unreadable"]) == (5, 5, 1)
+    assert (found["pages"], found["margin"], found["born_digital"]) == (10, 0, 1)
+    assert values["load"]["page_pixels"] == found["page_pixels"]
+    assert hours == pytest.approx(10 / values["speed"]["pages_per_hour"])
+    assert found["forecast"]["cost"] == pytest.approx(hours * values["cost"]["per_hour"])
+    assert found["forecast"]["nights"] == 1
+
+
+def test_pages_of_a_sample_stand_for_all_by_hand() -> None:
+    """Documents of 1 and 3 pages and one that cannot be read, of 12 in all: 4 / 3 x 12 = 16 pages.
+
+    A page looked at stands for its document's: of 4 pages seen, the blank one stands for 1.5 of 4.
+    Variance of (1, 3, 0) is 7/3; the quantile for three is 1.96 + 2.4 / 2; 3.16 x 12 x sqrt(7/9 x 3/4) = 29.
+    """
+    text, blank = PageSeen(1_000_000, born_digital=True, blank=False), PageSeen(200_000, born_digital=False, blank=True)
+    found = estimate(12, 0, [Seen(1, (text,)), Seen(3, (text, blank)), None])
+    assert (found.documents, found.opened, found.unreadable, found.pages) == (12, 3, 1, 16)
+    assert found.margin == pytest.approx(29, abs=0.1)
+    assert found.blank == pytest.approx(1.5 / 4)
+    assert found.born_digital == pytest.approx(2.5 / 4)
+    assert found.page_pixels == 700_000
+
+
+def test_one_document_of_many_tells_no_margin() -> None:
+    """Nothing is known of how much documents differ; all of them leave none."""
+    one = Seen(7, ())
+    assert (estimate(5, 0, [one]).margin, estimate(1, 0, [one]).margin) == (None, 0)
+    assert estimate(1, 0, [one]).page_pixels is None
+
+
+@pytest.mark.slow
+def test_a_sample_of_an_input_states_how_far_it_may_be_off(capsys: Capture, tmp_path: Path) -> None:
+    """Six of forty documents of 1 to 4 pages: the truth (100) lies within what is told, and is not exact."""
+    (tmp_path / "in").mkdir()
+    for pages in (1, 2, 3, 4):
+        make_pdf(tmp_path / "made.pdf", pages, text="some")
+        for number in range(10):
+            shutil.copy(tmp_path / "made.pdf", tmp_path / "in" / f"{pages}-{number}.pdf")
+    shown = plan(capsys, str(tmp_path / "in"), "--open", "6")
+    pages, margin = (int(number) for number in re.findall(r"(\d+) ± (\d+) pages", shown)[0])
+    assert "40 documents; 6 documents opened" in shown
+    assert 0 < margin < 80
+    assert abs(pages - 100) <= margin
