@@ -222,6 +222,51 @@ def test_abandoned_pages_do_not_come_back(engine: VllmEngine) -> None:
     assert [each.request_id for each in engine.generate(PageList([page]))] == [page.request_id]
 
 
+def staggered() -> PageList:
+    """Return pages that finish one by one."""
+    return PageList(make_request(exact_tokens=True, max_tokens=8 + 5 * (number % 7)) for number in range(20))
+
+
+def test_pages_in_bursts_enter_in_one_step(engine: VllmEngine) -> None:
+    """Then the other steps only decode, in CUDA graphs that were captured for that."""
+    steps, most_at_once = engine._core.steps, engine.slots // 2
+    at_once = {}
+    for step_tokens in (None, engine._core.step_tokens):
+        before = dict(steps.counters)
+        assert len(list(stream_of(engine, step_tokens=step_tokens).run(staggered()))) == 20
+        spent = {name: value - before[name] for name, value in steps.counters.items()}
+        assert (spent["prefills"], spent["step_seqs"]) == (20, sum(8 + 5 * (number % 7) for number in range(20)))
+        at_once[step_tokens] = spent["prefills"] / spent["prefill_steps"]
+    continuous, bursts = at_once.values()
+    assert bursts > 0.8 * most_at_once > continuous
+
+
+def test_steps_and_waiting_add_up_to_the_time_of_the_stream(engine: VllmEngine) -> None:
+    """Else nobody could say where the time went."""
+    before = dict(engine.metrics().counters)
+    began = time.monotonic()
+    for _ in engine.generate(PageList([make_request(constrained=False, max_tokens=60) for _ in range(6)])):
+        time.sleep(0.05)
+    elapsed = time.monotonic() - began
+    after = engine.metrics().counters
+    spent = {name: after[name] - before[name] for name in after}
+    waited = spent["waiting_prepare_s"] + spent["waiting_render_s"] + spent["waiting_record_s"]
+    assert spent["prefill_s"] + spent["decode_s"] + waited == pytest.approx(elapsed, rel=0.1)
+    assert spent["waiting_record_s"] >= 0.05, "the last page was recorded while the engine had none"
+    assert spent["decode_s"] > 0
+
+
+def test_a_list_and_pages_prepared_in_advance_are_read_as_the_stream_reads_them(engine: VllmEngine) -> None:
+    """What is compared with the stream must do the same work."""
+    pages = [make_request(exact_tokens=True, max_tokens=9) for _ in range(3)]
+    prepared = {page.request_id: engine.prepare(page) for page in pages}
+    streamed = {each.request_id: each for each in engine.generate(PageList(pages), prepared)}
+    for generation, queued_at, finished_at in engine.generate_list(pages):
+        assert queued_at < finished_at <= time.monotonic()
+        other = streamed[generation.request_id]
+        assert (generation.text, generation.prompt_tokens) == (other.text, other.prompt_tokens)
+
+
 def test_metrics_count_what_was_read(engine: VllmEngine) -> None:
     """The hourly statistics are made of these."""
     before = engine.metrics()

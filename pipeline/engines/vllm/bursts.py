@@ -13,6 +13,11 @@ MOST_SHARE = 2
 in a hundred for pages of usual size on a GPU (6 of 256), a fourth of them where few may run."""
 
 
+def most_pages(tokens: int, *, budget: int, slots: int) -> int:
+    """Return how many pages of so many tokens make a full burst; `budget` and `slots` as for burst_size."""
+    return max(1, min(budget // max(1, tokens), slots // MOST_SHARE))
+
+
 def burst_size(tokens: Iterable[int], *, free: int, budget: int, slots: int, more: bool) -> int:
     """Return how many of the prepared pages enter now, from the first one on; 0 while it pays to wait.
 
@@ -23,7 +28,7 @@ def burst_size(tokens: Iterable[int], *, free: int, budget: int, slots: int, mor
         slots: sequences that may run at once.
         more: whether pages are on their way here; without them nothing is worth waiting for.
     """
-    most = max(1, slots // MOST_SHARE)
+    most = most_pages(1, budget=budget, slots=slots)
     size = used = largest = 0
     for count in tokens:
         if size and (used + count > budget or size == most):

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.data import FinishReason, Generation, PageRequest
 from pipeline.engines.base import Requests
-from pipeline.engines.vllm.bursts import burst_size
+from pipeline.engines.vllm.bursts import burst_size, most_pages
 from pipeline.engines.vllm.core import Core
 from pipeline.engines.vllm.depth import Depth
 from pipeline.engines.vllm.steps import Wait
@@ -83,6 +83,8 @@ class Stream:
         self._sent: dict[str, float] = {}
         """When each page's time is over, in the order in which they were sent."""
         self._has_taken = False
+        self._burst = 0
+        """Pages of usual size that enter together; 0 where each enters at once."""
 
     def run(self, requests: Requests) -> Generator[Generation, None, None]:
         """Yield generations until `requests` is exhausted and nothing is in flight.
@@ -120,8 +122,8 @@ class Stream:
 
     @property
     def _num_waiting(self) -> int:
-        """Prepared pages that do not run, inside the engine or held back."""
-        return len(self._held) + max(0, len(self._sent) - self._steps.running)
+        """Prepared pages that do not run, inside the engine or held back, beyond those of one burst."""
+        return len(self._held) - self._burst + max(0, len(self._sent) - self._steps.running)
 
     def _fill(self, requests: Requests) -> None:
         self._has_taken = False
@@ -145,11 +147,15 @@ class Stream:
             request, taken_at = self._preparing.pop(future)
             self._depth.prepared(time.monotonic() - taken_at)
             try:
-                self._held.append((request, future.result()))
+                prepared = future.result()
             except Exception as error:
                 # Whatever is wrong with one page must not end the run of a million.
                 log.info("page refused by the engine", exc_info=True, extra={"page": request.image_key})
                 yield _refuse(request, error)
+            else:
+                self._held.append((request, prepared))
+                if self._step_tokens:
+                    self._burst = most_pages(prepared.new_tokens, budget=self._step_tokens, slots=self._depth.limit)
 
     def _admit(self) -> Iterator[Generation]:
         for _ in range(self._num_admitted()):
@@ -188,7 +194,7 @@ class Stream:
             self._sent.pop(output.request_id, None)
         self._depth.stepped(
             running=self._steps.running,
-            waiting=self._num_waiting,
+            waiting=max(0, self._num_waiting),
             preempted=self._steps.preempted,
             finished=len(outputs),
             now=time.monotonic(),
