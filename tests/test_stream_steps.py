@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def begun(*, slots: int = 4, is_async: bool = False) -> Steps:
     return steps
 
 
-def add(steps: Steps, *all_outputs: Outputs, preparing: bool = False) -> dict[str, float]:
+def add(steps: Steps, *all_outputs: Outputs, preparing: bool = False) -> dict[str, Any]:
     """Enter steps; return the counters that are not zero."""
     for outputs in all_outputs:
         steps.add(outputs, preparing=preparing)
