@@ -11,7 +11,8 @@ from typing import Any
 import pymupdf
 import pytest
 
-from pipeline.capacity import GIB
+from pipeline.arguments.plan import PLAN_FLAGS
+from pipeline.capacity import GIB, held_against_measurements
 from pipeline.cli import main
 from pipeline.data import Json
 from pipeline.plan.pages import PageSeen, Seen, estimate
@@ -331,3 +332,26 @@ def test_a_sample_of_an_input_states_how_far_it_may_be_off(capsys: Capture, tmp_
     assert "40 documents; 6 documents opened" in shown
     assert 0 < margin < 80
     assert abs(pages - 100) <= margin
+
+
+GUIDE = (ROOT / "docs" / "plan.md").read_text(encoding="utf-8")
+
+
+def test_the_guide_states_the_errors_as_they_are() -> None:
+    """Whoever changes a formula changes how good the figures are."""
+    for one in held_against_measurements():
+        fitted = f"`{one.fitted}` " if one.fitted else ""
+        row = f"| {one.what} | {one.pages_per_s:.1f} | {one.predicted:.1f} | {one.error:+.1%} | {fitted}|"
+        assert row in GUIDE
+
+
+def test_the_guide_shows_what_the_command_prints(capsys: Capture) -> None:
+    """An example that cannot be reproduced is an advertisement."""
+    shown = plan(capsys, "--gpu", "rtx-4000-ada", "--load", "1,000,000", "--volume", "100,000")
+    assert shown.partition("\nAssumptions")[0] in GUIDE
+    assert plan(capsys, "--matrix").partition("\nUSD")[0] in GUIDE
+
+
+def test_the_guide_names_every_flag() -> None:
+    """A flag that is not there does not exist for its readers."""
+    assert [flag.name for flag in PLAN_FLAGS if flag.name not in GUIDE] == []

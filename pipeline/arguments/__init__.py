@@ -23,6 +23,7 @@ examples:
   pagemill show out/                                   look at what was read
   pagemill failures out/                               what failed, and what helps
   pagemill extractions                                 what can be read from documents
+  pagemill plan --matrix                               what fits on a GPU, how fast, for how much
 
 Run the same command again to go on where a run stopped: what is done is not read again.
 """
