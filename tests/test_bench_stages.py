@@ -13,9 +13,8 @@ from pipeline.bench.stages.measuring import Stage, Work, cpu_seconds, measure_st
 from pipeline.bench.stages.render import RenderStage
 from pipeline.bench.stages.write import WriteStage
 from pipeline.config import RenderConfig
+from pipeline.data import PageFacts, RenderSpec
 from pipeline.source import list_documents
-
-MAX_PIXELS = 250_000
 
 
 class Counted:
@@ -63,7 +62,8 @@ def test_the_sides_take_turns_after_a_round_that_does_not_count() -> None:
 def test_pymupdf_draws_the_same_pages_at_the_same_scale(tmp_path: Path) -> None:
     """Sizes may differ by the white that pads a page image to its grid, no more; pages come again and again."""
     documents = list(list_documents(str(write_documents(tmp_path / "in", 5))))
-    settings: Any = {"processes": 1, "max_pixels": MAX_PIXELS, "config": RenderConfig()}
+    facts = PageFacts(text_layer=False)
+    settings: Any = {"processes": 1, "spec": RenderSpec(250_000), "config": RenderConfig(), "facts": facts}
     with closing(RenderStage(documents, pages=7, **settings)) as stage:
         ours, theirs = stage.work(), stage.reference_work()
     assert ours.pages == theirs.pages == 7

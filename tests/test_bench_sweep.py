@@ -38,7 +38,8 @@ class Bench:
 
 def hill(settings: Mapping[str, Any]) -> float:
     """Fastest at 128 sequences and 4,096 tokens, where 14 pages a second are read."""
-    seqs, tokens = settings.get("max_num_seqs", 256), settings.get("max_num_batched_tokens", 8192)
+    seqs: int = settings.get("max_num_seqs", 256)
+    tokens: int = settings.get("max_num_batched_tokens", 8192)
     return 14 - abs(seqs - 128) / 64 - abs(tokens - 4096) / 4096
 
 

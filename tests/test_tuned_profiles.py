@@ -15,8 +15,7 @@ from pipeline.engines.vllm.tuned import (
     Place,
     TunedProfile,
     apply_profile,
-    profile_name,
-    profiles_folder,
+    profile_path,
     read_profile,
     write_profile,
 )
@@ -38,7 +37,8 @@ def config_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def written(profile: TunedProfile = FOUND, folder: Path | None = None) -> Path:
     """Write a profile, by default where runs look for it."""
-    path = (folder or profiles_folder()) / profile_name(profile.place, profile.model)
+    path = profile_path(profile.place, profile.model)
+    path = folder / path.name if folder else path
     write_profile(profile, path)
     return path
 

@@ -6,22 +6,28 @@ cannot read any more is surely too small; what it still reads, the model has to 
 
 from __future__ import annotations
 
+import argparse
+import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
 
 from pipeline.bench.accuracy import Found, character_errors, fields_read, words_read
-from pipeline.bench.labels import EXTRACTIONS, Labelled
+from pipeline.bench.labels import EXTRACTIONS, Labelled, read_labels
+from pipeline.bench.results import put, say
+from pipeline.capacity import PROFILES, Serving, Workload, load_price_book, predict
 from pipeline.config import OcrConfig, RenderConfig, RunConfig, TriesConfig
+from pipeline.engines.vllm import MAX_PIXELS
 from pipeline.errors import ConfigError
 from pipeline.extraction import load_extraction
 from pipeline.results import open_results
 from pipeline.run import run
 
 ADAPTIVE = "adaptive"
+MODEL = "qwen2.5-vl-7b-awq"
 PIXELS_PER_TOKEN = 28 * 28
 CHANGED = 0.01
 """Of the F1 score of a document's words: less is no better and no worse."""
@@ -48,6 +54,8 @@ class SizeFigures:
     image_tokens: float
     saved: float
     """Share of the image tokens that the first size takes."""
+    gpu_ms: float
+    """What `pagemill plan` expects a page of the mean size to take of the card; see `expected_ms`."""
     words: float
     """Mean F1 score of the words of a document, against its label or, where it has none, its text layer."""
     cer: float | None
@@ -98,12 +106,40 @@ def parse_sizes(text: str, max_pixels: int) -> list[PageSize]:
     return sizes
 
 
+def run_page_sizes(arguments: argparse.Namespace) -> int:
+    """Compare page sizes, print what came of it, and return the exit code.
+
+    Raises:
+        ConfigError: there are no labelled documents, or no such sizes.
+    """
+    labels = read_labels(arguments.page_sizes, limit=arguments.limit)
+    sizes = parse_sizes(arguments.sizes, arguments.page_pixels or MAX_PIXELS)
+    load_price_book().gpu(arguments.gpu)
+    figures = []
+    for one in compare_sizes(labels, sizes, gpu=arguments.gpu, workers=arguments.processes):
+        figures.append(one)
+        say(f"{one.kind} at {one.size}: {one.words:.3f} of the words")
+        if arguments.json:
+            put(json.dumps(as_json(one)))
+    if not arguments.json:
+        put(table(figures))
+    return 0
+
+
+def expected_ms(gpu: str, pixels: float) -> float:
+    """Return the milliseconds that a page is expected to take of a card: the default model, 400 output tokens."""
+    load = Workload(page_pixels=round(pixels), shared_tokens=416, own_tokens=16, output_tokens=400)
+    card = load_price_book().gpu(gpu)
+    return 1000 / predict(PROFILES[MODEL].shape, card, load, Serving(max_num_seqs=128, kv_bytes=1, cards=1)).pages_per_s
+
+
 def compare_sizes(
-    labels: Mapping[str, Sequence[Labelled]], sizes: Sequence[PageSize], *, workers: int | None = None
+    labels: Mapping[str, Sequence[Labelled]], sizes: Sequence[PageSize], *, gpu: str, workers: int | None = None
 ) -> Iterator[SizeFigures]:
     """Read documents of each kind at each size; yield the figures as they come, compared with the first size.
 
     Args:
+        gpu: whose time is predicted, by its name in the price book.
         workers: OCR processes; by default one a core.
     """
     for kind, documents in labels.items():
@@ -117,7 +153,8 @@ def compare_sizes(
                 words = [words_read(read.documents[one.name].text, truths[one.name]) for one in documents]
                 tokens = mean(read.pixels) / PIXELS_PER_TOKEN if read.pixels else 0.0
                 first = first or (tokens, words)
-                yield _figures(kind, size.name, documents, read, (words, *first))
+                figures = _figures(kind, size.name, documents, read, (words, *first))
+                yield replace(figures, gpu_ms=expected_ms(gpu, figures.megapixels * 1e6))
 
 
 class _Reader:
@@ -193,6 +230,7 @@ def _figures(
         pages_failed=read.failed,
         megapixels=pixels / 1e6,
         image_tokens=pixels / PIXELS_PER_TOKEN,
+        gpu_ms=0.0,
         saved=1 - pixels / PIXELS_PER_TOKEN / first_tokens if first_tokens else 0.0,
         words=mean(ours),
         cer=median(errors) if errors else None,
@@ -223,11 +261,11 @@ def _name(uri: str) -> str:
 
 def table(figures: Sequence[SizeFigures]) -> str:
     """Return the figures for people."""
-    rows = [("kind", "size", "pages", "MP", "tokens", "saved", "words", "CER", "fields", "worse", "better")]
+    rows = [("kind", "size", "pages", "MP", "tokens", "saved", "GPU ms", "words", "CER", "fields", "worse", "better")]
     rows += [
         (
             *(one.kind, one.size, str(one.pages), f"{one.megapixels:.2f}", f"{one.image_tokens:.0f}"),
-            *(f"{one.saved:.0%}", f"{one.words:.3f}", "" if one.cer is None else f"{one.cer:.3f}"),
+            *(f"{one.saved:.0%}", f"{one.gpu_ms:.0f}", f"{one.words:.3f}", "" if one.cer is None else f"{one.cer:.3f}"),
             f"{one.fields.correct}/{one.fields.labelled}" if one.fields.labelled else "",
             *(str(one.worse), str(one.better)),
         )

@@ -53,11 +53,17 @@ class BareChunk:
 class RenderStage:
     """Renders pages at full size; only PDFs, as PyMuPDF is no reference for photographs."""
 
-    name = "render"
     reference = "PyMuPDF get_pixmap"
 
     def __init__(
-        self, documents: Sequence[DocumentRef], *, pages: int, processes: int, max_pixels: int, config: RenderConfig
+        self,
+        documents: Sequence[DocumentRef],
+        *,
+        pages: int,
+        processes: int,
+        spec: RenderSpec,
+        config: RenderConfig,
+        facts: PageFacts,
     ) -> None:
         """Open the documents and render each page once.
 
@@ -67,9 +73,9 @@ class RenderStage:
         Raises:
             ConfigError: no page of a PDF can be rendered.
         """
+        self.name = "render and examine" if facts.digest or facts.is_blank or facts.text_layer else "render"
         self.processes = processes
-        self._spec = RenderSpec(max_pixels)
-        facts = PageFacts(text_layer=False, digest=True, is_blank=True)
+        self._spec = spec
         self._renderer = Renderer(config, num_workers=processes, facts=facts)
         try:
             scales = self._scales(list(_pages_of(self._renderer, documents, limit=pages)))
