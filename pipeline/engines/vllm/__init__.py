@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pipeline.capacity import PROFILES
 from pipeline.engines.vllm.cards import Card, detect_gpu
-from pipeline.engines.vllm.engine import VllmEngine
+from pipeline.engines.vllm.engine import VllmEngine, default_threads
 from pipeline.engines.vllm.host import host_memory_limit
 from pipeline.engines.vllm.installed import is_installed
 from pipeline.engines.vllm.settings import MAX_PIXELS
@@ -18,6 +18,7 @@ __all__ = [
     "PROFILES",
     "Card",
     "VllmEngine",
+    "default_threads",
     "describe",
     "detect_gpu",
     "find_place",

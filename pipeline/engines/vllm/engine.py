@@ -62,7 +62,7 @@ class VllmEngine:
         """The system message of every page."""
         self.arguments = engine_arguments(plan, max_pixels)
         """What vLLM's LLM is given."""
-        threads = config.prepare_threads or _default_threads()
+        threads = config.prepare_threads or default_threads()
         ahead = max(2 * threads, self.slots // AHEAD_SHARE)
         self.capacity = self.slots + ahead
         self._image_limit = image_limit(max_pixels)
@@ -216,6 +216,6 @@ def _schema_of(task: EngineTask) -> dict[str, Any] | None:
     return None if task.plain_text else task.json_schema
 
 
-def _default_threads() -> int:
-    """Half the cores: the other half renders pages."""
+def default_threads() -> int:
+    """Return how many threads prepare pages: half the cores, the other half renders pages."""
     return min(MAX_THREADS, max(1, len(os.sched_getaffinity(0)) // 2))

@@ -56,7 +56,7 @@ class Place:
             card: None for vLLM's CPU build.
             cards: that share the model.
         """
-        name = card.name if card else f"CPU, {len(os.sched_getaffinity(0))} cores"
+        name = card.name if card else f"CPU, {os.cpu_count()} cores"
         gib = round(card.total_bytes / _GIB) if card else 0
         return cls(name, gib, cards, describe_shape(shape), kv_cache_dtype, vllm)
 
@@ -129,10 +129,10 @@ def profiles_folder() -> Path:
     return Path(home, "pagemill", "profiles")
 
 
-def profile_name(place: Place, model: str) -> str:
-    """Return the file name of a profile; one place and model have one."""
+def profile_path(place: Place, model: str) -> Path:
+    """Return where a profile is looked for; one place and model have one."""
     told = f"{place.card}--{Path(model).name}--kv-{place.kv_cache_dtype}--x{place.cards}--vllm-{place.vllm}"
-    return re.sub(r"[^a-z0-9.-]+", "-", told.lower()) + ".toml"
+    return profiles_folder() / (re.sub(r"[^a-z0-9.-]+", "-", told.lower()) + ".toml")
 
 
 def write_profile(profile: TunedProfile, path: Path) -> None:
@@ -192,19 +192,25 @@ def _from_folder(config: VllmConfig, place: Place, folder: Path) -> Tuned:
 
 
 def _merged(config: VllmConfig, profile: TunedProfile, path: Path) -> VllmConfig:
-    chosen = config.model_dump(exclude_unset=True)
-    values = {**profile.settings, **chosen}
-    theirs, ours = profile.settings.get("engine_args", {}), config.engine_args
-    if theirs:
-        values["engine_args"] = {**theirs, **ours}
-        if isinstance(ours.get("compilation_config"), dict):
-            values["engine_args"]["compilation_config"] = {**theirs["compilation_config"], **ours["compilation_config"]}
+    values = {**profile.settings, **config.model_dump(exclude_unset=True)}
+    if "engine_args" in profile.settings:
+        values["engine_args"] = merge_engine_args(profile.settings["engine_args"], config.engine_args)
     try:
         return VllmConfig.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
         raise EngineStartError(f"The profile {path} has a value that is none: {where}: {problem['msg']}.") from error
+
+
+def merge_engine_args(tuned: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both sets of vLLM's arguments in one, tables joined key by key; `own` ones win."""
+    tables = {
+        name: {**tuned[name], **own[name]}
+        for name in tuned.keys() & own.keys()
+        if isinstance(tuned[name], dict) and isinstance(own[name], dict)
+    }
+    return {**tuned, **own, **tables}
 
 
 def _told(profile: TunedProfile) -> str:
