@@ -119,12 +119,14 @@ def _look_at(refs: Sequence[DocumentRef], config: RunConfig, scratch: Path) -> I
     workers = min(MOST_WORKERS, len(refs) or 1, config.render.workers or len(os.sched_getaffinity(0)))
     legible_px = None if config.render.adaptive == "off" else config.render.legible_px
     spec = RenderSpec(config.render.max_pixels or MAX_PIXELS, legible_px=legible_px)
-    with (
-        closing(Renderer(config.render, num_workers=workers, facts=PageFacts(is_blank=True))) as renderer,
-        closing(OpenDocuments(renderer, scratch, as_listed=False)) as opened,
-        ThreadPoolExecutor(workers) as threads,
-    ):
-        yield from threads.map(lambda ref: _look(ref, opened, renderer, spec), refs)
+    threads = ThreadPoolExecutor(workers)
+    renderer = Renderer(config.render, num_workers=workers, facts=PageFacts(is_blank=True))
+    with closing(OpenDocuments(renderer, scratch, as_listed=False)) as opened, threads:
+        try:
+            yield from threads.map(lambda ref: _look(ref, opened, renderer, spec), refs)
+        finally:  # after Ctrl-C, what is being rendered ends with its worker, and the threads with it
+            threads.shutdown(wait=False, cancel_futures=True)
+            renderer.close()
 
 
 def _look(ref: DocumentRef, opened: OpenDocuments, renderer: Renderer, spec: RenderSpec) -> Seen | None:
