@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipeline.config import CanaryConfig, RunConfig, TriesConfig, VllmConfig
 from pipeline.run import run
+from pipeline.stats import PARTITION
 from pipeline.tally import Progress
 
 pytestmark = [
@@ -93,6 +94,10 @@ def test_a_run_survives_its_engine_and_every_page_completes_once(
     assert (report.pages_ok, report.pages_failed) == (sum(DOCUMENTS.values()), 0)
     assert report.canary_score is not None
     assert report.canary_score < CanaryConfig().threshold, "by default this model is refused"
+    spent = {name: getattr(report.total, name) for name in PARTITION}
+    assert sum(spent.values()) == pytest.approx(report.total.wall_s)
+    assert min(spent["starting_s"], spent["prefill_s"], spent["decode_s"]) > 0
+    assert spent["busy_other_s"] < 0.5 * report.total.busy_s, f"the engine does not say where its time went: {spent}"
     rows = ds.dataset(folder / "out" / "kind" / "pages", format="parquet").to_table().to_pylist()
     pages = Counter((Path(row["source_uri"]).name, row["page_number"]) for row in rows)
     assert pages == {(name, number + 1): 1 for name, count in DOCUMENTS.items() for number in range(count)}
