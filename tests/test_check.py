@@ -250,3 +250,27 @@ def test_an_address_that_is_none_is_the_callers_mistake() -> None:
     """It is no finding about an output."""
     with pytest.raises(ConfigError, match="no storage"):
         check_output("ftp://host/out")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("duplicate_of", "file:///in/a.pdf#page=1", "answered by engine and a duplicate of file:///in/a.pdf#page=1"),
+        ("answered_by", "duplicate", "answered by duplicate and a duplicate of None"),
+        ("answered_by", "blank", "page 2 is failed, but answered by blank"),
+    ],
+)
+def test_a_row_that_contradicts_itself_about_who_read_the_page_is_named(
+    output: Path, column: str, value: str, message: str
+) -> None:
+    """Readers tell by it what a model said."""
+    rows = pq.read_table(part(output))
+    at = rows.column_names.index(column)
+    rewrite(part(output), rows.set_column(at, column, pa.array([value] * rows.num_rows)))
+    assert message in messages(output)
+
+
+def test_parts_older_than_the_columns_that_say_who_read_a_page_are_whole(output: Path) -> None:
+    """An upgrade must not make outputs look damaged."""
+    rewrite(part(output), pq.read_table(part(output)).drop_columns(["answered_by", "duplicate_of"]))
+    assert messages(output) == ""

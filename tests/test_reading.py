@@ -29,7 +29,18 @@ from made_records import (
 )
 from pydantic import BaseModel, RootModel
 
-from pipeline.data import Attempt, Box, Document, DocumentRef, FinishReason, PageRecord, RenderSpec, Status, TextLine
+from pipeline.data import (
+    AnsweredBy,
+    Attempt,
+    Box,
+    Document,
+    DocumentRef,
+    FinishReason,
+    PageRecord,
+    RenderSpec,
+    Status,
+    TextLine,
+)
 from pipeline.data import TrySettings as Settings
 from pipeline.errors import ErrorType, PageError, StorageError
 from pipeline.sink import PartReader, ShardWriter, page_schema
@@ -83,6 +94,14 @@ def test_everything_else_that_a_row_holds_comes_back(tmp_path: Path) -> None:
         read_by=identity(),
     )
     assert page == expected
+
+
+def test_who_read_a_page_comes_back(tmp_path: Path) -> None:
+    """A file that was renamed must not turn its blank pages into pages that a model read."""
+    place: dict[str, Any] = {"answered_by": AnsweredBy.DUPLICATE, "duplicate_of": "file:///in/b.pdf#page=7"}
+    commit(open_storage(str(tmp_path)), "1", (ok_page(document(), **place),))
+    [page] = read_back(tmp_path, document().ref.uri)
+    assert {name: getattr(page, name) for name in place} == place
 
 
 def test_a_document_that_could_not_be_opened_comes_back(tmp_path: Path) -> None:
@@ -263,8 +282,10 @@ def test_a_part_of_an_older_version_is_read(tmp_path: Path) -> None:
     """It lacks the columns that came later."""
     commit(open_storage(str(tmp_path)), "1", (ok_page(document()),))
     path = tmp_path / "bill/pages/part-1.parquet"
-    pq.write_table(pq.read_table(path).drop_columns(["reused_from", "limits_fingerprint"]), path)
+    newer = ["reused_from", "limits_fingerprint", "answered_by", "duplicate_of"]
+    pq.write_table(pq.read_table(path).drop_columns(newer), path)
     [page] = read_back(tmp_path, document().ref.uri)
+    assert (page.answered_by, page.duplicate_of) == (AnsweredBy.ENGINE, None)
     assert page.reused_from == document().ref.uri
     assert page.read_by == identity(limits_fingerprint="")
 

@@ -49,9 +49,9 @@ def run_scripted(folder: Path, answer: Answer, **settings: object) -> RunReport:
     return run(config, engine=choice)
 
 
-def rows(folder: Path, table: str) -> list[dict[str, Any]]:
+def rows(folder: Path, table: str, extraction: str = "receipt") -> list[dict[str, Any]]:
     """Return a table of the output as it lies in its files."""
-    found: pa.Table = ds.dataset(folder / "out" / "receipt" / table, format="parquet").to_table()
+    found: pa.Table = ds.dataset(folder / "out" / extraction / table, format="parquet").to_table()
     return list(found.to_pylist())
 
 
@@ -190,7 +190,7 @@ def test_a_run_outlives_its_engine(folder: Path) -> None:
 def test_pages_that_kill_every_engine_fail_alone(tmp_path: Path) -> None:
     """Poisonous pages must cost neither the night nor the pages that were in the engine beside them."""
     (tmp_path / "in").mkdir()
-    write_pdf(tmp_path / "in" / "long.pdf", *["page"] * 24)
+    write_pdf(tmp_path / "in" / "long.pdf", *map(str, range(24)))
 
     def answer(request: PageRequest) -> str:
         if request.image.page_number in {7, 8}:
@@ -207,7 +207,7 @@ def test_an_interrupted_run_keeps_its_finished_documents(tmp_path: Path) -> None
     """Ctrl-C at 95 % must not cost the 95 %, and the next run must not read them again."""
     (tmp_path / "in").mkdir()
     for number in range(8):
-        write_pdf(tmp_path / "in" / f"{number}.pdf", "one", "two")
+        write_pdf(tmp_path / "in" / f"{number}.pdf", f"one of {number}", f"two of {number}")
     asked: list[str] = []
 
     def answer(request: PageRequest) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.check.reading import DamagedError, Problem, num_rows, read_rows
-from pipeline.data import Status
+from pipeline.data import AnsweredBy, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SHOWN_PAGES = 5
 _DOCUMENT_COLUMNS = ("source_uri", "num_pages", "status", "pages_ok", "pages_failed", "run_id")
 _PAGE_COLUMNS = ("source_uri", "page_number", "status", "error_type", "run_id")
+_NEWER_PAGE_COLUMNS = ("answered_by", "duplicate_of")
 
 
 class Rows:
@@ -107,17 +108,30 @@ def _add_pages(
 ) -> None:
     """Enter the page rows in their documents; report those that have none and those that contradict themselves."""
     strangers: Counter[str] = Counter()
-    for row in read_rows(storage, key, _PAGE_COLUMNS):
-        uri, number, status, error_type = (row[name] for name in _PAGE_COLUMNS[:4])
+    for row in read_rows(storage, key, _PAGE_COLUMNS, newer=_NEWER_PAGE_COLUMNS):
+        uri, number, status = (row[name] for name in _PAGE_COLUMNS[:3])
         rows.add_page(row["run_id"], status)
         if uri in documents:
             _enter(documents[uri], number, status)
         else:
             strangers[uri] += 1
-        if (status == Status.FAILED) == (error_type is None):
-            problems.append(Problem(key, f"{uri}: page {number} is {status}, but its error_type is {error_type}."))
+        if text := _contradiction(row):
+            problems.append(Problem(key, f"{uri}: page {number} is {status}, but {text}."))
     for uri, count in strangers.items():
         problems.append(Problem(key, f"{uri}: page rows without a document row: {count}."))
+
+
+def _contradiction(row: Mapping[str, Any]) -> str:
+    """Return what of a page row does not go with its status; empty when all does."""
+    is_failed, error_type = row["status"] == Status.FAILED, row["error_type"]
+    if is_failed == (error_type is None):
+        return f"its error_type is {error_type}"
+    answered_by, duplicate_of = row.get("answered_by") or AnsweredBy.ENGINE, row.get("duplicate_of")
+    if is_failed and answered_by != AnsweredBy.ENGINE:
+        return f"answered by {answered_by}"
+    if (answered_by == AnsweredBy.DUPLICATE) == (duplicate_of is None):
+        return f"answered by {answered_by} and a duplicate of {duplicate_of}"
+    return ""
 
 
 def _enter(document: _Document, page_number: int | None, status: str) -> None:

@@ -48,8 +48,13 @@ def num_rows(storage: Storage, key: str) -> int:
         return int(file.metadata.num_rows)
 
 
-def read_rows(storage: Storage, key: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+def read_rows(
+    storage: Storage, key: str, columns: Sequence[str], *, newer: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
     """Yield these columns of each row; the others are decoded too, as only that shows damage.
+
+    Args:
+        newer: Columns that parts of older versions lack, and with them their rows here.
 
     Raises:
         DamagedError: the file cannot be read to its end, or lacks a column.
@@ -57,7 +62,8 @@ def read_rows(storage: Storage, key: str, columns: Sequence[str]) -> Iterator[di
     """
     with _reading(storage, key) as file:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-            yield from batch.select(columns).to_pylist()
+            present = [name for name in newer if name in batch.schema.names]
+            yield from batch.select([*columns, *present]).to_pylist()
 
 
 @contextmanager
