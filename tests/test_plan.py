@@ -303,13 +303,13 @@ def test_pages_of_a_sample_stand_for_all_by_hand() -> None:
     A page looked at stands for its document's: of 4 pages seen, the blank one stands for 1.5 of 4.
     Variance of (1, 3, 0) is 7/3; the quantile for three is 1.96 + 2.4 / 2; 3.16 x 12 x sqrt(7/9 x 3/4) = 29.
     """
-    text, blank = PageSeen(1_000_000, born_digital=True, blank=False), PageSeen(200_000, born_digital=False, blank=True)
+    text, blank = PageSeen(1_000_000, True, False, False), PageSeen(200_000, False, True, True)
     found = estimate(12, 0, [Seen(1, (text,)), Seen(3, (text, blank)), None])
     assert (found.documents, found.opened, found.unreadable, found.pages) == (12, 3, 1, 16)
     assert found.margin == pytest.approx(29, abs=0.1)
-    assert found.blank == pytest.approx(1.5 / 4)
+    assert found.blank == found.spared == pytest.approx(1.5 / 4)
     assert found.born_digital == pytest.approx(2.5 / 4)
-    assert found.page_pixels == 700_000
+    assert found.page_pixels == 1_000_000  # the other one is not sent
 
 
 def test_one_document_of_many_tells_no_margin() -> None:

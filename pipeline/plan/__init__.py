@@ -53,7 +53,7 @@ def plan(arguments: argparse.Namespace, config: RunConfig, file: TextIO) -> None
     if arguments.matrix:
         _print_matrix(rows, file, as_json=arguments.json)
     else:
-        _print_one(rows[0][0], pages, config, file, as_json=arguments.json)
+        _print_one(rows[0][0], pages, file, as_json=arguments.json)
 
 
 def _answers(question: Question, config: RunConfig) -> list[list[Answer]]:
@@ -76,8 +76,8 @@ def _print_matrix(rows: list[list[Answer]], file: TextIO, *, as_json: bool) -> N
     )
 
 
-def _print_one(answer: Answer, pages: Pages | None, config: RunConfig, file: TextIO, *, as_json: bool) -> None:
-    found = forecast_input(answer, pages, skip_blank=config.skip.blank) if pages and answer.speed_known else None
+def _print_one(answer: Answer, pages: Pages | None, file: TextIO, *, as_json: bool) -> None:
+    found = forecast_input(answer, pages) if pages and answer.speed_known else None
     if as_json:
         values = {"event": "plan", **answer_values(answer), "input": _input_values(pages, found)}
         print(json.dumps(values, default=as_number), file=file)

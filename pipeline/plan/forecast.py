@@ -17,7 +17,7 @@ class InputForecast:
     """Time and money of an input on one card (or one group that shares the model)."""
 
     gpu_pages: float
-    """Pages that reach the GPU: blank ones do not, where the configuration says so."""
+    """Pages that reach the GPU."""
     hours: float
     hours_margin: float | None
     nights: int
@@ -27,9 +27,9 @@ class InputForecast:
     """Of the hours; of a card that is paid by the month, their share of it."""
 
 
-def forecast_input(answer: Answer, pages: Pages, *, skip_blank: bool) -> InputForecast:
+def forecast_input(answer: Answer, pages: Pages) -> InputForecast:
     """Return what reading these pages takes."""
-    share = 1 - pages.blank if skip_blank else 1.0
+    share = 1 - pages.spared
     gpu_pages = pages.pages * share
     hours = gpu_pages / answer.pages_per_hour
     window = answer.question.window_hours

@@ -7,20 +7,22 @@ import math
 import os
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import fmean, variance
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.data import PageFacts, RenderSpec
 from pipeline.documents import OpenDocuments
-from pipeline.engines.ocr.text_layer import is_trustworthy
+from pipeline.engines.ocr.text_layer import is_trustworthy, is_whole_page
 from pipeline.engines.vllm import MAX_PIXELS
 from pipeline.errors import DocumentError, RenderError
+from pipeline.extraction import load_extraction
 from pipeline.planning import list_places, select
 from pipeline.ready import Readiness
 from pipeline.render import Renderer
@@ -30,10 +32,19 @@ if TYPE_CHECKING:
     from pipeline.config import RunConfig
     from pipeline.data import DocumentRef, PageImage
 
+    _Render = Callable[..., Future[PageImage]]
+
 PAGES_A_DOCUMENT = 2
 """Rasterised of each document that is opened."""
 _NORMAL_95 = 1.96
 MOST_WORKERS = 8
+
+
+class Spares(NamedTuple):
+    """Which pages a run reads without the GPU."""
+
+    blank: bool
+    text_layer: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,7 @@ class PageSeen:
     pixels: int
     born_digital: bool
     blank: bool
+    spared: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +78,13 @@ class Pages:
     margin: float | None
     """The number of pages is within this of `pages` with 95 % confidence; 0 when all were opened, None if unknown."""
     page_pixels: int | None
-    """Mean size of a page image as a run would send it; None when no page could be rasterised."""
+    """Mean size of the images that a run would send to the GPU; None when there are none."""
     born_digital: float
     """Share of pages with a text layer that can be trusted."""
     blank: float
-    """Share of pages on which nothing is; a run records them without the GPU."""
+    """Share of pages on which nothing is."""
+    spared: float
+    """Share of pages that a run with this configuration reads without the GPU: blank ones, text layers."""
 
 
 def count_pages(config: RunConfig, *, sample: int) -> Pages:
@@ -118,18 +132,22 @@ def _look_at(refs: Sequence[DocumentRef], config: RunConfig, scratch: Path) -> I
     """Yield what each document is, None for those that cannot be opened; a few are open at once."""
     workers = min(MOST_WORKERS, len(refs) or 1, config.render.workers or len(os.sched_getaffinity(0)))
     legible_px = None if config.render.adaptive == "off" else config.render.legible_px
+    by_layer = config.skip.text_layer
+    if by_layer is None:
+        by_layer = load_extraction(config.extraction, config.prompts).text_layer_suffices
+    spares = Spares(blank=config.skip.blank, text_layer=by_layer)
     spec = RenderSpec(config.render.max_pixels or MAX_PIXELS, legible_px=legible_px)
     threads = ThreadPoolExecutor(workers)
     renderer = Renderer(config.render, num_workers=workers, facts=PageFacts(is_blank=True))
     with closing(OpenDocuments(renderer, scratch, as_listed=False)) as opened, threads:
         try:
-            yield from threads.map(lambda ref: _look(ref, opened, renderer, spec), refs)
+            yield from threads.map(lambda ref: _look(ref, opened, partial(renderer.render, spec=spec), spares), refs)
         finally:  # after Ctrl-C, what is being rendered ends with its worker, and the threads with it
             threads.shutdown(wait=False, cancel_futures=True)
             renderer.close()
 
 
-def _look(ref: DocumentRef, opened: OpenDocuments, renderer: Renderer, spec: RenderSpec) -> Seen | None:
+def _look(ref: DocumentRef, opened: OpenDocuments, render: _Render, spares: Spares) -> Seen | None:
     try:
         document, path = opened.open(ref)
     except DocumentError:
@@ -138,7 +156,7 @@ def _look(ref: DocumentRef, opened: OpenDocuments, renderer: Renderer, spec: Ren
         pages = []
         for number in _drawn_pages(ref.uri, document.num_pages):
             try:
-                pages.append(_page(renderer.render(document, path, number, spec).result()))
+                pages.append(_page(render(document, path, number).result(), spares))
             except RenderError:
                 continue
         return Seen(document.num_pages, tuple(pages))
@@ -151,12 +169,15 @@ def _drawn_pages(uri: str, num_pages: int) -> list[int]:
     return random.Random(uri).sample(range(1, num_pages + 1), min(PAGES_A_DOCUMENT, num_pages))
 
 
-def _page(image: PageImage) -> PageSeen:
+def _page(image: PageImage, spares: Spares) -> PageSeen:
     layer = image.text_layer
+    blank = image.is_blank and not (layer and layer.lines)
+    whole = layer is not None and is_whole_page(layer)
     return PageSeen(
         pixels=image.width_px * image.height_px,
         born_digital=layer is not None and is_trustworthy(layer),
-        blank=image.is_blank and not (layer and layer.lines),
+        blank=blank,
+        spared=(spares.blank and blank) or (spares.text_layer and whole),
     )
 
 
@@ -164,7 +185,7 @@ def estimate(documents: int, arriving: int, seen: Sequence[Seen | None]) -> Page
     """Return what a sample says of all `documents`: a page stands for its document's, a document for all."""
     counts = [one.num_pages if one else 0 for one in seen]
     weighted = [(page, one.num_pages / len(one.pages)) for one in seen if one for page in one.pages]
-    weight = sum(share for _, share in weighted)
+    sent = [(page, weight) for page, weight in weighted if not page.spared]
     return Pages(
         documents=documents,
         arriving=arriving,
@@ -172,10 +193,17 @@ def estimate(documents: int, arriving: int, seen: Sequence[Seen | None]) -> Page
         unreadable=sum(one is None for one in seen),
         pages=documents * fmean(counts) if counts else 0.0,
         margin=_margin(documents, counts),
-        page_pixels=round(sum(page.pixels * share for page, share in weighted) / weight) if weight else None,
-        born_digital=sum(share for page, share in weighted if page.born_digital) / weight if weight else 0.0,
-        blank=sum(share for page, share in weighted if page.blank) / weight if weight else 0.0,
+        page_pixels=round(_mean((page.pixels, weight) for page, weight in sent)) if sent else None,
+        born_digital=_mean((page.born_digital, weight) for page, weight in weighted),
+        blank=_mean((page.blank, weight) for page, weight in weighted),
+        spared=_mean((page.spared, weight) for page, weight in weighted),
     )
+
+
+def _mean(weighted: Iterable[tuple[float, float]]) -> float:
+    """Return the weighted mean, 0 of nothing."""
+    values = list(weighted)
+    return sum(value * weight for value, weight in values) / (sum(weight for _, weight in values) or 1)
 
 
 def _margin(documents: int, counts: Sequence[int]) -> float | None:

@@ -204,7 +204,7 @@ def input_lines(pages: Pages, found: InputForecast | None, currency: str) -> Ite
     if pages.page_pixels:
         yield from wrapped(
             f"of {pages.page_pixels:,} pixels on average as they would be sent; {pages.born_digital:.0%} with a text "
-            f"layer that can be trusted, {pages.blank:.0%} blank"
+            f"layer that can be trusted, {pages.blank:.0%} blank; {pages.spared:.0%} need no GPU"
         )
     if found is None:
         return
