@@ -104,6 +104,7 @@ def test_an_entry_tells_every_try_with_its_settings_output_and_reason(
         "temperature": 0.2,
         "constrained": True,
         "max_pixels": 300_000,
+        "legible_px": None,
         "rotation_deg": 90,
         "seed": 2,
         "finish_reason": "length",
