@@ -61,9 +61,9 @@ class SizeFigures:
     cer: float | None
     """Median of the documents' character error rates; None where no text is labelled."""
     fields: Found
-    worse: int
-    """Documents of which fewer words were read than at the first size."""
-    better: int
+    worse: tuple[str, ...]
+    """Names of the documents of which fewer words were read than at the first size."""
+    better: tuple[str, ...]
 
 
 class _Reading(NamedTuple):
@@ -222,6 +222,7 @@ def _figures(
     ]
     names = list(load_extraction(EXTRACTIONS[kind], ()).model.model_fields)
     found = [fields_read(read.documents[one.name].record, one.fields, names) for one in documents]
+    both = list(zip(documents, ours, first_words, strict=True))
     return SizeFigures(
         kind=kind,
         size=size,
@@ -235,8 +236,8 @@ def _figures(
         words=mean(ours),
         cer=median(errors) if errors else None,
         fields=Found(sum(one.correct for one in found), sum(one.labelled for one in found)),
-        worse=sum(now < before - CHANGED for now, before in zip(ours, first_words, strict=True)),
-        better=sum(now > before + CHANGED for now, before in zip(ours, first_words, strict=True)),
+        worse=tuple(one.name for one, now, before in both if now < before - CHANGED),
+        better=tuple(one.name for one, now, before in both if now > before + CHANGED),
     )
 
 
@@ -267,7 +268,7 @@ def table(figures: Sequence[SizeFigures]) -> str:
             *(one.kind, one.size, str(one.pages), f"{one.megapixels:.2f}", f"{one.image_tokens:.0f}"),
             *(f"{one.saved:.0%}", f"{one.gpu_ms:.0f}", f"{one.words:.3f}", "" if one.cer is None else f"{one.cer:.3f}"),
             f"{one.fields.correct}/{one.fields.labelled}" if one.fields.labelled else "",
-            *(str(one.worse), str(one.better)),
+            *(str(len(one.worse)), str(len(one.better))),
         )
         for one in figures
     ]
