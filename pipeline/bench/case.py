@@ -169,11 +169,12 @@ class OpenCase:
             case _:
                 raise ConfigError(f"There is no feed {feed!r}, only {', '.join(FEEDS)}.")
 
-    def _read_pipeline(self, asking: Asking, seconds: float) -> tuple[Timeline, float]:
+    def _read_pipeline(self, asking: Asking, seconds: float) -> tuple[Timeline, float | None]:
         output = str(self._scratch / f"out-{self._feeds}")
         config = self.case.config.model_copy(update={"output": output})
         timeline, report = feeds.read_pipeline(config, self._reading.choice, self.engine, asking, seconds)
-        return timeline, report.pages_ok / max(1, report.pages_ok + report.pages_failed)
+        committed = report.pages_ok + report.pages_failed
+        return timeline, report.pages_ok / committed if committed else None
 
     def _read_serve(self, asking: Asking, seconds: float) -> Timeline:
         self.engine.close()
@@ -181,8 +182,8 @@ class OpenCase:
         schema = None if extraction.plain_text_field else extraction.json_schema
         question = Question(self.engine.instructions, schema)
         with serving(self.engine.arguments, self._scratch / "serve.log") as port:
-            warm_up, first = Asking("warm-up", WARM_UP_TOKENS), self.requests[:WARM_UP_PAGES]
-            read_serve(port, question, first, warm_up, SERVE_WARM_UP_S, concurrency=width)
+            others = [_inverted(request) for request in self.requests[:WARM_UP_PAGES]]
+            read_serve(port, question, others, Asking("", WARM_UP_TOKENS), SERVE_WARM_UP_S, concurrency=width)
             self.drain_samples()
             return read_serve(port, question, self.requests, asking, seconds, concurrency=width)
 
@@ -205,6 +206,11 @@ class OpenCase:
         kv_bytes = 1 if (engine.info.kv_cache_dtype or "").startswith("fp8") else 2
         serving = Serving(engine.slots, kv_bytes, config.tensor_parallel_size)
         return predicted_requests_per_s(figures, shape, serving, batch_size=self.case.batch_size)
+
+
+def _inverted(request: PageRequest) -> PageRequest:
+    """Return a page of other pixels: a server knows images by these, and would find the page in its cache later."""
+    return replace(request, image=replace(request.image, pixels=255 - request.image.pixels))
 
 
 def _within(samples: Sequence[GpuSample], window: Window) -> list[GpuSample]:
