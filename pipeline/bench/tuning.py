@@ -148,7 +148,7 @@ class Tuning:
             compilation["cudagraph_mm_encoder"] = True
         if tower == FITTED:
             page_tokens = -(-self._max_pixels // PIXEL_UNIT**2)
-            compilation["encoder_cudagraph_token_budgets"] = [page_tokens, 2 * page_tokens, 4 * page_tokens]
+            compilation["encoder_cudagraph_token_budgets"] = [quarters * page_tokens // 4 for quarters in (2, 3, 4, 8)]
         if captured:
             width = changes.get("max_num_seqs", self._default.max_num_seqs)
             compilation["cudagraph_capture_sizes"] = capture_sizes(width, captured)
