@@ -146,6 +146,22 @@ def test_assumptions_can_be_changed_and_say_so(capsys: Capture) -> None:
     assert "stream_share 0.9: share of the roofline a stream reaches; yours" in shown
 
 
+def test_figures_of_the_card_can_be_changed_too(capsys: Capture) -> None:
+    """A card with a lower power limit, or one that is not in the book but nearly."""
+    known = plan_values(capsys, "--gpu", "l40s")["speed"]
+    shown = plan(capsys, "--gpu", "l40s", "--assume", "bandwidth_gb_s=400", "--assume", "sustained=0.5")
+    assert "sustained 0.5: of the card; yours" in shown
+    changed = plan_values(capsys, "--gpu", "l40s", "--assume", "bandwidth_gb_s=400", "--assume", "sustained=0.5")
+    assert changed["speed"]["decode_s"] > 2 * known["decode_s"]
+    assert changed["speed"]["vision_s"] > 1.5 * known["vision_s"]
+
+
+def test_a_page_longer_than_the_engine_takes_is_told(capsys: Capture) -> None:
+    """Such pages would be refused one by one, as failed records."""
+    assert "A run would refuse such a page" in plan(capsys, "--page-pixels", "50,000,000")
+    assert "A run would refuse such a page" not in plan(capsys)
+
+
 def test_the_configuration_counts(capsys: Capture, tmp_path: Path) -> None:
     """A plan is of the run that would be started: model, sequences, page size and price stand in pagemill.toml."""
     Path("pagemill.toml").write_text(
@@ -249,6 +265,7 @@ def test_the_price_book_is_printed_to_be_edited(capsys: Capture, tmp_path: Path)
         (("--model", "model.gguf"), "--quantisation q4_k_m"),
         (("--assume", "speed=1"), "There is no assumption 'speed'"),
         (("--assume", "stream_share"), "NAME=NUMBER"),
+        (("--assume", "sustained=2"), "--assume sustained=2"),
         (("--prices", "none.toml"), "none.toml cannot be read"),
         (("--matrix", "in"), "--matrix plans for a typical page"),
         (("no-such-folder",), "does not exist"),

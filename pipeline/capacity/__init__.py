@@ -19,13 +19,14 @@ from pipeline.capacity.memory import (
     vision_bytes,
     weight_bytes,
 )
-from pipeline.capacity.prices import Api, Gpu, Price, PriceBook, load_price_book, price_book_text
+from pipeline.capacity.prices import CARD_FIGURES, Api, Gpu, Price, PriceBook, load_price_book, price_book_text
 from pipeline.capacity.profiles import PROFILES, ModelProfile
 from pipeline.capacity.quantisation import Arithmetic, Quantisation, parse_quantisation
 from pipeline.capacity.shapes import ModelShape, VisionShape, read_shape
 from pipeline.capacity.speed import Prediction, Serving, Workload, predict, vision_flops
 
 __all__ = [
+    "CARD_FIGURES",
     "GIB",
     "OVERHEAD_BYTES",
     "PAGE_TOKENS",

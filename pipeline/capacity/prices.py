@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from importlib import resources
@@ -64,6 +65,18 @@ class Gpu(_Entry):
         peaks = {Arithmetic.FP8: self.fp8_tflops, Arithmetic.INT8: self.int8_tops}
         return (peaks.get(arithmetic) or self.fp16_tflops) * self.sustained * 1e12
 
+    def changed(self, values: Mapping[str, float]) -> Gpu:
+        """Return the card with other figures, by their names in the file.
+
+        Raises:
+            ConfigError: a value is out of its bounds.
+        """
+        try:
+            return Gpu.model_validate(self.model_dump() | dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(f"--assume {first['loc'][0]}={first['input']:g}: {first['msg']}") from None
+
     @property
     def compute_capability(self) -> tuple[int, int]:
         """(8, 9) is Ada, (9, 0) is Hopper."""
@@ -101,6 +114,10 @@ class Api(_Entry):
         assert self.pixels_per_token is not None
         read = Decimal(text_tokens + page_pixels / self.pixels_per_token)
         return (read * self.input_per_million + Decimal(output_tokens) * self.output_per_million) / 1000
+
+
+CARD_FIGURES = tuple(name for name, field in Gpu.model_fields.items() if "float" in str(field.annotation))
+"""What a plan may assume otherwise of a card."""
 
 
 class PriceBook(_Entry):

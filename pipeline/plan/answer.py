@@ -155,6 +155,12 @@ class Answer:
         )
 
     @property
+    def is_too_long(self) -> bool:
+        """Whether a page and its output are longer than what the engine is started for."""
+        load = self.question.load
+        return load.prompt_tokens(self.shape.vision) + load.output_tokens > self.settings.max_model_len
+
+    @property
     def pages_per_hour(self) -> float:
         """Of one card (or one group that shares the model), at the utilisation asked for."""
         return self.prediction.pages_per_s * 3600 * self.question.utilisation

@@ -64,6 +64,7 @@ def _speed(answer: Answer) -> dict[str, Any]:
         "roofline_pages_per_hour": found.roofline_pages_per_s * 3600,
         "pages_per_hour": answer.pages_per_hour,
         "launch_bound": found.is_launch_bound,
+        "longer_than_max_model_len": answer.is_too_long,
     }
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.capacity import Assumptions, Gpu, Price, PriceBook, Workload, load_price_book
+from pipeline.capacity import CARD_FIGURES, Assumptions, Gpu, Price, PriceBook, Workload, load_price_book
 from pipeline.engines.vllm import MAX_PIXELS, detect_gpu
 from pipeline.engines.vllm.prompt import compose_instructions
 from pipeline.errors import ConfigError
@@ -108,15 +108,18 @@ def ask(arguments: argparse.Namespace, config: RunConfig) -> Question:
     if arguments.matrix and "model" not in config.vllm.model_fields_set:
         models = ("qwen2.5-vl-7b-awq", "qwen2.5-vl-7b-w8a8", "qwen2.5-vl-7b", "qwen2.5-vl-3b-awq")
     gpus = tuple(book.gpus.values()) if arguments.matrix and arguments.gpu is None else None
+    gpus = gpus or tuple(book.gpu(name) for name in _names(names, "--gpu"))
+    assumed = _assumed(arguments.assume)
+    of_card = {name: assumed.pop(name) for name in CARD_FIGURES if name in assumed}
     return Question(
         models=models,
         quantisation=arguments.quantisation,
-        gpus=gpus or tuple(book.gpu(name) for name in _names(names, "--gpu")),
+        gpus=tuple(gpu.changed(of_card) for gpu in gpus),
         vllm=vllm,
         load=load,
         book=book,
-        assume=Assumptions().changed(_assumed(arguments.assume)),
-        given=(*given, *_told_card(arguments, found=card is not None)),
+        assume=Assumptions().changed(assumed),
+        given=(*given, *_told_card(arguments, found=card is not None), *_told_figures(of_card)),
         price=arguments.price or (None if arguments.matrix else _configured_price(config)),
         utilisation=_number(arguments.utilisation, "--utilisation", 0.001, 1) or 1.0,
         pages_per_month=whole_number(arguments.load, "--load"),
@@ -129,6 +132,10 @@ def _told_card(arguments: argparse.Namespace, *, found: bool) -> tuple[Given, ..
     if arguments.gpu is not None or arguments.matrix:
         return ()
     return (Given("card", "", "found in this machine" if found else "none was found here; --gpu names another"),)
+
+
+def _told_figures(figures: Mapping[str, float]) -> tuple[Given, ...]:
+    return tuple(Given(name, f"{value:g}", "of the card; yours") for name, value in figures.items())
 
 
 def _load(arguments: argparse.Namespace, config: RunConfig) -> tuple[Workload, tuple[Given, ...]]:

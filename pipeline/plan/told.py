@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipeline.capacity import GIB, held_against_measurements
+from pipeline.capacity import GIB, OVERHEAD_BYTES, held_against_measurements
 from pipeline.show.text import counted, duration, money, printable
 
 if TYPE_CHECKING:
@@ -80,6 +80,10 @@ def speed_lines(answer: Answer) -> Iterator[str]:
         f"{load.page_pixels:,} pixels = {load.page_pixels / answer.shape.vision.token_px**2:,.0f} image tokens; prompt "
         f"{prompt:,.0f} tokens, {load.shared_tokens:,} of them cached; {load.output_tokens:,} written"
     )
+    if answer.is_too_long:
+        yield from wrapped(
+            f"A run would refuse such a page: it is longer than vllm.max_model_len, {answer.settings.max_model_len:,}."
+        )
     step = found.step_s(found.sequences)
     yield f"  vision tower   {found.vision_s * 1000:8.1f} ms"
     yield f"  prefill        {found.prefill_s * 1000:8.1f} ms"
@@ -169,6 +173,17 @@ def assumption_lines(answer: Answer) -> Iterator[str]:
         steps = f"{settings.max_num_seqs} sequences, {settings.max_num_batched_tokens:,} tokens a step"
         memory = f"KV cache {settings.kv_cache_dtype}, {settings.gpu_memory_utilization:.0%} of the memory"
         yield from _told("engine", "", f"{steps}, {memory}, as `pagemill run` starts it")
+    weights = answer.shape.weights
+    yield from _told(
+        "weights",
+        "",
+        f"{weights.bytes_per_param:.3g} bytes a parameter of the text layers, 16 bit for the vision tower",
+    )
+    yield from _told(
+        "overhead",
+        f"{OVERHEAD_BYTES / GIB:.1f} GiB",
+        "activations included; measured once, 7B on an H100; as a run reckons",
+    )
     for number in asked.assume.described():
         yield from _told(number.name, f"{number.value:g}", f"{number.meaning}; {number.source}")
     yield from wrapped(
