@@ -60,10 +60,13 @@ class Gpu(_Entry):
     capability: Annotated[str, Field(pattern=r"^\d+\.\d$")]
     prices: tuple[Price, ...] = ()
 
+    def peak(self, arithmetic: Arithmetic) -> float | None:
+        """Return tera-operations a second; None where the card has no such arithmetic."""
+        return {Arithmetic.FP8: self.fp8_tflops, Arithmetic.INT8: self.int8_tops}.get(arithmetic, self.fp16_tflops)
+
     def flops(self, arithmetic: Arithmetic) -> float:
-        """Return operations a second at the clock that the power limit allows."""
-        peaks = {Arithmetic.FP8: self.fp8_tflops, Arithmetic.INT8: self.int8_tops}
-        return (peaks.get(arithmetic) or self.fp16_tflops) * self.sustained * 1e12
+        """Return operations a second at the clock that the power limit allows; what it lacks is computed at 16 bit."""
+        return (self.peak(arithmetic) or self.fp16_tflops) * self.sustained * 1e12
 
     def changed(self, values: Mapping[str, float]) -> Gpu:
         """Return the card with other figures, by their names in the file.

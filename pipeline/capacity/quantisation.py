@@ -37,11 +37,12 @@ class Quantisation:
     speed_known: bool = True
     """False: nothing here says how fast vLLM computes with such weights."""
     remark: str = ""
+    """What a reader of its figures should know."""
 
 
 BF16 = Quantisation("bf16", None, 16, 2.0)
-FP8 = Quantisation("fp8", "fp8", 8, 1.01, Arithmetic.FP8, remark="8-bit weights and activations (W8A8)")
-INT8 = Quantisation("int8", "compressed-tensors", 8, 1.01, Arithmetic.INT8, remark="8-bit weights and activations")
+FP8 = Quantisation("fp8", "fp8", 8, 1.01, Arithmetic.FP8)
+INT8 = Quantisation("int8", "compressed-tensors", 8, 1.01, Arithmetic.INT8)
 _UNTUNED = "vLLM unpacks bitsandbytes weights with plain kernels: slower than predicted, by how much is not measured"
 NF4 = Quantisation("nf4", "bitsandbytes", 4, 0.5 + 4 / 64, remark=_UNTUNED)
 """An FP32 scale for each block of 64 (QLoRA, arXiv:2305.14314, without its double quantisation)."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from pipeline.capacity import ModelShape
     from pipeline.config import RunConfig
 
 __all__ = ["plan"]
@@ -45,25 +46,26 @@ def plan(arguments: argparse.Namespace, config: RunConfig, file: TextIO) -> None
         raise ConfigError("--matrix plans for a typical page, not for an input: leave one of the two out.")
     if not arguments.matrix and len(question.models) * len(question.gpus) > 1:
         raise ConfigError("Several models or cards are named: add --matrix to hold them against each other.")
+    shapes = _checked_shapes(question, config)
     sample = whole_number(arguments.open_documents, "--open", at_most=1_000_000) or SAMPLE
     pages = count_pages(config, sample=sample) if config.input else None
     if pages and pages.page_pixels and not (arguments.page_pixels or arguments.page_size):
         question = question.with_pages(pages.page_pixels, "the mean of the pages looked at")
-    rows = _answers(question, config)
+    rows = [[Answer(question, name, shape, gpu) for name, shape in shapes.items()] for gpu in question.gpus]
     if arguments.matrix:
         _print_matrix(rows, file, as_json=arguments.json)
     else:
         _print_one(rows[0][0], pages, file, as_json=arguments.json)
 
 
-def _answers(question: Question, config: RunConfig) -> list[list[Answer]]:
-    shapes = {
+def _checked_shapes(question: Question, config: RunConfig) -> dict[str, ModelShape]:
+    """Return the models' dimensions; what is wrong with a price or a model is told before an input is read."""
+    for gpu in question.gpus:
+        question.price_of(gpu)
+    return {
         name: find_shape(name, revision=config.vllm.revision, quantisation=question.quantisation)
         for name in question.models
     }
-    for gpu in question.gpus:
-        question.price_of(gpu)  # a wrong one is told before anything is printed
-    return [[Answer(question, name, shape, gpu) for name, shape in shapes.items()] for gpu in question.gpus]
 
 
 def _print_matrix(rows: list[list[Answer]], file: TextIO, *, as_json: bool) -> None:

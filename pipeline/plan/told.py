@@ -99,8 +99,11 @@ def speed_lines(answer: Answer) -> Iterator[str]:
     yield f"                 {answer.pages_per_hour:8,.0f} expected{used}"
     if found.is_launch_bound:
         yield from wrapped("The card is faster than the host starts its work: layer_launch_s decides.")
-    if answer.shape.weights.remark.startswith("vLLM"):
-        yield from wrapped(f"{answer.shape.weights.remark}.")
+    weights = answer.shape.weights
+    if answer.gpu.peak(weights.arithmetic) is None:
+        yield from wrapped(f"The card has no {weights.arithmetic.upper()} arithmetic: it computes at 16 bit.")
+    if weights.remark:
+        yield from wrapped(f"{weights.remark}.")
 
 
 def money_lines(answer: Answer) -> Iterator[str]:
@@ -117,7 +120,8 @@ def money_lines(answer: Answer) -> Iterator[str]:
             f"from {price.seller}, seen {price.seen}: {price.source}" + ("" if price.verified else " (not verified)"),
             "    ",
         )
-        yield from _row("1,000 pages, kept busy", money(answer.per_thousand))
+        busy = "kept busy" if asked.utilisation == 1 else f"busy {asked.utilisation:.0%} of the time"
+        yield from _row(f"1,000 pages, {busy}", money(answer.per_thousand))
     if asked.pages_per_month is not None:
         yield from _month_lines(answer, asked.pages_per_month)
     if asked.pages_per_night is not None:
