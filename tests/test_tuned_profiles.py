@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from pipeline.bench.model_folder import write_model
 from pipeline.capacity import PROFILES
 from pipeline.config import VllmConfig
+from pipeline.engines.vllm import describe, find_place
 from pipeline.engines.vllm.cards import Card
+from pipeline.engines.vllm.start import engine_arguments, plan_engine
 from pipeline.engines.vllm.tuned import (
     Place,
     TunedProfile,
@@ -141,3 +144,14 @@ def test_a_profile_with_an_impossible_value_is_refused(tmp_path: Path) -> None:
     path = written(replace(FOUND, settings={"max_num_seqs": 0}), tmp_path)
     with pytest.raises(EngineStartError, match="max_num_seqs"):
         apply_profile(VllmConfig(profile=str(path)), HERE)
+
+
+@pytest.mark.vllm
+def test_an_engine_is_started_with_what_the_profile_says(tmp_path: Path) -> None:
+    """And stays the same engine for the records: their fingerprint has its description."""
+    config = VllmConfig(model=str(write_model(tmp_path / "model")), load_format="dummy")
+    described = describe(config)
+    written(replace(FOUND, place=find_place(config), settings={"max_num_seqs": 3, "engine_args": GRAPHS}))
+    arguments = engine_arguments(plan_engine(config, None), 1_003_520)
+    assert (arguments["max_num_seqs"], arguments["compilation_config"]) == (3, GRAPHS["compilation_config"])
+    assert describe(config) == described

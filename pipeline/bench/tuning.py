@@ -110,7 +110,7 @@ class Tuning:
         say(f"{self._tried}. {_named(settings)}")
         scratch = self._scratch / f"point-{self._tried}"
         scratch.mkdir()
-        vllm, changes = self._case.config.vllm, self.settings_of(settings)
+        vllm, changes = self._case.config.vllm, self._settings_of(settings)
         if "engine_args" in changes:
             changes["engine_args"] = merge_engine_args(changes["engine_args"], vllm.engine_args)
         config = self._case.config.model_copy(update={"vllm": vllm.model_copy(update=changes)})
@@ -130,29 +130,38 @@ class Tuning:
             model=self._model,
             measured_on=datetime.now(UTC).date(),
             workload=f"{self._case.pages} pages of at most {self._max_pixels} pixels, {tokens} output tokens",
-            settings=self.settings_of(found.best.settings),
+            settings=self._settings_of(found.best.settings),
             default_pages_per_s=round(default.pages_per_s, 3),
             pages_per_s=round(best.pages_per_s, 3),
             spread=round(best.error / best.pages_per_s, 4),
         )
         write_profile(profile, self.path)
 
-    def settings_of(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a point's settings by their names in VllmConfig."""
-        changes = dict(settings)
-        compilation: dict[str, Any] = {}
-        tower, captured = changes.pop(TOWER, None), changes.pop(CAPTURED, None)
-        if tower == COMPILED:
-            compilation["compile_mm_encoder"] = True
-        elif tower is not None:
-            compilation["cudagraph_mm_encoder"] = True
-        if tower == FITTED:
-            page_tokens = -(-self._max_pixels // PIXEL_UNIT**2)
-            compilation["encoder_cudagraph_token_budgets"] = [quarters * page_tokens // 4 for quarters in (2, 3, 4, 8)]
-        if captured:
-            width = changes.get("max_num_seqs", self._default.max_num_seqs)
-            compilation["cudagraph_capture_sizes"] = capture_sizes(width, captured)
-        return changes | ({"engine_args": {"compilation_config": compilation}} if compilation else {})
+    def _settings_of(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return vllm_settings(settings, max_pixels=self._max_pixels, max_num_seqs=self._default.max_num_seqs)
+
+
+def vllm_settings(settings: Mapping[str, Any], *, max_pixels: int, max_num_seqs: int) -> dict[str, Any]:
+    """Return a point's settings by their names in VllmConfig.
+
+    Args:
+        max_pixels: of a page.
+        max_num_seqs: what holds where the point says nothing.
+    """
+    changes = dict(settings)
+    compilation: dict[str, Any] = {}
+    tower, captured = changes.pop(TOWER, None), changes.pop(CAPTURED, None)
+    if tower == COMPILED:
+        compilation["compile_mm_encoder"] = True
+    elif tower is not None:
+        compilation["cudagraph_mm_encoder"] = True
+    if tower == FITTED:
+        page_tokens = -(-max_pixels // PIXEL_UNIT**2)
+        compilation["encoder_cudagraph_token_budgets"] = [quarters * page_tokens // 4 for quarters in (2, 3, 4, 8)]
+    if captured:
+        sizes = capture_sizes(changes.get("max_num_seqs", max_num_seqs), captured)
+        compilation["cudagraph_capture_sizes"] = sizes
+    return changes | ({"engine_args": {"compilation_config": compilation}} if compilation else {})
 
 
 def capture_sizes(max_num_seqs: int, most_tokens: int) -> list[int]:
