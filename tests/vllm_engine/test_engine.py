@@ -17,6 +17,8 @@ import pytest
 from pydantic import BaseModel
 from vllm_engine.page_requests import PageList, make_request
 
+from pipeline.bench.feeds import read_batches, read_list, read_stream
+from pipeline.bench.workload import Asking
 from pipeline.canary import canary_pages, run_canary
 from pipeline.config import VllmConfig
 from pipeline.data import FinishReason, RenderSpec
@@ -265,6 +267,24 @@ def test_a_list_and_pages_prepared_in_advance_are_read_as_the_stream_reads_them(
         assert queued_at < finished_at <= time.monotonic()
         other = streamed[generation.request_id]
         assert (generation.text, generation.prompt_tokens) == (other.text, other.prompt_tokens)
+
+
+def test_every_way_to_feed_it_gets_the_same_pages_and_lengths(engine: VllmEngine) -> None:
+    """`pagemill bench` holds them against each other, so they must do the same work, and none may find it done."""
+    pages = [make_request() for _ in range(6)]
+    timelines = [
+        read_stream(engine, pages, Asking("stream", (4, 12)), 60),
+        read_list(engine, pages, Asking("list", (4, 12))),
+        read_batches(engine, pages, Asking("batches", (4, 12)), 60, size=3),
+    ]
+    for timeline in timelines:
+        assert len(timeline.answers) == len(pages)
+        assert timeline.unanswered == []
+        assert all(timeline.started_s <= answer.taken_s < answer.finished_s for answer in timeline.answers)
+        assert {answer.cached_tokens for answer in timeline.answers} == {engine.shared_prefix_tokens}
+    lengths = [sorted(answer.output_tokens for answer in timeline.answers) for timeline in timelines]
+    assert lengths[0] == lengths[1] == lengths[2]
+    assert len(timelines[2].laps) == 2
 
 
 def test_metrics_count_what_was_read(engine: VllmEngine) -> None:
