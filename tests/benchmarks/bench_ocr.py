@@ -14,15 +14,15 @@ import resource
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
+from pipeline.bench.stages.ocr import start_rapidocr
 from pipeline.config import OcrConfig, RenderConfig, RunConfig
 from pipeline.data import PageImage, RenderSpec
 from pipeline.engines.ocr import MAX_PIXELS
@@ -35,20 +35,6 @@ from pipeline.workers import WorkerPool
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-
-def start_rapidocr() -> Callable[[npt.NDArray[np.uint8]], int]:
-    """Return RapidOCR as it comes, on one thread; each call returns how many runs it read."""
-    from rapidocr import RapidOCR
-
-    threads = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}
-    ocr = RapidOCR(params={"Global.log_level": "critical", **threads})
-
-    def read(pixels: npt.NDArray[np.uint8]) -> int:
-        return len(ocr(pixels[:, :, ::-1]).txts or ())
-
-    read(_blank())
-    return read
 
 
 def _blank() -> npt.NDArray[np.uint8]:
@@ -76,8 +62,7 @@ def rendered(folder: str, max_pixels: int) -> list[PageImage]:
 
 def time_rapidocr(pages: list[PageImage], num_workers: int) -> float:
     """Return the seconds that RapidOCR alone takes."""
-    start = import_module("tests.benchmarks.bench_ocr").start_rapidocr  # not __main__'s, which no worker can import
-    with closing(WorkerPool(start, num_workers=num_workers, timeout_s=300, name="rapidocr")) as pool:
+    with closing(WorkerPool(start_rapidocr, num_workers=num_workers, timeout_s=300, name="rapidocr")) as pool:
         for future in [pool.submit(_blank()) for _ in range(4 * num_workers)]:
             future.result()
         started = time.perf_counter()
