@@ -10,20 +10,19 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from pipeline.data import Document, DocumentRef, ImageFacts, PageImage, PageRequest, PageTask, Supply, TrySettings
 from pipeline.errors import DocumentError, ErrorType, PageError, RenderError
+from pipeline.opening import Opening
 from pipeline.suspects import Suspects
 
 WAIT_S = 0.1
-OPEN_AHEAD = 4
-"""Documents opened before their pages are needed; opening a large file must not stall the engine."""
 BYTES_PER_PIXEL = 3
 MAX_TIMEOUTS = 5
 """Pages of a document that may run out of time one after the other; the others are then given up, as twenty
@@ -131,13 +130,11 @@ class PageFeed:
         """While it is set no pages are taken: the engine ends when those that it holds are read."""
         self._stop = stop
         self._ahead_bytes = ahead_bytes
-        self._refs = refs
         self._documents = documents
         self._losses = losses
         self._first = first
         self._shortcuts = shortcuts
-        self._openers = ThreadPoolExecutor(OPEN_AHEAD, thread_name_prefix="open")
-        self._opening: deque[tuple[DocumentRef, datetime, Future[tuple[Document, Path]]]] = deque()
+        self._opening = Opening(refs, documents.open, self._wake)
         self._current: _OpenDocument | None = None
         self._retries: deque[PageTask] = deque()
         self._rendering = 0
@@ -149,7 +146,6 @@ class PageFeed:
         self._timeouts: dict[str, int] = {}
         """Pages in a row that ran out of time, by URI."""
         self._ids = itertools.count(1)
-        self._all_listed = False
         self._supply = Supply.LATE
 
     @property
@@ -162,8 +158,8 @@ class PageFeed:
         """Whether there are pages that the engine has not got yet and may take."""
         if self._draining:
             return False
-        coming = self._ready or self._rendering or self._retries or self._opening or self._current
-        return bool(coming or self._shortcuts.num_pending) or not self._all_listed
+        coming = self._ready or self._rendering or self._retries or self._current or self._shortcuts.num_pending
+        return bool(coming) or not self._opening.is_over
 
     def wait_for_page(self) -> bool:
         """Wait until a page is ready; False when none is left, so that no engine need be loaded."""
@@ -238,7 +234,7 @@ class PageFeed:
 
     def close(self) -> None:
         """Stop opening documents; those being opened end when their renderer is closed."""
-        self._openers.shutdown(wait=False, cancel_futures=True)
+        self._opening.close()
 
     def _prepare(self, wait_s: float) -> None:
         """Wait for one more page to become ready, for as long as `wait_s`."""
@@ -259,7 +255,7 @@ class PageFeed:
         self._rendered.put(None)
 
     def _fill(self) -> None:
-        self._open_ahead()
+        self._opening.go_on()
         self._retries.extend(self._shortcuts.again())
         while self._has_room():
             task = self._retries.popleft() if self._retries else self._next_page()
@@ -282,25 +278,16 @@ class PageFeed:
         has_bytes = self._rendering_bytes + self._ready_bytes < self._ahead_bytes
         return ahead < self.ahead and (has_bytes or not ahead)
 
-    def _open_ahead(self) -> None:
-        while len(self._opening) < OPEN_AHEAD and not self._all_listed:
-            ref = next(self._refs, None)
-            if ref is None:
-                self._all_listed = True
-                return
-            future = self._openers.submit(self._documents.open, ref)
-            future.add_done_callback(lambda _: self._wake())
-            self._opening.append((ref, datetime.now(UTC), future))
-
     def _next_page(self) -> PageTask | None:
         while True:
             if self._current and (number := self._current.next_number()):
                 return PageTask(self._current.document, self._current.path, number, self._first)
             self._current = None
-            if not self._opening or not self._opening[0][2].done():
+            opened = self._opening.take()
+            if opened is None:
                 return None
-            self._admit(*self._opening.popleft())
-            self._open_ahead()
+            self._admit(*opened)
+            self._opening.go_on()
 
     def _admit(self, ref: DocumentRef, started_at: datetime, opened: Future[tuple[Document, Path]]) -> None:
         try:
