@@ -62,4 +62,7 @@ def test_a_gain_is_told_with_how_sure_it_is() -> None:
 
 def test_no_gain_is_told_as_such() -> None:
     """Whoever swept for nothing should know."""
-    assert "nothing is faster than the defaults" in told(Sweep(DEFAULTS, DEFAULTS, [DEFAULTS]), Path("a.toml"))
+    text = told(Sweep(DEFAULTS, DEFAULTS, [DEFAULTS]), None)
+    assert "nothing is faster than the defaults" in text
+    assert "the budget ended the search" in text
+    assert "written" not in text

@@ -58,7 +58,8 @@ def run_sweep(
         say(f"trying {', '.join(axis.name for axis in axes)} for at most {arguments.budget:g} minutes")
         search = Search(axes, tuning.measure, budget_s=60 * arguments.budget, on_change=tuning.write)
         found = search.run()
-    put(json.dumps(asdict(found) | {"profile": str(tuning.path)}) if arguments.json else told(found, tuning.path))
+    path = tuning.path if tuning.is_written else None
+    put(json.dumps(asdict(found) | {"profile": path}, default=str) if arguments.json else told(found, path))
     return 0
 
 
@@ -82,6 +83,7 @@ class Tuning:
         self._seconds = seconds
         self._tried = 0
         self.path = path or profile_path(self._place, model)
+        self.is_written = False
 
     def axes(self, *, is_cpu: bool) -> list[Axis]:
         """Return the settings to try, those with the largest effect first."""
@@ -120,9 +122,9 @@ class Tuning:
         return measured
 
     def write(self, found: Sweep) -> None:
-        """Write the best so far."""
+        """Write the best so far; that the defaults are the best only when all was tried, or another was written."""
         best, default = found.best.measured, found.default.measured
-        if best is None or default is None:
+        if best is None or default is None or not (found.best.settings or found.is_complete or self.is_written):
             return
         tokens = "as many as the model writes" if self._case.tokens is None else "{} to {}".format(*self._case.tokens)
         profile = TunedProfile(
@@ -136,6 +138,7 @@ class Tuning:
             spread=round(best.error / best.pages_per_s, 4),
         )
         write_profile(profile, self.path)
+        self.is_written = True
 
     def _settings_of(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         return vllm_settings(settings, max_pixels=self._max_pixels, max_num_seqs=self._default.max_num_seqs)
@@ -170,8 +173,8 @@ def capture_sizes(max_num_seqs: int, most_tokens: int) -> list[int]:
     return sorted({1, 2, 4, *fine, max_num_seqs, *range(256, most_tokens + 1, 128)})
 
 
-def told(found: Sweep, path: Path) -> str:
-    """Return what was tried, for people."""
+def told(found: Sweep, path: Path | None) -> str:
+    """Return what was tried, and the profile that was written, for people."""
     lines = [f"{_speed(point):>24}  {_named(point.settings)}" for point in found.points]
     if found.best.settings:
         sure = "measured twice" if found.is_confirmed else "measured once: the budget was too short for a second time"
@@ -180,7 +183,9 @@ def told(found: Sweep, path: Path) -> str:
         lines.append("nothing is faster than the defaults by more than the measurements differ")
     if not found.is_complete:
         lines.append("the budget ended the search; --budget gives it more minutes")
-    return "\n".join((*lines, f"written to {path}"))
+    if path:
+        lines.append(f"written to {path}")
+    return "\n".join(lines)
 
 
 def _measured(figures: Figures) -> Measured:

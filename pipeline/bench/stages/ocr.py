@@ -44,9 +44,15 @@ class OcrStage:
         )
 
     def work(self) -> Work:
-        """Read every page image with the engine."""
-        done = sum(generation.error is None for generation in self._engine.generate(_Given(self._requests)))
-        return Work(done, self._size_bytes)
+        """Read every page image with the engine.
+
+        Raises:
+            PageError: one could not be read.
+        """
+        for generation in self._engine.generate(_Given(self._requests)):
+            if generation.error:
+                raise generation.error
+        return Work(len(self._requests), self._size_bytes)
 
     def reference_work(self) -> Work:
         """Read every page image with RapidOCR."""
