@@ -70,6 +70,9 @@ def _add_workload(parser: Parser) -> None:
         help="output lengths (default: 300 500, on CPU 40 80; with real weights as long as the model writes)",
     )
     parser.add_argument("--seconds", type=_positive, default=50, metavar="S", help="for each feed (default: 50)")
+    parser.add_argument(
+        "--rounds", type=_positive, metavar="N", help="measure all so often, in turns (default: feeds once, stages 5)"
+    )
     parser.add_argument("--batch", type=_positive, default=32, metavar="N", help="pages of a fixed batch (default: 32)")
     parser.add_argument(
         "--concurrency", type=_positive, metavar="N", help="requests at the server at once (default: 1.5 x the model's)"
@@ -97,7 +100,6 @@ def _add_other_measurements(parser: Parser) -> None:
         help="what smaller pages save and how well they are read: a folder of documents with a manifest.jsonl",
     )
     group.add_argument("--processes", type=_positive, metavar="N", help="of a stage, or that read for --page-sizes")
-    group.add_argument("--rounds", type=_positive, default=5, metavar="N", help="of a stage (default: 5)")
     group.add_argument(
         "--budget", type=_positive, default=45, metavar="MINUTES", help="that a sweep takes at most (default: 45)"
     )

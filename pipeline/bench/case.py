@@ -25,7 +25,8 @@ from pipeline.errors import ConfigError
 from pipeline.planning import Reading
 from pipeline.stats import GpuSample, open_gpu_sampler
 
-FEEDS = ("stream", "pipeline", "list", "batches", "serve")
+SERVE = "serve"
+FEEDS = ("stream", "pipeline", "list", "batches", SERVE)
 """In the order in which they are measured: the others are held against the stream, and `serve` ends the engine."""
 WARM_UP_PAGES = 32
 WARM_UP_TOKENS = (16, 64)
@@ -164,7 +165,7 @@ class OpenCase:
             case "batches":
                 size = self.case.batch_size
                 return feeds.read_batches(self.engine, self.requests, asking, seconds, size=size), None
-            case "serve":
+            case _ if feed == SERVE:
                 return self._read_serve(asking, seconds), None
             case _:
                 raise ConfigError(f"There is no feed {feed!r}, only {', '.join(FEEDS)}.")
@@ -188,14 +189,14 @@ class OpenCase:
             return read_serve(port, question, self.requests, asking, seconds, concurrency=width)
 
     def _counters(self, feed: str) -> dict[str, float]:
-        return {} if feed == "serve" else self.engine.metrics().counters
+        return {} if feed == SERVE else self.engine.metrics().counters
 
     @property
     def _concurrency(self) -> int:
         return self.case.concurrency or self.engine.capacity
 
     def _width(self, feed: str) -> int:
-        return min(self.engine.slots, self._concurrency) if feed == "serve" else self.engine.slots
+        return min(self.engine.slots, self._concurrency) if feed == SERVE else self.engine.slots
 
     def _list_pages(self, seconds: float) -> int | None:
         return int(LIST_SHARE * seconds * self._stream.requests_per_s) if self._stream else None

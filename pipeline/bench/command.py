@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
-from pipeline.bench.case import FEEDS, Case
+from pipeline.bench.case import FEEDS, SERVE, Case
 from pipeline.bench.documents import write_documents
 from pipeline.bench.host import Host, find_host
 from pipeline.bench.page_sizes import run_page_sizes
@@ -44,7 +44,7 @@ def bench(arguments: argparse.Namespace, settings: Settings) -> int:
         return run_page_sizes(arguments)
     if arguments.sweep:
         return _sweep(arguments, settings)
-    feeds = _feeds(arguments.feeds)
+    feeds = _feeds(arguments.feeds, arguments.rounds or 1)
     varied = list(_varied(arguments.models or [], arguments.vary))
     results = Results(arguments.table, arguments.plot, as_json=arguments.json)
     settings(varied[0])  # what is wrong there is found before documents are written
@@ -77,12 +77,13 @@ def _sweep(arguments: argparse.Namespace, settings: Settings) -> int:
     )
 
 
-def _feeds(text: str) -> list[str]:
-    """Return the feeds that are named, in the order in which they can be measured."""
+def _feeds(text: str, rounds: int) -> list[str]:
+    """Return the feeds that are named, in the order in which they can be measured: the server ends the engine."""
     wanted = set(FEEDS) if text == "all" else {name.strip() for name in text.split(",")}
     if unknown := wanted - set(FEEDS):
         raise ConfigError(f"--feeds {text}: {', '.join(sorted(unknown))} is none of {', '.join(FEEDS)}, all.")
-    return [name for name in FEEDS if name in wanted]
+    chosen = [name for name in FEEDS if name in wanted]
+    return [name for name in chosen if name != SERVE] * rounds + [SERVE] * (SERVE in chosen)
 
 
 def _varied(models: Sequence[str], vary: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 PAGES = {"render": 400, "prepare": 64, "write": 2048, "ocr": 32}
 """Done in a round, unless the user says otherwise: about a second."""
+ROUNDS = 5
 PIXELS, FACTS = PageFacts(text_layer=False), PageFacts(text_layer=False, digest=True, is_blank=True)
 """What PyMuPDF does as well, and what a run on a GPU asks of each page besides: equal and blank ones are found."""
 COLUMNS = ("stage", "on", "pages/s", "each", "MB/s", "CPU ms", "reference", "pages/s", "CPU ms", "ratio", "of CPU")
@@ -47,14 +48,14 @@ def run_stages(arguments: argparse.Namespace, settings: Callable[[Sequence[str]]
     Raises:
         ConfigError, EngineStartError: a stage cannot work here; says what to change.
     """
-    found = []
+    found, rounds = [], arguments.rounds or ROUNDS
     for name in arguments.stages:
         with tempfile.TemporaryDirectory(prefix="pagemill-stage-") as scratch:
             opening = _Opening(arguments, settings, name, Path(scratch))
-            say(f"{name}: {opening.pages:,} pages in a round, {arguments.rounds + 1} rounds")
+            say(f"{name}: {opening.pages:,} pages in a round, {rounds + 1} rounds")
             for open_stage in opening.stages():
                 with closing(open_stage()) as stage:
-                    found.append(measure_stage(stage, rounds=arguments.rounds))
+                    found.append(measure_stage(stage, rounds=rounds))
                 if arguments.json:
                     put(json.dumps(asdict(found[-1])))
     if not arguments.json:
