@@ -143,6 +143,14 @@ def test_a_limit_counts_what_is_to_be_read(catalog: Catalog) -> None:
     assert (names(catalog), counts) == (["b", "d"], PlanCounts(2, 2, 0, 0))
 
 
+@pytest.mark.parametrize(("order", "first"), [("smallest", "bdac"), ("largest", "acdb")])
+def test_documents_come_by_size_and_equal_ones_as_listed(catalog: Catalog, order: str, first: str) -> None:
+    """A document that takes long to fetch and to open should not be the last one."""
+    sizes = {"a": 30, "b": 10, "c": 30, "d": 20}
+    catalog.plan([listed(name, size=size) for name, size in sizes.items()], Selection(order=order))
+    assert names(catalog) == list(first)
+
+
 def test_since_leaves_out_what_is_older(catalog: Catalog) -> None:
     """The very moment counts as since then, and what has no time may be new."""
     refs = [listed("old", modified=NOON - timedelta(microseconds=1)), listed("then"), listed("?", modified=None)]
