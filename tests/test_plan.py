@@ -243,6 +243,19 @@ def test_the_price_book_is_printed_to_be_edited(capsys: Capture, tmp_path: Path)
     assert "1,870.00 a month" in plan(capsys, "--gpu", "rtx-4000-ada", "--prices", str(file))
 
 
+def test_a_book_of_ones_own_needs_no_card_of_ours(capsys: Capture, tmp_path: Path) -> None:
+    """Without --gpu the first card of such a book is planned; an empty one is refused."""
+    entries = plan(capsys, "--print-prices").partition("[gpus.")[0]
+    file = tmp_path / "prices.toml"
+    card = 'memory_gib = 24\nbandwidth_gb_s = 500\nfp16_tflops = 100\npower_w = 200\ncapability = "8.9"\n'
+    file.write_text(f'{entries}[gpus.mine]\nname = "My Card"\n{card}')
+    shown = plan(capsys, "--prices", str(file))
+    assert "on My Card, 24 GiB" in shown
+    assert "no price for My Card" in shown
+    file.write_text(f"{entries}[gpus]\n")
+    assert "holds no card" in refused(capsys, "--prices", str(file))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

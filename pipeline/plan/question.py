@@ -102,13 +102,10 @@ def ask(arguments: argparse.Namespace, config: RunConfig) -> Question:
     book = load_price_book(Path(arguments.prices) if arguments.prices else None)
     load, given = _load(arguments, config)
     vllm = config.vllm.model_copy(update=_engine_values(arguments))
-    card = detect_gpu() if arguments.gpu is None and not arguments.matrix else None
-    names = arguments.gpu or (DEFAULT_GPU if card is None else card.name)
+    gpus, told = _cards(arguments, book)
     models = _names(config.vllm.model, "--model")
     if arguments.matrix and "model" not in config.vllm.model_fields_set:
         models = ("qwen2.5-vl-7b-awq", "qwen2.5-vl-7b-w8a8", "qwen2.5-vl-7b", "qwen2.5-vl-3b-awq")
-    gpus = tuple(book.gpus.values()) if arguments.matrix and arguments.gpu is None else None
-    gpus = gpus or tuple(book.gpu(name) for name in _names(names, "--gpu"))
     assumed = _assumed(arguments.assume)
     of_card = {name: assumed.pop(name) for name in CARD_FIGURES if name in assumed}
     return Question(
@@ -119,7 +116,7 @@ def ask(arguments: argparse.Namespace, config: RunConfig) -> Question:
         load=load,
         book=book,
         assume=Assumptions().changed(assumed),
-        given=(*given, *_told_card(arguments, found=card is not None), *_told_figures(of_card)),
+        given=(*given, *told, *_told_figures(of_card)),
         price=arguments.price or (None if arguments.matrix else _configured_price(config)),
         utilisation=_number(arguments.utilisation, "--utilisation", 0.001, 1) or 1.0,
         pages_per_month=whole_number(arguments.load, "--load"),
@@ -128,10 +125,20 @@ def ask(arguments: argparse.Namespace, config: RunConfig) -> Question:
     )
 
 
-def _told_card(arguments: argparse.Namespace, *, found: bool) -> tuple[Given, ...]:
-    if arguments.gpu is not None or arguments.matrix:
-        return ()
-    return (Given("card", "", "found in this machine" if found else "none was found here; --gpu names another"),)
+def _cards(arguments: argparse.Namespace, book: PriceBook) -> tuple[tuple[Gpu, ...], tuple[Given, ...]]:
+    """Return the cards asked about and, where none was named, why it is this one."""
+    if not book.gpus:
+        raise ConfigError(f"{arguments.prices} holds no card.")
+    if arguments.gpu is not None:
+        return tuple(book.gpu(name) for name in _names(arguments.gpu, "--gpu")), ()
+    if arguments.matrix:
+        return tuple(book.gpus.values()), ()
+    card = detect_gpu()
+    if card and (known := book.recognise(card.name)):
+        return (known,), (Given("card", "", "found in this machine"),)
+    why = f"the one found here, {card.name}, is not in the price book" if card else "none was found here"
+    first = next(iter(book.gpus.values()))
+    return (book.gpus.get(DEFAULT_GPU, first),), (Given("card", "", f"{why}; --gpu names another"),)
 
 
 def _told_figures(figures: Mapping[str, float]) -> tuple[Given, ...]:
