@@ -69,11 +69,11 @@ def num_pixels(image: PageImage) -> int:
 
 def scanned(document: pymupdf.Document, dpi: int, *, blur: float = 0, noise: float = 0, skew: float = 0) -> Image.Image:
     """Return the first page as a scanner of that resolution sees it."""
-    pixmap = document[0].get_pixmap(dpi=dpi)
-    image = Image.frombytes("RGB", (pixmap.width, pixmap.height), pixmap.samples)
-    image = image.rotate(skew, Image.Resampling.BICUBIC, fillcolor="white").filter(ImageFilter.GaussianBlur(blur))
-    grain = np.random.default_rng(1).normal(0, noise, (image.height, image.width, 1))
-    return Image.fromarray(np.clip(np.asarray(image) * 0.9 + grain, 0, 255).astype(np.uint8))
+    pixmap = document[0].get_pixmap(dpi=dpi, colorspace=pymupdf.csGRAY)
+    image = Image.frombytes("L", (pixmap.width, pixmap.height), pixmap.samples)
+    image = image.rotate(skew, Image.Resampling.BILINEAR, fillcolor=255).filter(ImageFilter.GaussianBlur(blur))
+    grain = np.random.default_rng(1).normal(0, noise, (image.height, image.width))
+    return Image.fromarray(np.clip(np.asarray(image) * 0.9 + grain, 0, 255).astype(np.uint8)).convert("RGB")
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def adapt(renderer: Renderer, tmp_path: Path) -> Any:
 
 def test_pages_shrink_as_their_print_grows(adapt: Any) -> None:
     """Print of 8 pt needs the full size at which it is just legible; larger print needs less of it."""
-    sizes = range(6, 21, 2)
+    sizes = (6, 8, 10, 14, 20)
     pages = {points: adapt(write_page((PROSE * 10, points))) for points in sizes}
     sent = [num_pixels(pages[points]) for points in sizes]
     assert sent == sorted(sent, reverse=True)
@@ -181,7 +181,7 @@ SCANS: list[dict[str, Any]] = [
     {"dpi": 100},
     {"dpi": 150, "blur": 0.7},
     {"dpi": 150, "noise": 3},
-    {"dpi": 200, "skew": 1.5, "blur": 1},
+    {"dpi": 150, "skew": 1.5, "blur": 1},
 ]
 
 
@@ -223,16 +223,17 @@ def unclear_pages() -> dict[str, Image.Image]:
         "stains": Image.fromarray(np.clip(200 + 40 * grain, 0, 255).repeat(3, 2).astype(np.uint8)).filter(
             ImageFilter.GaussianBlur(3)
         ),
+        "halftone": Image.fromarray(np.where(np.indices((1176, 840)).sum(0) % 7 < 3, 90, 255).astype(np.uint8)),
         "narrow": Image.new("RGB", (20, 900), "white"),
     }
 
 
-@pytest.mark.parametrize("name", unclear_pages())
-def test_what_is_unclear_keeps_its_full_size(adapt: Any, name: str) -> None:
+def test_what_is_unclear_keeps_its_full_size(adapt: Any) -> None:
     """Too many pixels cost a little time, too few cost data."""
-    page = adapt(unclear_pages()[name])
-    assert num_pixels(page) == page.full_pixels
-    assert page.spec.legible_px is None
+    for name, image in unclear_pages().items():
+        page = adapt(image)
+        assert num_pixels(page) == page.full_pixels, name
+        assert page.spec.legible_px is None
 
 
 def test_rows_of_dashes_and_stars_are_no_small_print() -> None:

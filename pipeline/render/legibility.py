@@ -63,8 +63,8 @@ MIN_LINE_CHARS = 4
 CHAR_WIDTH = 0.75
 """Width of a character in heights of its glyph, for glyphs that touch."""
 MIN_PIXEL_CHARS = 40
-MIN_PIECES = 10
-"""Forty characters that touch are ten pieces of ink at least."""
+MIN_PIECES, MAX_PIECES = 10, 10_000
+"""Forty characters that touch are ten pieces of ink at least; a megapixel has room for 10,000 that can be read."""
 MEASURED_SMALL_PRINT_SHARE = 0.05
 """As SMALL_PRINT_SHARE, where stains and broken glyphs are among what is measured."""
 MIN_LINE_SHARE = 0.6
@@ -148,7 +148,7 @@ def _find_glyphs(ink: npt.NDArray[Any]) -> _Glyphs | None:
     is_glyph = (height >= MIN_GLYPH_PX) & (height <= ink.shape[0] / MAX_GLYPH_SHARE) & ~is_rule
     is_glyph &= (width <= 12 * height) & (height <= 8 * width)
     is_glyph[0] = False  # the paper
-    if is_glyph.sum() < MIN_PIECES:
+    if not MIN_PIECES <= is_glyph.sum() <= MAX_PIECES:
         return None
     num_specks = int(((width <= 2) & (height <= 2)).sum())
     return _Glyphs(stats[is_glyph, :4], is_glyph.astype(np.uint8)[labels], num_specks)
