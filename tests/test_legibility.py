@@ -258,6 +258,15 @@ def test_a_page_at_full_size_says_so_in_its_spec(adapt: Any) -> None:
     assert adapt(write_page((PROSE * 10, 14))).spec == ADAPTIVE
 
 
+def test_scripts_of_many_strokes_keep_more_pixels(adapt: Any) -> None:
+    """A Chinese letter has the strokes of four Latin ones in its square."""
+    document = pymupdf.open()
+    text = "日本語の請求書です。合計は消費税を含めて千二百円になります。" * 12
+    document.new_page().insert_textbox(pymupdf.Rect(50, 50, 545, 800), text, fontsize=12, fontname="japan")
+    page, latin = adapt(document), adapt(write_page((PROSE * 10, 12)))
+    assert num_pixels(page) > 1.5 * num_pixels(latin)
+
+
 def test_fonts_that_lie_about_their_size_are_measured_by_their_letters() -> None:
     """A Type 3 font may call its letters a hundred times as high as they are."""
     honest, boastful = Span("a" * 300, 10, True, 1500), Span("a" * 300, 1000, True, 1500)

@@ -43,6 +43,9 @@ MAX_PICTURE_SHARE = 0.1
 ADVANCES_PER_EM = 4
 """A character of usual text is 0.4 to 0.6 em wide. Fonts with a matrix of their own (Type 3) state any size;
 none is taken for larger than this many of its mean advances."""
+DENSE_SCRIPT = 1.5
+"""How much larger than Latin print that of other scripts is to be: screens gave Latin letters 8 x 8 pixels, Chinese
+and Arabic ones 16."""
 
 INK_CONTRAST = 10
 """Grey levels below the mean of its surroundings from which a pixel is ink; paper and JPEG noise stay above."""
@@ -100,8 +103,18 @@ def em_of_layer(spans: Iterable[Span], picture_share: float) -> float | None:
     num_chars = sum(len(span.text) for span in spans)
     if chars.sum() < max(MIN_LAYER_CHARS, (1 - MAX_HIDDEN_SHARE) * num_chars) or picture_share > MAX_PICTURE_SHARE:
         return None
-    ems = [min(span.em_points, ADVANCES_PER_EM * span.length_points / len(span.text)) for span in seen]
-    return _low(np.array(ems), chars, SMALL_PRINT_SHARE)
+    return _low(np.array([_em(span) for span in seen]), chars, SMALL_PRINT_SHARE)
+
+
+def _em(span: Span) -> float:
+    """Return the em of Latin print that is as legible."""
+    em = min(span.em_points, ADVANCES_PER_EM * span.length_points / len(span.text))
+    return em / DENSE_SCRIPT if any(map(_is_dense, span.text)) else em
+
+
+def _is_dense(char: str) -> bool:
+    """Tell Latin, Greek, Cyrillic and signs from all other scripts, and from what no script has."""
+    return "\u0590" <= char < "\u1e00" or char >= "\u2e80"
 
 
 def em_of_pixels(pixels: Pixels) -> float | None:
