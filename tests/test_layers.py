@@ -28,7 +28,7 @@ LAYERS = (
         *("admission", "canary", "catalog", "check", "journal", "failed", "quarantine", "ready", "scratch"),
         *("engines", "engines.ocr", "engines.vllm", "engines.scripted"),
     },
-    {"storage", "workers", "engines.base", "capacity", "log", "signals", "merging", "outputs", "opening", "suspects"},
+    {"storage", "workers", "engines.base", "capacity", "log", "signals", "merging", "outputs", "suspects"},
     {"config", "data", "layout", "schema"},
     {"values", "errors", "selection"},
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.data import Document, DocumentRef
-from pipeline.opening import LEAST, MOST, SMALL_BYTES, Opening
+from pipeline.feed.opening import LEAST, MOST, SMALL_BYTES, Opening
 
 
 @pytest.mark.parametrize(("size_bytes", "at_once"), [(1000, MOST), (SMALL_BYTES, LEAST), (SMALL_BYTES // 8, 8)])

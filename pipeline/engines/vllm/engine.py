@@ -7,6 +7,7 @@ import os
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -103,13 +104,11 @@ class VllmEngine:
         Raises:
             EngineError: the engine's process died, or made no token for `no_progress_s` seconds.
         """
-        in_advance = prepared or {}
-        prepare = lambda request: in_advance.get(request.request_id) or self.prepare(request)  # noqa: E731
         return Stream(
             self._core,
             self._threads,
             self._depth,
-            Handlers(prepare, self._send, read_output),
+            Handlers(partial(self._prepare, prepared or {}), self._send, read_output),
             page_timeout_s=self._config.page_timeout_s,
             step_tokens=self._core.step_tokens if self._config.admission == "bursts" else None,
         ).run(requests)
@@ -164,6 +163,9 @@ class VllmEngine:
         asked = self._asked(request)
         inputs = self._core.prepare(asked.prompt, request.image.pixels, request.image_key)
         return Prepared(inputs, new_tokens=len(inputs["prompt_token_ids"]) - asked.shared_tokens)
+
+    def _prepare(self, in_advance: Mapping[str, Prepared], request: PageRequest) -> Prepared:
+        return in_advance.get(request.request_id) or self.prepare(request)
 
     def _send(self, request: PageRequest, prepared: Prepared) -> None:
         asked = self._asked(request)
