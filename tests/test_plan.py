@@ -14,8 +14,8 @@ import pytest
 from pipeline.arguments.plan import PLAN_FLAGS
 from pipeline.capacity import GIB, held_against_measurements
 from pipeline.cli import main
-from pipeline.data import Json
-from pipeline.plan.pages import PageSeen, Seen, estimate
+from pipeline.data import DocumentRef, Json
+from pipeline.plan.pages import PageSeen, Seen, choose, estimate
 
 ROOT = Path(__file__).parent.parent
 
@@ -328,25 +328,44 @@ def test_an_input_is_counted_and_its_hours_and_money_forecast(capsys: Capture, t
 
 
 def test_pages_of_a_sample_stand_for_all_by_hand() -> None:
-    """Documents of 1 and 3 pages and one that cannot be read, of 12 in all: 4 / 3 x 12 = 16 pages.
+    """Documents of 1 and 3 pages and one that cannot be read, of 12 others beside one of 100: 100 + 4 / 3 x 12 = 116.
 
-    A page looked at stands for its document's: of 4 pages seen, the blank one stands for 1.5 of 4.
-    Variance of (1, 3, 0) is 7/3; the quantile for three is 1.96 + 2.4 / 2; 3.16 x 12 x sqrt(7/9 x 3/4) = 29.
+    A page looked at stands for its document's, and a drawn document for 4: of 116 pages, 100 of the first document,
+    1 x 4 and 1.5 x 4 have text, 1.5 x 4 are blank. Variance of (1, 3, 0) is 7/3; the quantile for three is
+    1.96 + 2.4 / 2; 3.16 x 12 x sqrt(7/9 x 3/4) = 29.
     """
     text, blank = PageSeen(1_000_000, True, False, False), PageSeen(200_000, False, True, True)
-    found = estimate(12, 0, [Seen(1, (text,)), Seen(3, (text, blank)), None])
-    assert (found.documents, found.opened, found.unreadable, found.pages) == (12, 3, 1, 16)
+    found = estimate(13, [Seen(100, (text,))], [Seen(1, (text,)), Seen(3, (text, blank)), None])
+    assert (found.documents, found.opened, found.unreadable) == (13, 4, 1)
+    assert found.pages == pytest.approx(116)
     assert found.margin == pytest.approx(29, abs=0.1)
-    assert found.blank == found.spared == pytest.approx(1.5 / 4)
-    assert found.born_digital == pytest.approx(2.5 / 4)
+    assert found.blank == found.spared == pytest.approx(6 / 116)
+    assert found.born_digital == pytest.approx(110 / 116)
     assert found.page_pixels == 1_000_000  # the other one is not sent
+    assert found.limited_to(1).pages == pytest.approx(116 / 13)
 
 
 def test_one_document_of_many_tells_no_margin() -> None:
     """Nothing is known of how much documents differ; all of them leave none."""
     one = Seen(7, ())
-    assert (estimate(5, 0, [one]).margin, estimate(1, 0, [one]).margin) == (None, 0)
-    assert estimate(1, 0, [one]).page_pixels is None
+    assert (estimate(5, [], [one]).margin, estimate(1, [], [one]).margin, estimate(2, [one], [one]).margin) == (
+        None,
+        0,
+        0,
+    )
+    assert estimate(1, [], [one]).page_pixels is None
+
+
+@pytest.mark.parametrize(("documents", "count"), [(5, 100), (100, 100), (1000, 30), (1000, 1), (7, 2)])
+def test_the_largest_files_are_always_opened(documents: int, count: int) -> None:
+    """A few may have most of the pages: one thousand-page scan among letters would be missed or counted fifty-fold."""
+    refs = [DocumentRef(f"file:///{number}.pdf", 1000 + number, None) for number in range(documents)]
+    found, largest, drawn = choose(refs, count)
+    opened = [ref.uri for ref in (*largest, *drawn)]
+    assert (found, len(opened)) == (documents, min(documents, count))
+    assert len(set(opened)) == len(opened)
+    assert {ref.uri for ref in largest} == {ref.uri for ref in refs[documents - min(documents, count // 3) :]}
+    assert choose(iter(refs), count) == (found, largest, drawn)
 
 
 @pytest.mark.slow

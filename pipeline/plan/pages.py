@@ -10,11 +10,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from statistics import fmean, variance
+from statistics import variance
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.data import PageFacts, RenderSpec
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     _Render = Callable[..., Future[PageImage]]
 
+SHARE_OF_LARGEST = 3
+"""One of so many documents that are opened is one of the largest files."""
 PAGES_A_DOCUMENT = 2
 """Rasterised of each document that is opened."""
 _NORMAL_95 = 1.96
@@ -86,12 +88,21 @@ class Pages:
     spared: float
     """Share of pages that a run with this configuration reads without the GPU: blank ones, text layers."""
 
+    def limited_to(self, documents: int | None) -> Pages:
+        """Return the pages of no more than so many of these documents."""
+        if documents is None or documents >= self.documents:
+            return self
+        share = documents / self.documents
+        margin = None if self.margin is None else self.margin * share
+        return replace(self, documents=documents, pages=self.pages * share, margin=margin)
+
 
 def count_pages(config: RunConfig, *, sample: int) -> Pages:
     """Return the pages of `config.input`.
 
-    Listing streams; of each document only its number in the sample is kept, and `sample` of
-    them. What is opened is chosen by a hash of its name, so the same input gives the same answer.
+    Listing streams; of all documents no more than `sample` are kept. The largest files are
+    opened for certain, as a few of them may have most of the pages; the others are chosen by
+    a hash of their names, so the same input gives the same answer.
 
     Raises:
         ConfigError: there is no such input, or nothing in it.
@@ -102,11 +113,10 @@ def count_pages(config: RunConfig, *, sample: int) -> Pages:
         scratch = Path(folder)
         # Results are no documents; without an output, a folder that holds none stands in for it.
         listed = config.model_copy(update={"output": config.output or str(scratch / "output")})
-        documents, chosen = _choose(_documents(listed, readiness), sample)
-        seen = list(_look_at(chosen, config, scratch))
-    if config.limit is not None:
-        documents = min(documents, config.limit)
-    return estimate(documents, readiness.arriving, seen)
+        documents, largest, drawn = choose(_documents(listed, readiness), sample)
+        seen = list(_look_at([*largest, *drawn], config, scratch))
+    found = estimate(documents, seen[: len(largest)], seen[len(largest) :])
+    return replace(found, arriving=readiness.arriving).limited_to(config.limit)
 
 
 def _documents(config: RunConfig, readiness: Readiness) -> Iterator[DocumentRef]:
@@ -114,18 +124,27 @@ def _documents(config: RunConfig, readiness: Readiness) -> Iterator[DocumentRef]
     return (ref for ref in list_places(config, readiness) if selection.takes(ref))
 
 
-def _choose(refs: Iterator[DocumentRef], count: int) -> tuple[int, list[DocumentRef]]:
-    """Return how many there are, and the `count` of them with the lowest draws."""
-    heap: list[tuple[int, str, DocumentRef]] = []
+def choose(refs: Iterable[DocumentRef], count: int) -> tuple[int, list[DocumentRef], list[DocumentRef]]:
+    """Return how many there are, the largest, and of the others those with the lowest draws; `count` in all."""
+    largest: list[tuple[int, str, DocumentRef]] = []
+    drawn: list[tuple[int, str, DocumentRef]] = []
     documents = 0
-    for ref in refs:
-        documents += 1
-        entry = (-draw_of(ref.uri), ref.uri, ref)
-        if len(heap) < count:
-            heapq.heappush(heap, entry)
-        elif entry > heap[0]:
-            heapq.heapreplace(heap, entry)
-    return documents, [ref for _, _, ref in heap]
+    for documents, ref in enumerate(refs, start=1):  # noqa: B007 - the last one is their number
+        entry = ref.size_bytes, ref.uri, ref
+        other = _keep(largest, entry, count // SHARE_OF_LARGEST)
+        if other:
+            _keep(drawn, (-draw_of(other[1]), *other[1:]), count - count // SHARE_OF_LARGEST)
+    return documents, [ref for *_, ref in largest], [ref for *_, ref in drawn]
+
+
+def _keep(
+    heap: list[tuple[int, str, DocumentRef]], entry: tuple[int, str, DocumentRef], most: int
+) -> tuple[int, str, DocumentRef] | None:
+    """Add an entry to the `most` greatest; return the one that is none of them, if any."""
+    if len(heap) < most:
+        heapq.heappush(heap, entry)
+        return None
+    return heapq.heappushpop(heap, entry) if heap else entry
 
 
 def _look_at(refs: Sequence[DocumentRef], config: RunConfig, scratch: Path) -> Iterator[Seen | None]:
@@ -181,18 +200,29 @@ def _page(image: PageImage, spares: Spares) -> PageSeen:
     )
 
 
-def estimate(documents: int, arriving: int, seen: Sequence[Seen | None]) -> Pages:
-    """Return what a sample says of all `documents`: a page stands for its document's, a document for all."""
-    counts = [one.num_pages if one else 0 for one in seen]
-    weighted = [(page, one.num_pages / len(one.pages)) for one in seen if one for page in one.pages]
+def estimate(documents: int, certain: Sequence[Seen | None], drawn: Sequence[Seen | None]) -> Pages:
+    """Return what is known of all `documents`, of which `certain` count for themselves and `drawn` for all others.
+
+    A page looked at stands for its document's pages.
+    """
+    others = documents - len(certain)
+    counts = [one.num_pages if one else 0 for one in drawn]
+    each = others / len(drawn) if drawn else 0.0
+    weighted = [
+        (page, weight * one.num_pages / len(one.pages))
+        for seen, weight in ((certain, 1.0), (drawn, each))
+        for one in seen
+        if one
+        for page in one.pages
+    ]
     sent = [(page, weight) for page, weight in weighted if not page.spared]
     return Pages(
         documents=documents,
-        arriving=arriving,
-        opened=len(seen),
-        unreadable=sum(one is None for one in seen),
-        pages=documents * fmean(counts) if counts else 0.0,
-        margin=_margin(documents, counts),
+        arriving=0,
+        opened=len(certain) + len(drawn),
+        unreadable=sum(one is None for one in (*certain, *drawn)),
+        pages=sum(one.num_pages for one in certain if one) + each * sum(counts),
+        margin=_margin(others, counts),
         page_pixels=round(_mean((page.pixels, weight) for page, weight in sent)) if sent else None,
         born_digital=_mean((page.born_digital, weight) for page, weight in weighted),
         blank=_mean((page.blank, weight) for page, weight in weighted),
