@@ -225,7 +225,7 @@ def input_lines(pages: Pages, found: InputForecast | None, currency: str) -> Ite
             f"of {pages.page_pixels:,} pixels on average as they would be sent; {pages.born_digital:.0%} with a text "
             f"layer that can be trusted, {pages.blank:.0%} blank; {pages.spared:.0%} need no GPU"
         )
-    if found is None:
+    if found is None or not found.gpu_pages:
         return
     yield from wrapped(
         f"{_hours(found)} on this card: {counted(found.nights, 'night')} of {found.window_hours:g} h, or "
