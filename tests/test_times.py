@@ -281,6 +281,6 @@ def test_a_slow_render_is_told_as_waiting_for_it(tmp_path: Path) -> None:
 
 def test_a_slow_engine_is_told_as_reading(tmp_path: Path) -> None:
     """With pages that are rendered in no time."""
-    row = read(tmp_path, num_lines=1, engine_s=0.05)
+    row = read(tmp_path, num_lines=1, engine_s=0.1)
     assert shares(row)["busy_other"] > 0.8
     assert str(verdict(row)).startswith("engine-bound")

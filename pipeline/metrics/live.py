@@ -157,7 +157,8 @@ class LiveRun:
             for name in _TOKENS:
                 numbers[name] += getattr(attempt, name) or 0
         pixels = (record.width_px or 0) * (record.height_px or 0)
-        numbers.update(pixels_sent=pixels, pixels_full=record.full_pixels or pixels)
+        numbers["pixels_sent"] += pixels
+        numbers["pixels_full"] += record.full_pixels or pixels
         seconds = max(0.0, (record.finished_at - record.started_at).total_seconds())
         counted.buckets[bisect_left(BUCKETS_S, seconds)] += 1
         counted.seconds += seconds
