@@ -249,6 +249,7 @@ class Invoice(BaseModel):
 
     # 26 long positions of 103 tokens below 350 for the rest; the longest of 60 labelled invoices takes 800.
     max_output_tokens: ClassVar[int] = 3072
+    text_layer_needs: ClassVar[tuple[str, ...]] = ("seller", "invoice_number", "date", "total")
 
     seller: Annotated[str | None, SELLER] = Field(None, description="Company or person that bills.")
     buyer: Annotated[str | None, BUYER] = Field(None, description="Company or person that is billed.")

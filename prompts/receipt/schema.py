@@ -92,6 +92,7 @@ class Receipt(BaseModel):
 
     # 25 articles of 55 tokens below 130 for the rest; the longest of 60 labelled receipts has 930 with all its text.
     max_output_tokens: ClassVar[int] = 1536
+    text_layer_needs: ClassVar[tuple[str, ...]] = ("seller", "date", "total")
 
     seller: Annotated[str | None, Printed(role=Role.ISSUER_NAME)] = Field(
         None, description="Company name of the seller as printed, without its registration number."

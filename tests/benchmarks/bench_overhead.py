@@ -4,9 +4,10 @@
     taskset -c 0,1 python -m tests.benchmarks.bench_overhead
 
 The input is one multi-frame TIFF for each 50 pages, of page images at the size at which they
-are sent. Each answer is a receipt of 20 line items and 40 lines of text with boxes. Pages of
-one megapixel measure everything: open, decode, stream, validate, write, commit. Tiny ones
-(`--sides 56 56`) leave out what decoding and moving pixels costs, which is the renderer's.
+are sent, no two of them equal. Each answer is a receipt of 20 line items and 40 lines of text
+with boxes. Pages of one megapixel measure everything: open, decode, stream, validate, write,
+commit. Tiny ones (`--sides 56 56`) leave out what decoding and moving pixels costs, which is the
+renderer's. `--no-skip` tells what it costs to look for blank and equal pages.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from pipeline.config import RunConfig
+from pipeline.config import RunConfig, SkipConfig
 from pipeline.data import Box, FinishReason, Generation, PageRequest, TextLine
 from pipeline.engines import EngineChoice
 from pipeline.engines.scripted import ScriptedEngine
 from pipeline.run import run
 
 PAGES_PER_FILE = 50
+BITS = 16
 ITEM = {"description": "Darjeeling first flush", "quantity": "2", "unit_price": "3,50", "line_total": "7,00"}
 ANSWER = json.dumps({"seller": "Corner Shop", "date": "12/03/2018", "total": "140,00", "line_items": [ITEM] * 20})
 LINES = tuple(
@@ -46,20 +48,26 @@ def write_input(folder: Path, num_pages: int, sides_px: tuple[int, int]) -> None
     page = Image.new("RGB", sides_px, "white")
     for y in range(40, sides_px[1], 28):
         ImageDraw.Draw(page).text((40, y), "Darjeeling first flush   2 x 3,50   7,00", fill="black")
-    first = folder / "0000.tiff"
-    page.save(first, save_all=True, append_images=[page] * (PAGES_PER_FILE - 1), compression="packbits")
-    content = first.read_bytes()
-    for number in range(1, num_pages // PAGES_PER_FILE):
-        # Behind the images, where no reader looks: the same bytes would be read only once.
-        (folder / f"{number:04}.tiff").write_bytes(content + str(number).encode())
+    for start in range(0, num_pages, PAGES_PER_FILE):
+        first, *others = (numbered(page, number) for number in range(start, start + PAGES_PER_FILE))
+        first.save(folder / f"{start:06}.tiff", save_all=True, append_images=others, compression="packbits")
 
 
-def measure(num_pages: int, sides_px: tuple[int, int]) -> dict[str, float]:
+def numbered(page: Image.Image, number: int) -> Image.Image:
+    """Return a copy of a page with its number, which differs in eight pixels or more from any other."""
+    copy = page.copy()
+    for bit in range(BITS):
+        if number >> bit & 1:
+            copy.paste("black", (4 + 3 * bit, 4, 6 + 3 * bit, 8))
+    return copy
+
+
+def measure(num_pages: int, sides_px: tuple[int, int], skip: SkipConfig) -> dict[str, float]:
     """Run once; return pages/s of the whole run and peak memory of the main process in MB."""
     with tempfile.TemporaryDirectory() as scratch:
         write_input(Path(scratch, "in"), num_pages, sides_px)
         engine = ScriptedEngine(answer, capacity=16)
-        config = RunConfig(input=f"{scratch}/in", output=f"{scratch}/out", extraction="receipt")
+        config = RunConfig(input=f"{scratch}/in", output=f"{scratch}/out", extraction="receipt", skip=skip)
         started = time.perf_counter()
         report = run(config, engine=EngineChoice(engine.info, lambda: engine, max_pixels=sides_px[0] * sides_px[1]))
         seconds = time.perf_counter() - started
@@ -74,11 +82,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, nargs="+", default=[500, 5000])
     parser.add_argument("--sides", type=int, nargs=2, default=[896, 1120], help="width and height in pixels")
+    parser.add_argument("--no-skip", action="store_true", help="send blank and equal pages to the engine, too")
     arguments = parser.parse_args()
+    skip = SkipConfig(blank=not arguments.no_skip, duplicates=not arguments.no_skip)
     results = []
     for num_pages in arguments.pages:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            results.append(pool.apply(measure, (num_pages, tuple(arguments.sides))))
+            results.append(pool.apply(measure, (num_pages, tuple(arguments.sides), skip)))
         print("{pages:6} pages  {pages_per_s:7.1f} pages/s  peak {peak_mb:6.1f} MB".format(**results[-1]), flush=True)
     print(f"peak memory, longest against shortest: {results[-1]['peak_mb'] / results[0]['peak_mb']:.3f}")
 
