@@ -34,6 +34,8 @@ class Drawing:
     """Em height of its small print in `content`, where that was found."""
     full_pixels: int | None = None
     """Pixels of the image that it would have been at full size; None: it is."""
+    is_blank: bool = False
+    """Whether nothing is on it, where that was asked for."""
     canvas: npt.NDArray[np.uint8] | None = None
     """The page image, of the grid's size and white beside `content`, where `content` is its top left part; such
     a page need not be copied."""

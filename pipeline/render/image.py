@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from pipeline.errors import DocumentError, ErrorType, RenderError
+from pipeline.render.blank import shows_nothing
 from pipeline.render.drawing import Drawing
 from pipeline.render.grid import fit, image_enlargement
 from pipeline.render.tiff import FrameReader, find_frames
@@ -90,7 +91,7 @@ class ImageSource:
             raise
         self.flags = tuple(flag for flag, is_set in flags.items() if is_set)
 
-    def draw(self, page_index: int, spec: RenderSpec, facts: PageFacts) -> Drawing:  # noqa: ARG002 - no text in images
+    def draw(self, page_index: int, spec: RenderSpec, facts: PageFacts) -> Drawing:
         """Decode one frame to upright RGB of its final size."""
         with self._frame(page_index) as frame:
             self._refuse_large(frame)
@@ -110,7 +111,9 @@ class ImageSource:
         if orientation in UPRIGHT:
             upright = upright.transpose(UPRIGHT[orientation])
             grid = grid.turned() if orientation >= 5 else grid
-        return Drawing(np.asarray(upright), grid, dpi * grid.scale if resolution else None, None)
+        content = np.asarray(upright)
+        is_blank = facts.is_blank and not self._truncated and shows_nothing(content)
+        return Drawing(content, grid, dpi * grid.scale if resolution else None, None, is_blank=is_blank)
 
     def close(self) -> None:
         """Close the file."""

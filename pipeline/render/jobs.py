@@ -136,6 +136,8 @@ class _Worker:
         )
 
     def _render(self, job: RenderPage) -> PageImage:
+        from pipeline.render.digest import digest_of
+
         started = time.perf_counter()
         try:
             drawing = self._draw(job)
@@ -146,6 +148,7 @@ class _Worker:
         except Exception as error:  # parsers raise anything on damaged content; it is this page that fails
             raise RenderError(ErrorType.DAMAGED, f"The page is damaged: {described(error)}") from error
         pixels, text_layer = drawing.placed(job.spec.rotation_deg)
+        digest = digest_of(pixels) if job.facts.digest else None
         seconds = time.perf_counter() - started
         num_pixels = drawing.grid.num_pixels
         full_pixels = drawing.full_pixels or num_pixels
@@ -157,6 +160,8 @@ class _Worker:
             text_layer,
             seconds,
             glyph_px=drawing.glyph_px,
+            digest=digest,
+            is_blank=drawing.is_blank,
             full_pixels=full_pixels,
         )
 

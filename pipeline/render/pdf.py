@@ -14,16 +14,17 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DocumentError, ErrorType, RenderError
+from pipeline.render.blank import shows_nothing
 from pipeline.render.drawing import Drawing, new_canvas
 from pipeline.render.grid import fit
-from pipeline.render.images import find_images, image_share
+from pipeline.render.images import PlacedImage, find_images, image_share
 from pipeline.render.legibility import Sizing, em_of_layer, legible_grid
 from pipeline.render.mupdf import pymupdf
 from pipeline.render.page_tree import correct_count, find_pages
 from pipeline.render.text import PageText
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from io import BufferedReader
 
     import numpy as np
@@ -100,6 +101,7 @@ class PdfSource:
             origin = page.x0, page.y0
             canvas, content = _rasterised(shown, grid, origin)
             text_layer = text.layer(grid.scale, origin) if text and facts.text_layer else None
+            is_blank = facts.is_blank and _is_blank(content, images, lambda: text or PageText(shown, pictures))
         _refuse_lost(content)
         return Drawing(
             content,
@@ -108,6 +110,7 @@ class PdfSource:
             text_layer,
             glyph_px=em and em * grid.scale,
             full_pixels=full.num_pixels,
+            is_blank=is_blank,
             canvas=canvas,
         )
 
@@ -210,6 +213,12 @@ def _refuse_lost(content: npt.NDArray[np.uint8]) -> None:
     warnings = pymupdf.TOOLS.mupdf_warnings(reset=0)
     if any(loss in warnings for loss in LOST) and content.min() == content.max():
         raise RenderError(ErrorType.DAMAGED, f"Nothing on the page can be decoded{_last_message()}.")
+
+
+def _is_blank(content: npt.NDArray[np.uint8], images: list[PlacedImage], text: Callable[[], PageText]) -> bool:
+    """Return whether nothing is drawn on a page, or nothing on its scan; nothing was lost, and it has no text."""
+    is_empty = shows_nothing(content) if images else bool(content.min() == content.max())
+    return is_empty and not pymupdf.TOOLS.mupdf_warnings(reset=0) and not any(span.text for span in text().spans)
 
 
 def _last_message() -> str:
