@@ -12,6 +12,7 @@ from typing import cast
 
 from pipeline.bench import feeds
 from pipeline.bench.figures import Figures, Gpu, Subject, figures_of
+from pipeline.bench.host import bind_engines
 from pipeline.bench.predicted import predicted_requests_per_s
 from pipeline.bench.serve import Question, read_serve, serving
 from pipeline.bench.timeline import Timeline, Window
@@ -48,6 +49,8 @@ class Case:
     tokens: tuple[int, int] | None
     """Range of exact output lengths; None: as long as the model writes."""
     device: str
+    engine_cores: frozenset[int] = frozenset()
+    """For the engine's process; none: wherever there is room."""
     settings: str = ""
     """What is particular to this case."""
     batch_size: int = 32
@@ -70,6 +73,7 @@ def open_case(case: Case, scratch: Path) -> Iterator[OpenCase]:
     requests = collect(config, reading.choice)
     with ExitStack() as closes:
         engine = cast("VllmEngine", closes.enter_context(closing(reading.choice.open())))
+        bind_engines(case.engine_cores)
         opened = OpenCase(replace(case, config=config), reading, engine, requests, scratch)
         if sampler := open_gpu_sampler(interval_s=SAMPLE_S):
             closes.callback(sampler.close)
@@ -183,6 +187,7 @@ class OpenCase:
         schema = None if extraction.plain_text_field else extraction.json_schema
         question = Question(self.engine.instructions, schema)
         with serving(self.engine.arguments, self._scratch / "serve.log") as port:
+            bind_engines(self.case.engine_cores)
             others = [_inverted(request) for request in self.requests[:WARM_UP_PAGES]]
             read_serve(port, question, others, Asking("", WARM_UP_TOKENS), SERVE_WARM_UP_S, concurrency=width)
             self.drain_samples()

@@ -126,6 +126,7 @@ def _case(arguments: argparse.Namespace, settings: Settings, changes: Sequence[s
         pages=pages,
         tokens=tuple(arguments.tokens) if arguments.tokens else _default_tokens(host) if is_random else None,
         device=host.device,
+        engine_cores=host.engine_cores,
         settings=" ".join(change for change in changes if not change.startswith("vllm.model=")),
         batch_size=arguments.batch,
         concurrency=arguments.concurrency,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from pipeline.engines.vllm.start import find_card
 
 TINY_WORDS = replace(TINY, vocabulary=1024)
 """With room for the words of a prompt."""
+ENGINE_PROCESS = "VLLM::EngineCor"
+"""As the kernel keeps the name: 15 letters."""
 TINY_SETTINGS = {"max_model_len": 8192, "max_num_batched_tokens": 2048, "load_format": "dummy"}
 TINY_ENGINE_ARGS = {"enforce_eager": True, "kv_cache_memory_bytes": 1 << 28}
 
@@ -26,6 +30,8 @@ class Host:
     device: str
     """As a GPU's driver names it."""
     is_cpu: bool
+    engine_cores: frozenset[int] = frozenset()
+    """For vLLM's engine process, which drives the model; none: wherever there is room."""
 
     def model_for(self, config: VllmConfig, scratch: Path, known_text: str) -> VllmConfig:
         """Return settings under which the model can be loaded here.
@@ -46,7 +52,7 @@ class Host:
 
 
 def find_host() -> Host:
-    """Return where vLLM runs; on its CPU build, bind the model to half of the cores and this process to the others.
+    """Return where vLLM runs; on its CPU build, give it half of the cores and this process the others.
 
     So the model has a device of its own, as it has on a GPU, and rendering takes nothing from it. Must be called
     before vLLM is imported.
@@ -60,8 +66,23 @@ def find_host() -> Host:
     prepare_cpu_build()
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # else kernels are compiled, which takes g++ and minutes
     cores = sorted(os.sched_getaffinity(0))
-    ours, models = cores[: len(cores) // 2], cores[len(cores) // 2 :]
-    if ours:
-        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, models)))
-        os.sched_setaffinity(0, ours)
-    return Host(f"CPU, {len(models)} cores (and {len(ours)} for the rest)", is_cpu=True)
+    ours, engines = cores[: len(cores) // 2], cores[len(cores) // 2 :]
+    if not ours:
+        return Host("CPU, 1 core", is_cpu=True)
+    # The engine waits for the model by spinning: on one core they would take the time from each other.
+    models = engines[1:] or engines
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, models)))
+    os.sched_setaffinity(0, ours)
+    shares = f"the model {len(models)}, its engine 1, all else {len(ours)}"
+    return Host(f"CPU of {len(cores)} cores ({shares})", is_cpu=True, engine_cores=frozenset(engines[:1]))
+
+
+def bind_engines(cores: Collection[int]) -> None:
+    """Have the engine processes below this one run on these cores; on none means wherever there is room."""
+    import psutil
+
+    for process in psutil.Process().children(recursive=True) if cores else ():
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if ENGINE_PROCESS in process.name():
+                for thread in process.threads():
+                    os.sched_setaffinity(thread.id, cores)
