@@ -80,6 +80,36 @@ def test_parameters_of_the_7b_are_the_published_ones() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("qwen2.5-vl-3b", 3_754_622_976),
+        ("qwen2.5-vl-7b", 8_292_166_656),
+        ("qwen2.5-vl-32b-awq", 33_452_718_336),
+    ],
+)
+def test_parameters_are_those_of_the_published_checkpoints(name: str, published: int) -> None:
+    """By the index files of the 16-bit checkpoints, whose sizes are halved; only norms and biases are left out."""
+    shape = PROFILES[name].shape
+    found = shape.layer_params + shape.embedding_params + shape.vision_params
+    assert 0.9997 * published < found < published
+
+
+@pytest.mark.parametrize(
+    ("quantisation", "gib"),
+    [
+        ("bf16", 15.44),  # 2 x 8.2913e9
+        ("fp8", 9.43),  # 1.01 x 6.5253e9 + 3.532e9
+        ("awq", 6.45),  # 0.5195 x 6.5253e9 + 3.532e9
+        ("nf4", 6.71),  # 0.5625 x 6.5253e9 + 3.532e9
+    ],
+)
+def test_only_the_text_layers_are_quantised(quantisation: str, gib: float) -> None:
+    """By hand, at 16 bit in each: embeddings 2 x 1.0900e9 and vision tower 2 x 0.6760e9, together 3.532e9 bytes."""
+    shape = replace(AWQ_7B, weights=parse_quantisation(quantisation))
+    assert weight_bytes(shape) / GIB == pytest.approx(gib, abs=0.005)
+
+
+@pytest.mark.parametrize(
     ("shape", "kv_bytes", "expected"),
     [(AWQ_7B, 2, 57_344), (AWQ_7B, 1, 28_672), (AWQ_3B, 2, 36_864), (AWQ_3B, 1, 18_432)],
 )

@@ -128,6 +128,22 @@ def test_what_an_api_asks_for_a_thousand_pages_by_hand() -> None:
     assert by_page.per_thousand(page_pixels=1, text_tokens=1, output_tokens=1) == by_page.per_1000_pages
 
 
+@pytest.mark.parametrize(
+    ("api", "image_tokens"),
+    [
+        ("gemini-2-5-flash", 1548),  # crop unit 840 / 1.5 = 560: 2 x 3 tiles of 258
+        ("gpt-4o-mini", 25_501),  # shorter side 768 px: 2 x 2 tiles of 5,667, and 2,833
+        ("claude-haiku-4-5", 1317),  # pixels / 750
+        ("qwen2-5-vl-72b", 1260),  # pixels / 28^2
+    ],
+)
+def test_what_apis_count_for_a_page_by_hand(api: str, image_tokens: int) -> None:
+    """By their makers' rules, for A4 at 840 x 1,176 px, the page that is planned unless another is named."""
+    per_token = BOOK.apis[api].pixels_per_token
+    assert per_token is not None
+    assert 840 * 1176 / per_token == pytest.approx(image_tokens, rel=0.01)
+
+
 def test_the_book_is_plain_toml() -> None:
     """Other programs may read it."""
     assert set(tomllib.loads(price_book_text())) == {"edited", "currency", "gpus", "apis"}

@@ -195,6 +195,22 @@ def test_a_model_is_read_from_its_config_json(capsys: Capture, tmp_path: Path) -
     assert plan_values(capsys, "--model", str(tmp_path / "config.json"))["speed"] == known
 
 
+def test_a_model_without_grouped_heads_is_not_said_to_be_overstated(capsys: Capture, tmp_path: Path) -> None:
+    """The common formula is right for it: 2 x 28 layers x 28 heads x 128 at FP8."""
+    sizes = {"hidden_size": 3584, "intermediate_size": 18944, "num_attention_heads": 28, "num_hidden_layers": 28}
+    (tmp_path / "config.json").write_text(json.dumps({**sizes, "vocab_size": 152064, "vision_config": {}}))
+    shown = plan(capsys, "--gpu", "l40s", "--model", str(tmp_path))
+    assert "A token takes 200,704 bytes" in shown
+    assert "common formula" not in shown
+
+
+def test_the_answer_comes_first(capsys: Capture) -> None:
+    """Most people ask how fast and how dear; without a price, how fast."""
+    shown = plan(capsys, "--gpu", "rtx-4000-ada").splitlines()
+    assert shown[1] == "Expected: 4,163 pages an hour, 0.0615 USD for 1,000 pages."
+    assert plan(capsys, "--gpu", "rtx-5000-ada").splitlines()[1].endswith("pages an hour.")
+
+
 def test_hub_ids_of_known_models_need_no_network(capsys: Capture) -> None:
     """They are what people copy from the model's page."""
     assert plan_values(capsys, "--model", "Qwen/Qwen2.5-VL-7B-Instruct-AWQ")["speed"]
@@ -210,11 +226,16 @@ def test_gguf_is_planned_for_memory_and_says_why_not_for_speed(capsys: Capture) 
 
 
 def test_a_model_that_does_not_fit_shows_its_memory_and_what_would(capsys: Capture) -> None:
-    """By how much it misses is what decides the next card."""
+    """By how much it misses is what decides the next card.
+
+    By hand: a run may take 0.9 x 20 = 18.0 GiB; weights are 39.9 and overhead 2.8, so 24.7 are missing before any
+    cache; one sequence of 16,384 tokens x 163,840 bytes takes 2.5, which makes 27.2.
+    """
     assert main(["plan", "--model", "qwen2.5-vl-72b-awq", "--gpu", "rtx-4000-ada"]) == 2
     shown = capsys.readouterr()
-    assert "missing" in shown.out
     assert "short by 27.2 GiB" in shown.err
+    assert "It cannot start there." in shown.out
+    assert "KV cache, FP8           -24.7 missing" in shown.out
     assert "Try model" in shown.err
 
 

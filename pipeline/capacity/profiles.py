@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pipeline.capacity.quantisation import INT8, grouped_int4
-from pipeline.capacity.shapes import ModelShape
+from pipeline.capacity.shapes import ModelShape, VisionShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,9 @@ class ModelProfile:
 
 _3B = ModelShape(36, 2048, 16, 2, 128, 11008, 151936, tied=True, max_positions=128_000)
 _7B = ModelShape(28, 3584, 28, 4, 128, 18944, 152064, tied=False, max_positions=128_000)
-_32B = ModelShape(64, 5120, 40, 8, 128, 27648, 152064, tied=False, max_positions=128_000)
-_72B = ModelShape(80, 8192, 64, 8, 128, 29568, 152064, tied=False, max_positions=128_000)
+_WIDER = VisionShape(feed_forward=3456)
+_32B = ModelShape(64, 5120, 40, 8, 128, 27648, 152064, tied=False, vision=_WIDER, max_positions=128_000)
+_72B = ModelShape(80, 8192, 64, 8, 128, 29568, 152064, tied=False, vision=_WIDER, max_positions=128_000)
 
 
 def _awq(shape: ModelShape) -> ModelShape:

@@ -15,7 +15,16 @@ from pipeline.plan.matrix import matrix_lines
 from pipeline.plan.models import find_shape
 from pipeline.plan.pages import Pages, count_pages
 from pipeline.plan.question import Question, ask, whole_number
-from pipeline.plan.told import assumption_lines, input_lines, memory_lines, money_lines, speed_lines, title, wrapped
+from pipeline.plan.told import (
+    assumption_lines,
+    input_lines,
+    memory_lines,
+    money_lines,
+    speed_lines,
+    summary_lines,
+    title,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -96,6 +105,7 @@ def _input_values(pages: Pages | None, found: InputForecast | None) -> dict[str,
 
 def _lines(answer: Answer, pages: Pages | None, found: InputForecast | None) -> Iterator[str]:
     yield from wrapped(title(answer), "")
+    yield from summary_lines(answer)
     if pages:
         yield ""
         yield from input_lines(pages, found, answer.question.book.currency)

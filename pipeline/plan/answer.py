@@ -24,7 +24,7 @@ from pipeline.capacity import (
 )
 from pipeline.config import MAX_PIXEL_GROWTH
 from pipeline.engines.vllm import Card
-from pipeline.engines.vllm.settings import EngineSettings, resolve_settings
+from pipeline.engines.vllm.settings import EngineSettings, memory_share, resolve_settings
 from pipeline.errors import EngineStartError
 
 if TYPE_CHECKING:
@@ -119,8 +119,8 @@ class Answer:
     def memory(self) -> Memory:
         """How one card's memory is used, also where that is too small."""
         found = self.outcome if isinstance(self.outcome, EngineSettings) else None
-        share = (found.gpu_memory_utilization if found else self.question.vllm.gpu_memory_utilization) or 0.92
         total = int(self.gpu.memory_gib * GIB)
+        share = memory_share(self.question.vllm, total)
         plan = plan_memory(self.shape, int(share * total), kv_bytes=self.kv_bytes, cards=self.cards)
         activations = min(OVERHEAD_BYTES, self._activations(found))
         all_heads = 2 * self.shape.layers * self.shape.heads * self.shape.head_dim * self.kv_bytes

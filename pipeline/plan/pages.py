@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.data import PageFacts, RenderSpec
 from pipeline.documents import OpenDocuments
+from pipeline.engines import legible_px
 from pipeline.engines.ocr.text_layer import is_trustworthy, is_whole_page
 from pipeline.engines.vllm import MAX_PIXELS
 from pipeline.errors import DocumentError, RenderError
@@ -150,12 +151,11 @@ def _keep(
 def _look_at(refs: Sequence[DocumentRef], config: RunConfig, scratch: Path) -> Iterator[Seen | None]:
     """Yield what each document is, None for those that cannot be opened; a few are open at once."""
     workers = min(MOST_WORKERS, len(refs) or 1, config.render.workers or len(os.sched_getaffinity(0)))
-    legible_px = None if config.render.adaptive == "off" else config.render.legible_px
     by_layer = config.skip.text_layer
     if by_layer is None:
         by_layer = load_extraction(config.extraction, config.prompts).text_layer_suffices
     spares = Spares(blank=config.skip.blank, text_layer=by_layer)
-    spec = RenderSpec(config.render.max_pixels or MAX_PIXELS, legible_px=legible_px)
+    spec = RenderSpec(config.render.max_pixels or MAX_PIXELS, legible_px=legible_px(config.render, "vllm"))
     threads = ThreadPoolExecutor(workers)
     renderer = Renderer(config.render, num_workers=workers, facts=PageFacts(is_blank=True))
     with closing(OpenDocuments(renderer, scratch, as_listed=False)) as opened, threads:

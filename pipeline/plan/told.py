@@ -36,6 +36,18 @@ def title(answer: Answer) -> str:
     return f"{answer.model} ({weights.name}) on {cards}{gpu.name}, {gpu.memory_gib:g} GiB"
 
 
+def summary_lines(answer: Answer) -> Iterator[str]:
+    """Yield the answer that most people ask for."""
+    if not isinstance(answer.outcome, Exception) and not answer.speed_known:
+        yield from wrapped("It fits; how fast it is cannot be told.", "")
+    elif not answer.speed_known:
+        yield from wrapped("It cannot start there.", "")
+    else:
+        cost = answer.per_thousand
+        money_told = f", {money(cost)} {answer.question.book.currency} for 1,000 pages" if cost is not None else ""
+        yield from wrapped(f"Expected: {answer.pages_per_hour:,.0f} pages an hour{money_told}.", "")
+
+
 def memory_lines(answer: Answer) -> Iterator[str]:
     """Yield how one card's memory is used, and what that holds."""
     memory, shape = answer.memory, answer.shape
@@ -57,13 +69,18 @@ def memory_lines(answer: Answer) -> Iterator[str]:
         f"A token takes {memory.kv_per_token:,} bytes of KV cache: 2 x {shape.layers} layers x {shape.kv_heads} KV "
         f"heads x {shape.head_dim} x {answer.kv_bytes} byte{'s' if answer.kv_bytes > 1 else ''}"
         + (f", over {answer.cards} cards" if answer.cards > 1 else "")
-        + f". The common formula takes all {shape.heads} heads, {memory.overstated:g} times too much."
+        + "."
+        + _overstatement(shape.heads, memory.overstated)
     )
     if memory.kv_cache > 0:
         yield from wrapped(
             f"It holds {memory.kv_tokens:,} tokens: {counted(memory.fits_sequences, 'page')} at once, or one sequence "
             f"of {memory.longest_context:,}" + _model_limit(answer) + "."
         )
+
+
+def _overstatement(heads: int, overstated: float) -> str:
+    return f" The common formula takes all {heads} heads, {overstated:g} times too much." if overstated > 1 else ""
 
 
 def _model_limit(answer: Answer) -> str:
@@ -227,9 +244,12 @@ def input_lines(pages: Pages, found: InputForecast | None, currency: str) -> Ite
         )
     if found is None or not found.gpu_pages:
         return
+    nights = (
+        f"{found.nights:,} nights of {found.window_hours:g} h, or {counted(found.cards_for_one_night, 'card')} for one"
+    )
     yield from wrapped(
-        f"{_hours(found)} on this card: {counted(found.nights, 'night')} of {found.window_hours:g} h, or "
-        f"{counted(found.cards_for_one_night, 'card')} for one night"
+        f"{_hours(found)} on this card, and the minutes in which the model loads"
+        + (f": {nights}" if found.nights > 1 else "")
     )
     if found.cost is not None:
         yield from wrapped(f"{money(found.cost)} {currency} of card time")

@@ -86,8 +86,7 @@ def resolve_settings(config: VllmConfig, card: Card | None, shape: ModelShape) -
     if card is None:
         return _on_cpu(config, kv_cache_dtype)
     _check_cards(config, card)
-    tier = next(tier for tier in TIERS if card.total_bytes <= tier.gib * GIB)
-    utilization = config.gpu_memory_utilization or tier.utilization
+    tier, utilization = _tier(card.total_bytes), memory_share(config, card.total_bytes)
     max_model_len = config.max_model_len or MAX_MODEL_LEN
     plan = plan_memory(
         shape,
@@ -108,6 +107,15 @@ def resolve_settings(config: VllmConfig, card: Card | None, shape: ModelShape) -
         attention_backend=backend,
         environment=environment,
     )
+
+
+def memory_share(config: VllmConfig, total_bytes: int) -> float:
+    """Return which share of a card's memory vLLM may take."""
+    return config.gpu_memory_utilization or _tier(total_bytes).utilization
+
+
+def _tier(total_bytes: int) -> Tier:
+    return next(tier for tier in TIERS if total_bytes <= tier.gib * GIB)
 
 
 def _on_cpu(config: VllmConfig, kv_cache_dtype: str) -> EngineSettings:
