@@ -93,7 +93,7 @@ class PdfSource:
                 raise RenderError(ErrorType.DAMAGED, "The page has no area.")
             images = find_images(shown)
             self._refuse_large((image.width_px, image.height_px) for image in images)
-            pictures = image_share(images, page)
+            pictures = image_share(images, page) if facts.text_layer or spec.legible_px else 0.0
             text = PageText(shown, pictures) if facts.text_layer or spec.legible_px else None
             full = fit(page.width, page.height, max_pixels=spec.max_pixels, max_scale=MAX_DPI / POINTS_PER_INCH)
             em = em_of_layer(text.spans, pictures) if text and spec.legible_px else None
