@@ -34,8 +34,11 @@ def test_points_become_settings_of_vllm(point: dict[str, Any], settings: dict[st
 def test_vision_graphs_fit_pages() -> None:
     """Whole pages, smaller ones and two at once; powers of two would leave a third of a graph empty."""
     made = vllm_settings({TOWER: FITTED}, max_pixels=PAGE, max_num_seqs=256)
-    compilation = made["engine_args"]["compilation_config"]
-    assert compilation == {"cudagraph_mm_encoder": True, "encoder_cudagraph_token_budgets": [640, 960, 1280, 2560]}
+    assert made["engine_args"]["compilation_config"] == {
+        "cudagraph_mm_encoder": True,
+        "encoder_cudagraph_token_budgets": [640, 960, 1280, 2560],
+        "encoder_cudagraph_max_vision_items_per_batch": 4,
+    }
 
 
 def test_captured_steps_are_those_of_the_point() -> None:

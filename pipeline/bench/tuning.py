@@ -36,6 +36,9 @@ BATCHED_TOKENS = (512, 1024, 2048, 4096, 6144, 8192, 12288, 16384)
 TOWER, CAPTURED = "vision tower", "captured"
 GRAPHS, FITTED, COMPILED = "graphs", "graphs of page size", "compiled"
 """How the vision tower may run; by default it runs layer by layer. A vLLM that does not know one refuses it at once."""
+IMAGES = 4
+"""In one graph of the vision tower at most, when it fits pages: two whole ones, or four of half the size. vLLM's own
+choice, the step's tokens by those of the smallest image, would size its buffers for a hundred."""
 CAPTURED_TOKENS = (1024, 2048)
 """Largest steps in captured graphs: decoding alone beside a part of a page's prompt, or beside a whole one."""
 
@@ -161,6 +164,7 @@ def vllm_settings(settings: Mapping[str, Any], *, max_pixels: int, max_num_seqs:
     if tower == FITTED:
         page_tokens = -(-max_pixels // PIXEL_UNIT**2)
         compilation["encoder_cudagraph_token_budgets"] = [quarters * page_tokens // 4 for quarters in (2, 3, 4, 8)]
+        compilation["encoder_cudagraph_max_vision_items_per_batch"] = IMAGES
     if captured:
         sizes = capture_sizes(changes.get("max_num_seqs", max_num_seqs), captured)
         compilation["cudagraph_capture_sizes"] = sizes
