@@ -119,15 +119,18 @@ class Extraction:
 
     @cached_property
     def needed_of_layers(self) -> tuple[str, ...]:
-        """Fields without which a text layer was not enough: `text_layer_needs`, and those that the model requires."""
+        """Fields that every document has: those of `text_layer_needs`, and those that the model requires."""
         required = (name for name, field in self.model.model_fields.items() if field.is_required())
         return (*getattr(self.model, "text_layer_needs", ()), *required)
 
-    def is_sufficient(self, record: Json) -> bool:
-        """Tell whether a record that was read from a text layer has what it needs, and anything at all."""
-        return all(_says_something(record[name]) for name in self.needed_of_layers) and any(
-            map(_says_something, record.values())
-        )
+    def is_sufficient(self, record: Json, *, is_whole: bool) -> bool:
+        """Tell whether a record that was read from a text layer says anything, and all that it must.
+
+        Args:
+            is_whole: It is that of a whole document; each page of a longer one has something of it only.
+        """
+        needed = self.needed_of_layers if is_whole else ()
+        return all(_says_something(record[name]) for name in needed) and any(map(_says_something, record.values()))
 
     def merger(self, *, max_characters: int, max_items: int) -> Merger:
         """Return what makes one record from the records of a document's pages.

@@ -43,7 +43,7 @@ def test_shipped_records_of_nothing_say_nothing(name: str) -> None:
     record = load_extraction(name).empty_record
     assert record is not None
     assert not any(record.values())
-    assert not load_extraction(name).is_sufficient(record)
+    assert not load_extraction(name).is_sufficient(record, is_whole=False)
 
 
 @pytest.mark.parametrize("line", ["title: str", "kind: str = 'note'"])
@@ -53,7 +53,7 @@ def test_a_record_that_must_say_something_is_never_empty(tmp_path: Path, line: s
 
 
 def test_a_record_from_a_text_layer_must_have_what_the_schema_asks_for(tmp_path: Path) -> None:
-    """Which fields a page cannot do without, only the author of the schema knows."""
+    """Which fields every document has, only its author knows; a page of a long one need not have them all."""
     extraction = note(
         tmp_path,
         'text_layer_needs: ClassVar[tuple[str, ...]] = ("day",)',
@@ -61,9 +61,10 @@ def test_a_record_from_a_text_layer_must_have_what_the_schema_asks_for(tmp_path:
         "day: str | None = None",
         "place: str | None = None",
     )
-    assert extraction.is_sufficient({"title": "a", "day": "Monday", "place": None})
-    assert not extraction.is_sufficient({"title": "a", "day": None, "place": "b"})
-    assert not extraction.is_sufficient({"title": None, "day": "Monday", "place": "b"})
+    assert extraction.is_sufficient({"title": "a", "day": "Monday", "place": None}, is_whole=True)
+    for part in ({"title": "a", "day": None, "place": "b"}, {"title": None, "day": "Monday", "place": "b"}):
+        assert not extraction.is_sufficient(part, is_whole=True)
+        assert extraction.is_sufficient(part, is_whole=False)
 
 
 def test_fields_that_a_schema_asks_for_must_be_its_own(tmp_path: Path) -> None:

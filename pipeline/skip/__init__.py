@@ -74,7 +74,8 @@ class Shortcuts:
                 record = self._extraction.validate(output.text, self._date_order) if output else None
             except GenerationInvalid:
                 record = None
-            if output and record and self._extraction.is_sufficient(record):
+            is_whole = task.document.num_pages == 1
+            if output and record and self._extraction.is_sufficient(record, is_whole=is_whole):
                 self._end(_record(task, AnsweredBy.TEXT_LAYER, record=record, raw_text=output.text, lines=output.lines))
             else:
                 task.layer_refused = True

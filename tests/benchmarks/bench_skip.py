@@ -94,12 +94,13 @@ def read_layers(documents: Sequence[Labelled], extraction: Extraction, wanted: s
             merger, texts = extraction.merger(**NO_LIMIT), []
             ref = DocumentRef(document.path.resolve().as_uri(), 0, None)
             with suppress(PageError, GenerationInvalid, ConfigError):
-                for image in pages_of(renderer, ref):
+                pages = list(pages_of(renderer, ref))
+                for image in pages:
                     if kind_of(image) not in wanted or image.text_layer is None:
                         break
                     output = read(LayerPage(image.text_layer, image.width_px, image.height_px))
                     record = extraction.validate(output.text)
-                    if not extraction.is_sufficient(record):
+                    if not extraction.is_sufficient(record, is_whole=len(pages) == 1):
                         break
                     merger.add(image.page_number, record)
                     texts.append("\n".join(line.text for line in output.lines))

@@ -39,6 +39,8 @@ POINTS = {
     "receive a page image": Point("pipeline.feed:PageFeed._receive"),
     "engine takes a page": Point("pipeline.feed:PageFeed.take"),
     "engine reads a page": Point("pipeline.engines.scripted:ScriptedEngine._generation"),
+    "settle a page without the engine": Point("pipeline.skip:Shortcuts.take"),
+    "give a page's record to its equals": Point("pipeline.skip:Shortcuts.settled"),
     "judge an output": Point("pipeline.judge:Judge.decide"),
     "append to the journal": Point("pipeline.journal:Journal.add"),
     "write a page row": Point("pipeline.sink:ShardWriter.add_page"),

@@ -12,7 +12,7 @@ import pytest
 from faults.campaign import COMPLETE, SETTINGS
 from faults.launcher import Launcher, Order
 from faults.verify import Output, faults
-from faults.workload import NUM_CONTENT_PAGES, SOURCES, write_input
+from faults.workload import SOURCES, must_be_read, write_input
 
 REFUSED = 3
 """Exit code of a run that finds its output in use."""
@@ -73,7 +73,7 @@ def test_the_second_run_refuses_and_says_who_works(folder: Path, launchers: tupl
     assert str(pid) in (folder / "log of second").read_text()
     assert first.wait() == COMPLETE
     assert_every_page_once(folder)
-    assert len(pages_asked(folder)) == NUM_CONTENT_PAGES
+    assert len(pages_asked(folder)) == must_be_read()
 
 
 @pytest.mark.slow
@@ -87,7 +87,7 @@ def test_a_run_that_waits_finds_everything_done(folder: Path, launchers: tuple[L
     os.kill(pid, signal.SIGCONT)
     assert (first.wait(), second.wait()) == (COMPLETE, COMPLETE)
     assert_every_page_once(folder)
-    assert len(pages_asked(folder)) == NUM_CONTENT_PAGES
+    assert len(pages_asked(folder)) == must_be_read()
 
 
 @pytest.mark.slow
@@ -102,4 +102,4 @@ def test_a_run_that_waits_takes_over_from_a_killed_one(folder: Path, launchers: 
     assert first.wait() == -signal.SIGKILL
     assert second.wait() == COMPLETE
     assert_every_page_once(folder)
-    assert len(pages_asked(folder)) <= NUM_CONTENT_PAGES + 1
+    assert len(pages_asked(folder)) <= must_be_read() + 1

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .workload import Source, never_read, seller
+from .workload import Source, is_blank, never_read, seller
 
 Row = dict[str, Any]
 
@@ -127,7 +127,11 @@ def wrong_values(row: Row, number: int) -> str | None:
         return None if row["error_type"] == "output_invalid" else f"{row['error_type']}, not output_invalid"
     if row["status"] != "ok":
         return f"{row['error_type']}: {row['error_message']}"
+    if (row["answered_by"] == "blank") != is_blank(number, row["page_number"]):
+        return f"answered by {row['answered_by']}"
     record = row["record"]
+    if is_blank(number, row["page_number"]):
+        return f"something on a blank page: {record}" if any(record.values()) else None
     said = (record["seller"], record["total"])
     return None if said == (seller(number), row["page_number"]) else f"the record of another page: {said}"
 
