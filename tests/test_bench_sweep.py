@@ -125,6 +125,12 @@ def test_a_budget_for_one_point_measures_the_defaults() -> None:
     assert (found.best.settings, len(found.points), found.is_complete) == ({}, 1, False)
 
 
+def test_what_a_short_budget_finds_is_told_as_unconfirmed() -> None:
+    """Few minutes are no reason to try nothing."""
+    found = Bench(hill).sweep(budget_s=3 * START_S)
+    assert (found.best.settings, found.is_confirmed) == ({"max_num_batched_tokens": 4096}, False)
+
+
 def test_the_best_so_far_is_told_after_each_point() -> None:
     """A search that is interrupted has found something."""
     told: list[float] = []

@@ -21,8 +21,8 @@ MIN_GAIN = 0.01
 """What two starts of an engine with the same settings differ by is not known at first; less than this is nothing."""
 NOISE_MARGIN = 2.0
 """How many standard errors a difference must have."""
-AND_TWO_TO_CONFIRM = 3
-"""Points for which there must be time when another one is begun."""
+TO_CONFIRM = 2
+"""Points that confirm what was found, for which time is kept once something was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Search:
 
         Args:
             measure: may raise any PipelineError: the point is then refused and the search goes on.
-            budget_s: no point is begun that would end later, as far as the longest one tells.
+            budget_s: no point is begun that would end later, as far as the last one tells.
             on_change: called after each point and at the end.
         """
         self._axes = axes
@@ -106,7 +106,8 @@ class Search:
         self._on_change = on_change
         self._clock = clock
         self._deadline = clock() + budget_s
-        self._longest_s = 0.0
+        self._usual_s = 0.0
+        """What the last point took that was not refused; the first one takes longest, as nothing is cached then."""
         self._known: set[Hashable] = set()
 
     def run(self) -> Sweep:
@@ -139,7 +140,7 @@ class Search:
         for values in _directions(axis, self._sweep.best.settings.get(axis.name, axis.default)):
             before = self._sweep.best
             for value in values:
-                if not self._affords(AND_TWO_TO_CONFIRM):
+                if not self._affords(1 + (TO_CONFIRM if self._sweep.best.settings else 0)):
                     return False
                 if not self._try(axis, value) and axis.is_ordered:
                     break
@@ -165,7 +166,7 @@ class Search:
     def _confirm(self) -> None:
         """Measure the best point and the defaults once more; what does not win twice is not taken."""
         sweep = self._sweep
-        if sweep.best is sweep.default or not self._affords(2):
+        if sweep.best is sweep.default or not self._affords(TO_CONFIRM):
             return
         best, default = (self._tried(point.settings) for point in (sweep.best, sweep.default))
         sweep.points += [best, default]
@@ -183,14 +184,14 @@ class Search:
         except PipelineError as error:
             measured, refusal = None, str(error)
         seconds = self._clock() - began
-        self._longest_s = max(self._longest_s, seconds)
+        self._usual_s = seconds if measured else self._usual_s
         point = Point(settings, measured, refusal, seconds)
         self._known.add(_key(settings))
         return point
 
     def _affords(self, num_points: int) -> bool:
         """Tell whether as many points still fit in the budget."""
-        return self._clock() + num_points * self._longest_s <= self._deadline
+        return self._clock() + num_points * self._usual_s <= self._deadline
 
 
 def is_faster(new: Measured | None, old: Measured | None) -> bool:
