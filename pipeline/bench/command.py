@@ -19,7 +19,10 @@ from pipeline.config import RunConfig
 from pipeline.engines.vllm import MAX_PIXELS, host_memory_limit
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.extraction import load_extraction
+from pipeline.signals import Terminated
 
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes, as those of the other commands."""
 MOST_PAGES, MOST_CPU_PAGES = 1024, 256
 CPU_PIXELS = 200_000
 TOKENS, CPU_TOKENS = (300, 500), (40, 80)
@@ -61,6 +64,9 @@ def bench(arguments: argparse.Namespace, settings: Settings) -> int:
                     if not results.rows and len(varied) == 1:
                         raise
                     results.fail(error, case)
+    except KeyboardInterrupt as stop:
+        say("stopped; what was measured until now:")
+        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
     finally:  # stopped, or nothing more can be measured: what is known is worth its time
         results.show()
     return 1 if results.failures else 0
