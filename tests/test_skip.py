@@ -320,7 +320,7 @@ def _write_letters(path: Path, text: str = "", *, num_letters: int = 0) -> None:
 
 @pytest.mark.slow
 def test_a_thousand_equal_pages_are_read_once(folder: Path) -> None:
-    """Whatever is between them, each has its row, in a bounded time and without a thousand images in memory."""
+    """Those that wait take no place in the engine and hold no image; each has its row, whatever is between them."""
     texts = ["same"] * 1_000
     texts[500] = "other"
     write_pdf(folder / "in" / "a.pdf", *texts)
