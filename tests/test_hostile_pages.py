@@ -145,7 +145,7 @@ def test_the_identity_of_an_image_never_meets_that_of_another(tmp_path: Path) ->
     run_receipts(tmp_path, answer)
     assert len(pixels) == 5
     assert len(set(pixels.values())) == 5
-    assert all(re.fullmatch(r"[0-9a-f]{64}:\d+:\d+:\d+", key) for key in pixels)
+    assert all(re.fullmatch(r"[0-9a-f]{64}:\d+:\d+:\d+:full", key) for key in pixels)
 
 
 def test_the_prompt_is_made_of_the_extraction_alone() -> None:
