@@ -105,7 +105,7 @@ def _loss(which: str, how_long: str, *, rendering: float) -> str:
     if which == "prepare":
         return f"preparation-bound: for {how_long} the model waited for its inputs; raise vllm.prepare_threads"
     if which == "tail":
-        return f"tail-bound: for {how_long} fewer pages were left than are read at once; order = largest helps"
+        return f"tail-bound: for {how_long} fewer pages were left than are read at once; give a run more pages"
     if rendering < _HALF:  # not even one worker had enough to do
         return f"input-bound: for {how_long} no page was there, and rendering had little to do: fetching is slow"
     return f"render-bound: for {how_long} no page was ready, {rendering:.1f} workers busy; raise render.workers"
