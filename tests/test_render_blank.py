@@ -21,6 +21,8 @@ from pipeline.render.digest import digest_of
 WIDTH, HEIGHT = 840, 1176
 PAPER = 238
 
+Colour = tuple[int, int, int]
+
 
 def font(size_px: int) -> Any:
     """Return a font of any size."""
@@ -103,6 +105,33 @@ def test_whatever_is_written_on_a_page_makes_it_not_blank(name: str, noise: floa
     page = dusty(punched(paper()))
     ImageDraw.Draw(page).text(place, text, fill=grey, font=font(size_px))
     assert not shows_nothing(scanned(page, noise=noise))
+
+
+@pytest.mark.parametrize(
+    ("paper_colour", "ink_colour"),
+    [
+        ((255, 255, 0), (255, 0, 0)),
+        ((255, 0, 0), (0, 0, 255)),
+        ((200, 60, 60), (60, 200, 60)),
+        ((255, 255, 255), (255, 255, 150)),
+        ((180, 255, 180), (255, 180, 180)),
+    ],
+)
+def test_coloured_print_on_coloured_paper_is_seen(paper_colour: Colour, ink_colour: Colour) -> None:
+    """The darkest channel of such a page may be the same everywhere."""
+    page = Image.new("RGB", (WIDTH, HEIGHT), paper_colour)
+    assert shows_nothing(np.asarray(page))
+    ImageDraw.Draw(page).text((200, 500), "note 42", fill=ink_colour, font=font(18))
+    assert not shows_nothing(np.asarray(page))
+
+
+@pytest.mark.parametrize("noise", [0, 2, 4])
+def test_faint_print_without_a_margin_is_not_taken_for_paper(noise: float) -> None:
+    """What is on most of a page is what a typical cell of it holds."""
+    page = Image.new("L", (WIDTH, HEIGHT), 255)
+    for y in range(0, HEIGHT, 24):
+        ImageDraw.Draw(page).text((0, y), "some print that goes on from edge to edge " * 3, fill=240, font=font(24))
+    assert not shows_nothing(scanned(page, noise=noise, shade=0))
 
 
 FACTS = PageFacts(text_layer=False, digest=True, is_blank=True)

@@ -1,8 +1,9 @@
 """Whether a page image shows nothing but paper. In doubt it does not: what is wrongly taken for blank is lost.
 
-Ink has sharp edges, shading and stains have soft ones. So the page is cut into cells, and the
-steps between neighbouring pixels are summed in each. Cells with more of it than paper has are
-joined into marks, and a mark counts unless it is
+Ink has sharp edges, shading and stains have soft ones. So each channel of colour, as print may differ
+from its paper in one alone, is cut into cells, and the steps between neighbouring pixels are
+summed in each. Cells with more of it than paper has are joined into marks, and a mark counts
+unless it is
 - a speck: smaller than any letter, by the sum of its steps,
 - at the edge of the page and shallow, as what a scanner sees beside the paper is, or
 - a round, evenly dark disc near an edge, as punched holes are.
@@ -53,6 +54,8 @@ LONE_DEVIATIONS, LONE_SPECK = 10.0, 400
 """A single cell may lie so many deviations above the typical one by chance, but counts from this sum on."""
 MAX_NOISE = 320
 """Sum of clipped steps of a typical cell: with noise beyond a deviation of 3, out of 255, pencil may hide in it."""
+MAX_DEVIATION = 36
+"""Of such sums from cell to cell; noise of that strength has 33, faint print without a margin 40 and more."""
 MAX_SPECKS = 60
 """More than dust: print that fell apart."""
 MAX_CELLS = 4000
@@ -99,12 +102,18 @@ def shows_nothing(page: npt.NDArray[np.uint8]) -> bool:
     """
     if min(page.shape[:2]) < 4 * CELL_PX or _is_full(page):
         return False
-    grey = np.minimum(np.minimum(page[:, :, 0], page[:, :, 1]), page[:, :, 2])  # a coloured pen is dark in one channel
+    red, green, blue = (np.ascontiguousarray(page[:, :, channel]) for channel in range(3))
+    is_grey = np.array_equal(red, green) and np.array_equal(green, blue)
+    return all(_is_paper(channel) for channel in ((green,) if is_grey else (blue, green, red)))
+
+
+def _is_paper(grey: npt.NDArray[np.uint8]) -> bool:
+    """Return whether one channel of a page shows nothing."""
     strength = _cell_strengths(grey)
     low, lower = np.percentile(strength, (5, 25))  # paper, on a page that is full of faint print, too
     deviation = (lower - low) / NORMAL_SPREAD
     typical = lower + NORMAL_LOWER * deviation
-    if typical > MAX_NOISE:
+    if typical > MAX_NOISE or deviation > MAX_DEVIATION:
         return False
     strength -= typical
     strength[_is_border(grey)] += SPECK
