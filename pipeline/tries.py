@@ -64,7 +64,7 @@ class Ladder:
     def _changed(self, last: Attempt) -> TrySettings:
         settings, fault = last.settings, last.error_type
         if fault is ErrorType.OUTPUT_CUT_OFF and settings.max_tokens < MAX_TOKEN_GROWTH * self.first().max_tokens:
-            return _longer(settings)
+            return replace(_longer(settings), render=replace(settings.render, legible_px=None))
         if fault in TOO_MUCH:
             return _resized(settings, 1 / PIXEL_GROWTH, settings.render.max_pixels)
         # A page on its side is a common cause; the OCR engine, which is deterministic, turns pages itself.

@@ -65,6 +65,13 @@ def test_a_page_that_was_made_smaller_is_first_read_again_at_full_size(*, determ
     assert third.max_pixels > LADDER.max_pixels
 
 
+def test_a_cut_off_output_of_a_page_that_was_made_smaller_comes_from_full_size_next() -> None:
+    """A model that cannot read loops; twice the tokens for the same pixels would be twice the loop."""
+    ladder = Ladder(LADDER.config, LADDER.max_pixels, deterministic=False, legible_px=11)
+    second = climb(ladder, ErrorType.OUTPUT_CUT_OFF)[1]
+    assert (second.render, second.max_tokens) == (RenderSpec(LADDER.max_pixels), 200)
+
+
 def test_a_page_that_was_at_full_size_all_the_same_is_not_asked_twice_at_it() -> None:
     """A renderer says so in the spec, and a deterministic engine would answer the same."""
     ladder = Ladder(LADDER.config, LADDER.max_pixels, deterministic=True, legible_px=11)
