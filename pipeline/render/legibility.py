@@ -77,7 +77,8 @@ DARK, MAX_DARK_SHARE = 96, 0.2
 """Print blackens a tenth of a page. More is a photograph, its background, or white print on dark, not measured."""
 MEASURED_MARGIN = 1.5
 """Heights are measured within 30 %, and scans and photographs are less sharp than print of the same height. At this
-margin OCR reads as many words of them as at full size, at less it loses some of worn typescript; see docs/performance.md."""
+margin OCR reads as many words of them as at full size, at less it loses some of worn typescript
+(docs/performance.md)."""
 MIN_SAVING = 0.1
 """A finished image is resampled, which blurs a little, only where it saves this share of its pixels."""
 
