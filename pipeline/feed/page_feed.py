@@ -23,6 +23,8 @@ from pipeline.feed.seams import Documents, Losses, Shortcuts, Stop
 from pipeline.suspects import Suspects
 
 WAIT_S = 0.1
+LONGEST_S = 0.02
+"""How long an engine that cannot wait is kept by pages that need none: about as long as one of its steps."""
 BYTES_PER_PIXEL = 3
 MAX_TIMEOUTS = 5
 """Pages of a document that may run out of time one after the other; the others are then given up, as twenty
@@ -180,9 +182,9 @@ class PageFeed:
         self._opening.close()
 
     def _prepare(self, wait_s: float) -> None:
-        """Wait for one more page to become ready, for as long as `wait_s`."""
+        """Wait for one more page to become ready, for as long as `wait_s`; going through others may take longer."""
         deadline = time.monotonic() + wait_s
-        while not self._ready:
+        while not self._ready and time.monotonic() < deadline + LONGEST_S:
             self._fill()
             try:
                 done = self._rendered.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -190,7 +192,7 @@ class PageFeed:
                 return
             if done:
                 self._receive(*done)
-            if self.exhausted:
+            if self._draining or self.exhausted:
                 return
 
     def _wake(self) -> None:
