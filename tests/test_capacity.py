@@ -232,6 +232,13 @@ def test_towers_of_the_neighbouring_families_are_read() -> None:
         ({"num_hidden_layers": None}, "num_hidden_layers = None, which is no size"),
         ({"num_attention_heads": 0}, "num_attention_heads = 0, which is no size"),
         ({"num_experts": 128}, "mixture of experts"),
+        ({"hidden_size": 10}, "head_dim = 0, which is no size"),
+        ({"max_position_embeddings": "many"}, "max_position_embeddings = 'many', which is no size"),
+        ({"vision_config": {"patch_size": 0}}, "patch_size = 0, which is no size"),
+        ({"vision_config": ["a"]}, "a value of another kind than expected"),
+        ({"text_config": 3}, "a value of another kind than expected"),
+        ({"quantization_config": "awq"}, "a value of another kind than expected"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": "four"}}, "a value of another kind than expected"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:

@@ -108,29 +108,33 @@ def read_shape(config: Mapping[str, Any]) -> ModelShape:
     Raises:
         EngineStartError: it is no configuration of a known family; says what is missing.
     """
-    text = {**config, **(config.get("text_config") or {})}
-    if "num_experts" in text:
-        raise EngineStartError("The model is a mixture of experts: its speed and memory are not known here.")
     try:
-        heads = _count(text, "num_attention_heads")
+        text = {**config, **(config.get("text_config") or {})}
+        if "num_experts" in text:
+            raise EngineStartError("The model is a mixture of experts: its speed and memory are not known here.")
+        heads, hidden = _count(text, "num_attention_heads"), _count(text, "hidden_size")
         return ModelShape(
             layers=_count(text, "num_hidden_layers"),
-            hidden=_count(text, "hidden_size"),
+            hidden=hidden,
             heads=heads,
             kv_heads=_count(text, "num_key_value_heads") if text.get("num_key_value_heads") else heads,
-            head_dim=_count(text, "head_dim") if text.get("head_dim") else _count(text, "hidden_size") // heads,
+            head_dim=_count({"head_dim": text.get("head_dim") or hidden // heads}, "head_dim"),
             feed_forward=_count(text, "intermediate_size"),
             vocabulary=_count(text, "vocab_size"),
             # The checkpoint's outer value counts: some inner ones keep the library's default.
             tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
             weights=read_quantisation(dict(config)),
             vision=_read_vision(config["vision_config"]),
-            max_positions=text.get("max_position_embeddings"),
+            max_positions=_count(text, "max_position_embeddings") if text.get("max_position_embeddings") else None,
         )
     except KeyError as missing:
         raise EngineStartError(
             f"The model's config.json has no {missing}: only vision models built like Qwen2.5-VL work here."
         ) from missing
+    except (AttributeError, TypeError, ValueError) as error:
+        raise EngineStartError(
+            f"The model's config.json holds a value of another kind than expected: {error}."
+        ) from error
 
 
 def _count(values: Mapping[str, Any], name: str) -> int:
@@ -144,20 +148,24 @@ def _read_vision(vision: Mapping[str, Any]) -> VisionShape:
     """What Qwen2.5-VL's config.json leaves to the library has Qwen2.5-VL's value."""
     default = VisionShape()
     old = "embed_dim" in vision  # Qwen2-VL, where hidden_size is the text model's
-    hidden = int(vision["embed_dim"] if old else vision.get("hidden_size", default.hidden))
+
+    def size(name: str, usual: int) -> int:
+        return _count({name: usual, **vision}, name)
+
+    hidden = size("embed_dim", default.hidden) if old else size("hidden_size", default.hidden)
     windowed = not old and "deepstack_visual_indexes" not in vision
-    depth = int(vision.get("depth", default.depth))
+    depth = size("depth", default.depth)
     full = vision.get("fullatt_block_indexes", [None] * default.full_layers)
     return VisionShape(
         depth=depth,
         hidden=hidden,
         feed_forward=int(vision.get("mlp_ratio", 4) * hidden)
         if old
-        else int(vision.get("intermediate_size", default.feed_forward)),
+        else size("intermediate_size", default.feed_forward),
         mlp_matrices=3 if windowed else 2,
-        patch_px=int(vision.get("patch_size", default.patch_px)),
-        merge=int(vision.get("spatial_merge_size", default.merge)),
-        window_px=int(vision.get("window_size", 112)) if windowed else None,
+        patch_px=size("patch_size", default.patch_px),
+        merge=size("spatial_merge_size", default.merge),
+        window_px=size("window_size", 112) if windowed else None,
         full_layers=min(depth, len(full)) if windowed else depth,
         mergers=1 + len(vision.get("deepstack_visual_indexes", ())),
     )
