@@ -287,6 +287,7 @@ def test_a_book_of_ones_own_needs_no_card_of_ours(capsys: Capture, tmp_path: Pat
         (("--page-pixels", "99999999999"), "from 784 to 100,000,000"),
         (("--page-size", "a9"), "a paper and a resolution (a3, a4, a5, letter, legal; a4@150) or pixels"),
         (("--page-size", "a4@9999"), "no model takes more"),
+        (("--page-size", "0x1148"), "or pixels (896x1148)"),
         (("--output-tokens", "0"), "from 1 to 1,000,000"),
         (("--output-tokens", "nan"), "from 1 to"),
         (("--output-tokens", "2.5"), "give a whole number"),

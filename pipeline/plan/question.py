@@ -183,7 +183,7 @@ def _paper_pixels(text: str) -> int:
     """Return the pixels of a page image, sides rounded up to whole image tokens."""
     sides = _PIXELS.fullmatch(text.lower())
     paper = _PAGE_SIZE.fullmatch(text.lower())
-    if sides:
+    if sides and all(int(side) for side in sides.groups()):
         wanted = [float(side) for side in sides.groups()]
     elif paper and paper[1] in PAPERS_MM and int(paper[2] or 100) > 0:
         scale = POINTS_PER_MM / POINTS_PER_INCH * int(paper[2] or 100)

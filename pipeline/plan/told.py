@@ -198,7 +198,7 @@ def assumption_lines(answer: Answer) -> Iterator[str]:
     yield from _told(
         "weights",
         "",
-        f"{weights.bytes_per_param:.3g} bytes a parameter of the text layers, 16 bit for the vision tower",
+        f"{weights.bytes_per_param:.3g} bytes a parameter of the text layers, 16 bit for embeddings and vision tower",
     )
     yield from _told(
         "overhead",
