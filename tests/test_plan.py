@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
+from statistics import variance
 from typing import Any
 
 import pymupdf
@@ -354,17 +356,26 @@ def test_pages_of_a_sample_stand_for_all_by_hand() -> None:
 
     A page looked at stands for its document's, and a drawn document for 4: of 116 pages, 100 of the first document,
     1 x 4 and 1.5 x 4 have text, 1.5 x 4 are blank. Variance of (1, 3, 0) is 7/3; the quantile for three is
-    1.96 + 2.4 / 2; 3.16 x 12 x sqrt(7/9 x 3/4) = 29.
+    4.30 by the table of Student's t; 4.30 x 12 x sqrt(7/9 x 3/4) = 39.
     """
     text, blank = PageSeen(1_000_000, True, False, False), PageSeen(200_000, False, True, True)
     found = estimate(13, [Seen(100, (text,))], [Seen(1, (text,)), Seen(3, (text, blank)), None])
     assert (found.documents, found.opened, found.unreadable) == (13, 4, 1)
     assert found.pages == pytest.approx(116)
-    assert found.margin == pytest.approx(29, abs=0.1)
+    assert found.margin == pytest.approx(39.4, rel=0.04)
     assert found.blank == found.spared == pytest.approx(6 / 116)
     assert found.born_digital == pytest.approx(110 / 116)
     assert found.page_pixels == 1_000_000  # the other one is not sent
     assert found.limited_to(1).pages == pytest.approx(116 / 13)
+
+
+@pytest.mark.parametrize(("opened", "quantile"), [(4, 3.182), (5, 2.776), (11, 2.228), (31, 2.042)])
+def test_few_documents_make_a_wide_margin(opened: int, quantile: float) -> None:
+    """By the table of Student's t, 95 %, two-sided: what a normal distribution says is too narrow for few."""
+    drawn = [Seen(1 + number % 2, ()) for number in range(opened)]
+    margin = estimate(1000 * opened, [], drawn).margin
+    error = 1000 * opened * math.sqrt(variance([one.num_pages for one in drawn]) / opened * 0.999)
+    assert margin == pytest.approx(quantile * error, rel=0.01)
 
 
 def test_one_document_of_many_tells_no_margin() -> None:

@@ -239,12 +239,13 @@ def _mean(weighted: Iterable[tuple[float, float]]) -> float:
 def _margin(documents: int, counts: Sequence[int]) -> float | None:
     """Return half the 95 % interval of the number of pages.
 
-    Source: simple random sampling without replacement (Cochran, Sampling Techniques, 2.5); the
-    second term stands in for Student's t, whose quantile is larger for few documents.
+    Source: simple random sampling without replacement (Cochran, Sampling Techniques, 2.5) with
+    Student's t, whose quantile is larger for few documents (Abramowitz and Stegun, 26.7.5).
     """
     if len(counts) >= documents:
         return 0.0
     if len(counts) < 2:
         return None
-    quantile = _NORMAL_95 + 2.4 / (len(counts) - 1)
+    freedom = len(counts) - 1
+    quantile = _NORMAL_95 + 2.37 / freedom + 2.82 / freedom**2 + 2.56 / freedom**3
     return quantile * documents * math.sqrt(variance(counts) / len(counts) * (1 - len(counts) / documents))
