@@ -184,7 +184,7 @@ class PageFeed:
     def _prepare(self, wait_s: float) -> None:
         """Wait for one more page to become ready, for as long as `wait_s`; going through others may take longer."""
         deadline = time.monotonic() + wait_s
-        while not self._ready and time.monotonic() < deadline + LONGEST_S:
+        while not self._ready:
             self._fill()
             try:
                 done = self._rendered.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -192,7 +192,7 @@ class PageFeed:
                 return
             if done:
                 self._receive(*done)
-            if self._draining or self.exhausted:
+            if self._draining or self.exhausted or time.monotonic() > deadline + LONGEST_S:
                 return
 
     def _wake(self) -> None:
