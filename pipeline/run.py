@@ -30,7 +30,7 @@ from pipeline.documents import OpenDocuments
 from pipeline.drive import Driver
 from pipeline.engines import EngineChoice
 from pipeline.engines.base import Engine, EngineInfo
-from pipeline.errors import CanaryError, DocumentChangedError, DocumentError, PageError, StorageError
+from pipeline.errors import CanaryError, DocumentChangedError, DocumentError, ErrorType, PageError, StorageError
 from pipeline.failed import FailedDocuments, Retry, find_failed
 from pipeline.feed import PageFeed
 from pipeline.forecast import find_pace
@@ -456,9 +456,21 @@ class _Run:
         self._documents.release(document.ref.uri)
         if self._leaders.get(document.sha256) == document.ref.uri:
             del self._leaders[document.sha256]
+            if record.error and record.error.error_type is ErrorType.UNREADABLE:
+                self._left_for_later(document)
+                return
             for follower in self._followers.pop(document.sha256, ()):
                 self._ledger.open_document(follower, datetime.now(UTC))
                 self._enter(self._known.read_in_this_run(follower))
+
+    def _left_for_later(self, vanished: Document) -> None:
+        """Leave the copies of a document whose file vanished or changed meanwhile: theirs may be whole."""
+        for copy in self._followers.get(vanished.sha256, ()):
+            log.warning(
+                "left for a later run: its copy %s could not be read",
+                vanished.ref.uri,
+                extra={"document": copy.ref.uri},
+            )
 
     def shard_committed(self, part: str, documents: Sequence[DoneDocument], counts: Counts) -> None:
         """A shard became part of the output: so do its statistics, and its documents are known from now on."""

@@ -246,6 +246,24 @@ def test_copies_of_a_document_say_what_its_pages_say(folder: Path) -> None:
             assert (row["answered_by"], row["duplicate_of"]) == (origin["answered_by"], origin["duplicate_of"])
 
 
+def test_copies_of_a_document_that_vanishes_are_not_said_to_be_unreadable(folder: Path) -> None:
+    """They are as good as ever: what was read of their bytes counts for them, and the next run reads the rest."""
+    content = write_pdf(folder / "in" / "a.pdf", *map(str, range(30))).read_bytes()
+    (folder / "in" / "b.pdf").write_bytes(content)
+
+    def answer(_: PageRequest) -> str:
+        (folder / "in" / "a.pdf").unlink(missing_ok=True)
+        return RECEIPT
+
+    report = checked(folder, Asked(answer))
+    assert {row["error_type"] for row in rows(folder, "pages") if row["status"] == "failed"} == {"unreadable"}
+    assert {Path(row["source_uri"]).name for row in rows(folder, "pages")} == {"a.pdf"}
+    assert (report.documents_carried_over, report.pages_carried_over, report.exit_code) == (1, 30, 1)
+    report = checked(folder, Asked())
+    assert (report.pages_ok, report.pages_failed) == (30, 0)
+    assert report.pages_reused > 0
+
+
 def test_skipped_pages_do_not_use_up_the_page_budget(folder: Path) -> None:
     """They cost no time of the engine, which is what a budget is for."""
     for number in range(4):
