@@ -24,7 +24,6 @@ from pipeline.config import VllmConfig
 from pipeline.data import FinishReason, RenderSpec
 from pipeline.engines.base import EngineTask
 from pipeline.engines.vllm import MAX_PIXELS, VllmEngine, describe
-from pipeline.engines.vllm.sampling import read_output
 from pipeline.engines.vllm.stream import Handlers, Stream
 from pipeline.errors import EngineError, ErrorType
 from pipeline.render import Renderer
@@ -153,6 +152,15 @@ def test_a_generation_says_what_it_cost(engine: VllmEngine) -> None:
     assert all(value <= 0 for _, value in generation.token_logprobs)
 
 
+def test_characters_of_several_tokens_stand_with_the_last_one(engine: VllmEngine) -> None:
+    """The text is put together here, not by vLLM; half a character, where an output is cut off, is no text."""
+    text = "Größe: 漢字 🙂"
+    tokens = engine._core._llm.get_tokenizer().encode(text, add_special_tokens=False)
+    pieces = engine._core.spell(tokens)
+    assert (len(pieces), "".join(pieces)) == (len(tokens), text)
+    assert "".join(engine._core.spell(tokens[:-1])) == text[:-1]
+
+
 def test_a_refused_page_leaves_the_engine_alive(engine: VllmEngine) -> None:
     """One odd page among a million must cost one page."""
     too_flat = make_request(pixels=np.zeros((28, 28 * 300, 3), np.uint8))
@@ -176,7 +184,7 @@ def stream_of(
         engine._core,
         threads or engine._threads,
         engine._depth,
-        Handlers(engine.prepare, engine._send, read_output),
+        Handlers(engine.prepare, engine._send, engine._read),
         page_timeout_s=page_timeout_s,
         step_tokens=step_tokens,
     )

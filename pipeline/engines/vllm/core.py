@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,7 @@ class Core:
         self._llm: Any = load_model(arguments, environment)
         self._engine: Any = self._llm.llm_engine
         self._client: Any = self._engine.engine_core
+        self._tokenizer: Any = self._llm.get_tokenizer().backend_tokenizer
         self._no_progress_s = no_progress_s
         self._progress_at = time.monotonic()
         self._processes = _processes_of(self._client)
@@ -96,6 +97,21 @@ class Core:
             ValueError: the image or the length of the prompt is not acceptable.
         """
         return self._llm.renderer.render_cmpl([prompt_of(prompt, pixels, image_key)])[0]
+
+    def spell(self, token_ids: Sequence[int]) -> list[str]:
+        """Return the text that each token adds; what makes up a character together stands with the last one."""
+        from tokenizers.decoders import DecodeStream
+
+        tokenizer = self._tokenizer
+        stream, pieces = DecodeStream(skip_special_tokens=True), []
+        for token_id in token_ids:
+            try:
+                piece = stream.step(tokenizer, token_id)
+            except Exception:  # noqa: BLE001 - bytes that are no text end its memory of them, as in vLLM (issue 17448)
+                stream = DecodeStream(skip_special_tokens=True)
+                piece = stream.step(tokenizer, token_id)
+            pieces.append(piece or "")
+        return pieces
 
     def generate(self, prompts: Sequence[Any], samplings: Sequence[Any], loras: Sequence[Any]) -> Sequence[Any]:
         """Return the finished outputs of a list of `prompt_of`, in its order, by one call of vLLM's own.
@@ -175,10 +191,16 @@ class Core:
         """Whether the engine's process is gone."""
         return bool(self._client.resources.engine_dead)
 
-    def read_metrics(self) -> Sequence[Any]:
-        """Return vLLM's own metrics; see `vllm.v1.metrics.reader`."""
-        metrics: Sequence[Any] = self._llm.get_metrics()
-        return metrics
+    def read_metrics(self, names: Collection[str]) -> dict[str, float]:
+        """Return those of vLLM's own gauges and counters that are named and that it has.
+
+        vLLM's reader goes through every histogram of the process instead, which holds up the pages for 3 ms and more.
+        """
+        from prometheus_client import REGISTRY
+
+        wanted = {f"{name}{ending}": name for name in names for ending in ("", "_total")}
+        collected = REGISTRY.restricted_registry(wanted).collect()
+        return {wanted[sample.name]: sample.value for metric in collected for sample in metric.samples}
 
     def host_memory_bytes(self) -> int:
         """Return the resident memory of this process and the engine's; what they share counts twice."""

@@ -19,7 +19,7 @@ from pipeline.engines.vllm.core import Core, Prompt, prompt_of
 from pipeline.engines.vllm.depth import Depth
 from pipeline.engines.vllm.host import host_memory_limit
 from pipeline.engines.vllm.lora import Adapter
-from pipeline.engines.vllm.metrics import read_metrics
+from pipeline.engines.vllm.metrics import NAMES, read_metrics
 from pipeline.engines.vllm.prompt import TRANSCRIPTION, compose_instructions, shared_prefix_tokens
 from pipeline.engines.vllm.sampling import Sampler, read_output
 from pipeline.engines.vllm.settings import MAX_PIXELS
@@ -108,7 +108,7 @@ class VllmEngine:
             self._core,
             self._threads,
             self._depth,
-            Handlers(partial(self._prepare, prepared or {}), self._send, read_output),
+            Handlers(partial(self._prepare, prepared or {}), self._send, self._read),
             page_timeout_s=self._config.page_timeout_s,
             step_tokens=self._core.step_tokens if self._config.admission == "bursts" else None,
         ).run(requests)
@@ -126,7 +126,7 @@ class VllmEngine:
             [asked.lora for asked, _ in pages],
         )
         return [
-            (read_output(request.request_id, output), output.metrics.queued_ts, output.metrics.last_token_ts)
+            (self._read(request.request_id, output), output.metrics.queued_ts, output.metrics.last_token_ts)
             for request, output in zip(requests, outputs, strict=True)
         ]
 
@@ -135,7 +135,7 @@ class VllmEngine:
 
         Beside them what its processes hold and may hold, pages wanted beyond those that run, and how many may run.
         """
-        metrics = read_metrics(self._core.read_metrics())
+        metrics = read_metrics(self._core.read_metrics(NAMES))
         metrics.counters.update(self._core.steps.counters)
         metrics.gauges["queue_depth"] = self._depth.depth
         metrics.gauges["admit_limit"] = self._depth.limit
@@ -170,6 +170,9 @@ class VllmEngine:
     def _send(self, request: PageRequest, prepared: Prepared) -> None:
         asked = self._asked(request)
         self._core.add(request.request_id, prepared.inputs, asked.sampler.build(request.settings), asked.lora)
+
+    def _read(self, request_id: str, output: Any) -> Generation:
+        return read_output(self._core.spell, request_id, output)
 
     def _asked(self, request: PageRequest) -> _Question:
         return self._transcription if request.plain_text else self._task

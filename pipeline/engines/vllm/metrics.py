@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from pipeline.data import EngineMetrics
 
@@ -23,9 +22,12 @@ COUNTERS = {
 """All in tokens but the last. vLLM starts them at 0 with each engine."""
 
 
-def read_metrics(metrics: Sequence[Any]) -> EngineMetrics:
+NAMES = frozenset(GAUGES | COUNTERS)
+"""All of these."""
+
+
+def read_metrics(values: Mapping[str, float]) -> EngineMetrics:
     """Return the metrics named above, and `prefix_cache_hit_rate` over the engine's life."""
-    values = {metric.name: float(metric.value) for metric in metrics if metric.name in GAUGES | COUNTERS}
     gauges = {name: values[key] for key, name in GAUGES.items() if key in values}
     counters = {name: values[key] for key, name in COUNTERS.items() if key in values}
     if counters.get("prefix_cache_queries"):
