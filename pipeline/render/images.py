@@ -18,6 +18,9 @@ COVERAGE_CELLS = 100
 FAINT = 0.5
 """Images more transparent than this are watermarks, and cover nothing."""
 
+UNCHANGED = pymupdf.mupdf.FzMatrix()
+EVERYWHERE = pymupdf.mupdf.FzRect(pymupdf.mupdf.FzRect.Fixed_INFINITE)
+
 
 class PlacedImage(NamedTuple):
     """One image as a page uses it."""
@@ -55,10 +58,38 @@ def find_images(shown: Any) -> list[PlacedImage]:
     """Return every use of an image in a pymupdf.DisplayList; masks that only clip count as faint."""
     mupdf = pymupdf.mupdf
     device = _ImageDevice()
-    everywhere = mupdf.FzRect(mupdf.FzRect.Fixed_INFINITE)
-    mupdf.fz_run_display_list(shown.this, device, mupdf.FzMatrix(), everywhere, mupdf.FzCookie())
+    mupdf.fz_run_display_list(shown.this, device, UNCHANGED, EVERYWHERE, mupdf.FzCookie())
     mupdf.fz_close_device(device)
     return device.images
+
+
+def declared_sizes(pdf: Any, page_index: int) -> list[tuple[int, int]]:
+    """Return width and height of the images among a page's resources, those of its forms included.
+
+    `get_page_images` of a pymupdf.Document looks at more of each image.
+
+    Args:
+        pdf: A mupdf.PdfDocument.
+    """
+    mupdf = pymupdf.mupdf
+    resources, objects = mupdf.PDF_ENUM_NAME_Resources, mupdf.PDF_ENUM_NAME_XObject
+    page = mupdf.pdf_lookup_page_obj(pdf, page_index)
+    waiting = [mupdf.pdf_dict_get(mupdf.pdf_dict_get_inheritable(page, resources), objects)]
+    visited: set[int] = set()
+    sizes = []
+    while waiting:
+        held = waiting.pop()
+        for index in range(mupdf.pdf_dict_len(held)):
+            one = mupdf.pdf_dict_get_val(held, index)
+            number = mupdf.pdf_to_num(one)
+            if not number or number in visited:  # not a stream, then, and never drawn
+                continue
+            visited.add(number)
+            if mupdf.pdf_to_name(mupdf.pdf_dict_get(one, mupdf.PDF_ENUM_NAME_Subtype)) == "Image":
+                sizes.append((_side(one, "Width", "W"), _side(one, "Height", "H")))
+            else:
+                waiting.append(mupdf.pdf_dict_get(mupdf.pdf_dict_get(one, resources), objects))
+    return sizes
 
 
 def image_share(images: list[PlacedImage], page: Any) -> float:
@@ -70,6 +101,12 @@ def image_share(images: list[PlacedImage], page: Any) -> float:
     for x0, y0, x1, y1 in np.clip((boxes - origin) / cell, 0, COVERAGE_CELLS).round().astype(int):
         covered[y0:y1, x0:x1] = True
     return float(covered.mean())
+
+
+def _side(image: Any, name: str, abbreviation: str) -> int:
+    mupdf = pymupdf.mupdf
+    side = mupdf.pdf_dict_geta(image, pymupdf.PDF_NAME(name), pymupdf.PDF_NAME(abbreviation))
+    return int(mupdf.pdf_to_int(side))
 
 
 def _box(place: Any) -> Box:

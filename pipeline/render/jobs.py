@@ -168,14 +168,26 @@ class _Worker:
     def _draw(self, job: RenderPage) -> Drawing:
         from pipeline.render.legibility import Sizing, made_legible
 
-        with _regular_file(job.path) as file:
-            identity = _identify(job.path, file)
-            ref = job.document.ref
-            if (identity.size_bytes, _modified_at(ref, identity)) != (ref.size_bytes, ref.modified_at):
-                raise RenderError(ErrorType.UNREADABLE, "The file changed after it was opened; run again.")
-            source = self._source(identity, file)
+        source = self._known_source(job)
+        if source is None:
+            with _regular_file(job.path) as file:
+                identity = _identify(job.path, file)
+                _refuse_changed(job, identity)
+                source = self._source(identity, file)
         drawing = source.draw(job.page_number - 1, job.spec, job.facts)
         return made_legible(drawing, Sizing(job.spec.legible_px, self._config.min_pixels))
+
+    def _known_source(self, job: RenderPage) -> PageSource | None:
+        """Return the page's document if it is open here and its file is still the same, without opening the file."""
+        try:
+            identity = _identity_of(job.path, job.path.stat())
+        except OSError:  # opening it says what is wrong
+            return None
+        if identity not in self._sources:
+            return None
+        _refuse_changed(job, identity)
+        self._sources.move_to_end(identity)
+        return self._sources[identity]
 
     def _source(self, identity: _Identity, file: BufferedReader) -> PageSource:
         if identity in self._sources:
@@ -215,8 +227,17 @@ def _regular_file(path: Path) -> BufferedReader:
 
 
 def _identify(path: Path, file: BufferedReader) -> _Identity:
-    found = os.fstat(file.fileno())
+    return _identity_of(path, os.fstat(file.fileno()))
+
+
+def _identity_of(path: Path, found: os.stat_result) -> _Identity:
     return _Identity(str(path), found.st_ino, found.st_size, utc(found.st_mtime))
+
+
+def _refuse_changed(job: RenderPage, identity: _Identity) -> None:
+    ref = job.document.ref
+    if (identity.size_bytes, _modified_at(ref, identity)) != (ref.size_bytes, ref.modified_at):
+        raise RenderError(ErrorType.UNREADABLE, "The file changed after it was opened; run again.")
 
 
 def _modified_at(ref: DocumentRef, identity: _Identity) -> datetime | None:

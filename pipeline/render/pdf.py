@@ -17,7 +17,7 @@ from pipeline.errors import DocumentError, ErrorType, RenderError
 from pipeline.render.blank import shows_nothing
 from pipeline.render.drawing import Drawing, new_canvas
 from pipeline.render.grid import fit
-from pipeline.render.images import PlacedImage, find_images, image_share
+from pipeline.render.images import EVERYWHERE, UNCHANGED, PlacedImage, declared_sizes, find_images, image_share
 from pipeline.render.legibility import Sizing, em_of_layer, legible_grid
 from pipeline.render.mupdf import pymupdf
 from pipeline.render.page_tree import correct_count, find_pages
@@ -62,6 +62,7 @@ class PdfSource:
         self._limit_megapixels = config.max_source_megapixels
         self._min_pixels = config.min_pixels
         self._document = _open(file)
+        self._pdf = pymupdf.mupdf.pdf_specifics(self._document.this)
         try:
             decrypted = self._unlock([password.get_secret_value() for password in config.passwords])
             self.num_pages, agrees = self._count_pages(config.max_pages)
@@ -87,7 +88,7 @@ class PdfSource:
         pymupdf.TOOLS.reset_mupdf_warnings()
         with _translated():
             self._refuse_large(self._declared_sizes(page_index))
-            shown = self._document.load_page(page_index).get_displaylist()
+            shown = self._interpreted(page_index)
             page = shown.rect
             if not (0 < page.width < math.inf and 0 < page.height < math.inf):
                 raise RenderError(ErrorType.DAMAGED, "The page has no area.")
@@ -116,7 +117,14 @@ class PdfSource:
 
     def close(self) -> None:
         """Close the document."""
+        self._pdf = None
         self._document.close()
+
+    def _interpreted(self, page_index: int) -> Any:
+        """Return a page's pymupdf.DisplayList, without the pymupdf.Page and its books about annotations."""
+        mupdf = pymupdf.mupdf
+        page = mupdf.fz_load_page(self._document.this, page_index)
+        return pymupdf.DisplayList(mupdf.fz_new_display_list_from_page(page))
 
     def _unlock(self, passwords: list[str]) -> bool:
         """Return whether the document is encrypted; it is readable afterwards."""
@@ -174,7 +182,7 @@ class PdfSource:
     def _declared_sizes(self, page_index: int) -> list[tuple[int, int]]:
         """Return the sizes of a page's image resources: MuPDF silently leaves out those it finds too large."""
         try:
-            return [(image[2], image[3]) for image in self._document.get_page_images(page_index)]
+            return declared_sizes(self._pdf, page_index)
         except Exception:  # noqa: BLE001 - broken resources are MuPDF's to repair or to draw around
             return []
 
@@ -243,10 +251,8 @@ def _rasterised(
     canvas = new_canvas(grid)
     samples = mupdf.python_mutable_buffer_data(canvas)
     no_separations, alpha, stride = mupdf.FzSeparations(), 0, canvas.strides[0]
-    rgb = mupdf.FzColorspace(mupdf.FzColorspace.Fixed_RGB)
-    pixmap = mupdf.fz_new_pixmap_with_data(rgb, width, height, no_separations, alpha, stride, samples)
+    pixmap = mupdf.fz_new_pixmap_with_data(pymupdf.csRGB.this, width, height, no_separations, alpha, stride, samples)
     device = mupdf.fz_new_draw_device(matrix, pixmap)
-    everywhere = mupdf.FzRect(mupdf.FzRect.Fixed_INFINITE)
-    mupdf.fz_run_display_list(shown.this, device, mupdf.FzMatrix(), everywhere, mupdf.FzCookie())
+    mupdf.fz_run_display_list(shown.this, device, UNCHANGED, EVERYWHERE, mupdf.FzCookie())
     mupdf.fz_close_device(device)
     return canvas, canvas[:height, :width]
