@@ -53,7 +53,7 @@ def refused(capsys: Capture, *arguments: str) -> str:
 
 
 def test_the_default_card_and_model_are_told_in_80_columns(capsys: Capture) -> None:
-    """The reference of our user: an RTX 4000 Ada for 187 a month reads about 4,000 pages an hour."""
+    """The reference host: an RTX 4000 Ada for 187 a month reads about 4,000 pages an hour."""
     shown = plan(capsys, "--gpu", "rtx-4000-ada")
     assert max(len(line) for line in shown.splitlines()) <= 80
     for expected in (
@@ -71,7 +71,8 @@ def test_the_default_card_and_model_are_told_in_80_columns(capsys: Capture) -> N
 def test_it_fits_any_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     """Down to 41 columns; a line longer than the window is broken in the middle of a figure."""
     monkeypatch.setenv("COLUMNS", str(columns))
-    for arguments in ((), ("--matrix",)):
+    job = ("--pages", "200000", "--window", "8")
+    for arguments in ((), ("--matrix",), job, ("--matrix", *job), ("--gpu", "l40s", *job)):
         shown = plan(capsys, *arguments)
         assert max(len(line) for line in shown.splitlines()) <= max(41, min(columns, 100))
 
@@ -158,10 +159,69 @@ def test_figures_of_the_card_can_be_changed_too(capsys: Capture) -> None:
     assert changed["speed"]["vision_s"] > 1.5 * known["vision_s"]
 
 
-def test_a_page_longer_than_the_engine_takes_is_told(capsys: Capture) -> None:
-    """Such pages would be refused one by one, as failed records."""
-    assert "A run would refuse such a page" in plan(capsys, "--page-pixels", "50,000,000")
+def test_a_page_longer_than_the_engine_takes_is_told_first(capsys: Capture) -> None:
+    """Such pages would be refused one by one, as failed records; no speed is made up for them."""
+    for arguments in (("--page-pixels", "50,000,000"), ("--output-tokens", "1000000")):
+        assert main(["plan", "--gpu", "rtx-4000-ada", *arguments]) == 2
+        shown = capsys.readouterr()
+        assert shown.out.splitlines()[1].startswith("A run would refuse such a page: a prompt of ")
+        assert "pages an hour" not in shown.out
+        assert "longer than vllm.max_model_len, 16,384" in shown.err
+        assert main(["plan", "--matrix", "--json", *arguments]) == 2
+        assert all(answer["speed"] is None for answer in json.loads(capsys.readouterr().out)["answers"])
     assert "A run would refuse such a page" not in plan(capsys)
+    assert "20,000 written" in plan(capsys, "--output-tokens", "20000", "--set", "vllm.max_model_len=32768")
+
+
+def test_a_job_by_the_month_costs_whole_months_by_hand(capsys: Capture) -> None:
+    """200,000 pages at 4,163 an hour are 48.04 h: 7 nights of 8 h, one month, 187; Textract asks 300.
+
+    90 nights of an hour each, 4,163 x 89.5 pages, are 90 x 24 / 730 = 2.96 months, so three are paid.
+    """
+    values = plan_values(capsys, "--gpu", "rtx-4000-ada", "--pages", "200,000", "--window", "8")
+    job = values["job"]
+    assert job["hours"] == pytest.approx(200_000 / values["speed"]["pages_per_hour"])
+    assert (job["nights"], job["cards_for_one_night"], job["months"], job["cost"]) == (7, 7, 1, 187)
+    assert next(api["job"] for api in values["apis"] if api["api"] == "textract-text") == 300
+    pages = str(int(values["speed"]["pages_per_hour"] * 89.5))
+    short = plan_values(capsys, "--gpu", "rtx-4000-ada", "--pages", pages, "--window", "1")["job"]
+    assert (short["nights"], short["months"], short["cost"]) == (90, 3, 561)
+
+
+def test_a_job_by_the_hour_costs_its_hours_and_breaks_even_at_once(capsys: Capture) -> None:
+    """Without --window it is read day and night; a month's break-even would mean nothing."""
+    values = plan_values(capsys, "--gpu", "l40s", "--price", "2", "--pages", "200000")
+    hours = 200_000 / values["speed"]["pages_per_hour"]
+    assert values["job"]["cost"] == pytest.approx(2 * hours)
+    assert (values["job"]["nights"], values["job"]["months"]) == (None, None)
+    shown = plan(capsys, "--gpu", "l40s", "--price", "2", "--pages", "200000")
+    assert "break-even" not in shown.lower()
+    assert "costs less from the first page on" in " ".join(shown.split())
+    monthly = plan(capsys, "--gpu", "l40s", "--price", "2")
+    assert "paid for all month (1,460.00)" in " ".join(monthly.split())
+    unpriced = plan(capsys, "--gpu", "rtx-5000-ada", "--pages", "1")
+    assert "1 page, once: 0.4 s on 1 card. The minutes" in " ".join(unpriced.split())
+    assert not any(line != line.rstrip() for line in unpriced.splitlines())
+
+
+def test_the_matrix_tells_a_job_of_every_card(capsys: Capture) -> None:
+    """By hand: 20,000 pages at 4,163 an hour are 4.8 h, and one night of 8."""
+    chosen = ("--matrix", "--gpu", "rtx-4000-ada", "--model", "qwen2.5-vl-7b-awq", "--pages", "20000")
+    cells = [line.split()[-1] for line in plan(capsys, *chosen).splitlines() if line.startswith("RTX")]
+    assert cells == ["4,163", "4.8", "187.00"]
+    nights = [line.split()[-1] for line in plan(capsys, *chosen, "--window", "2").splitlines() if "RTX" in line]
+    assert nights == ["4,163", "3", "187.00"]
+
+
+def test_what_is_offered_is_understood(capsys: Capture) -> None:
+    """Quantisations that --help names are in the list of those there are; 50 % is a half."""
+    told = refused(capsys, "--quantisation", "x")
+    named = next(flag.help for flag in PLAN_FLAGS if flag.key == "quantisation")
+    for name in named.removeprefix("of the weights: ").removesuffix(" ...").split(", "):
+        assert f" {name}," in told
+        assert plan_values(capsys, "--gpu", "l40s", "--quantisation", name)["quantisation"]
+    half = plan_values(capsys, "--gpu", "l40s", "--utilisation", "0.5")
+    assert plan_values(capsys, "--gpu", "l40s", "--utilisation", "50%") == half
 
 
 def test_the_configuration_counts(capsys: Capture, tmp_path: Path) -> None:
@@ -294,6 +354,12 @@ def test_a_book_of_ones_own_needs_no_card_of_ours(capsys: Capture, tmp_path: Pat
         (("--output-tokens", "nan"), "from 1 to"),
         (("--output-tokens", "2.5"), "give a whole number"),
         (("--utilisation", "2"), "from 0.001 to 1"),
+        (("--utilisation", "500%"), "from 0.1 to 100"),
+        (("--pages", "0"), "--pages 0: give a number from 1"),
+        (("--pages", "5", "in"), "leave one of the two out"),
+        (("--open", "5"), "name an INPUT"),
+        (("--matrix", "--load", "5", "--volume", "6"), "--matrix does not use --load, --volume;"),
+        (("--matrix", "--window", "5"), "--matrix does not use --window;"),
         (("--price", "free"), "or a seller of RTX 4000 Ada"),
         (("--price", "-3"), "an amount above 0"),
         (("--kv-dtype", "int4"), "give one of auto, fp8, bf16, fp16"),
@@ -301,13 +367,14 @@ def test_a_book_of_ones_own_needs_no_card_of_ours(capsys: Capture, tmp_path: Pat
         (("--model", "qwen2.5-vl-7b-awk"), "Did you mean qwen2.5-vl-7b-awq?"),
         (("--model", "model.gguf"), "--quantisation q4_k_m"),
         (("--assume", "speed=1"), "There is no assumption 'speed'"),
+        (("--assume", "memory_gb=1"), "of the card memory_gib, bandwidth_gb_s,"),
         (("--assume", "stream_share"), "NAME=NUMBER"),
         (("--assume", "sustained=2"), "--assume sustained=2"),
         (("--prices", "none.toml"), "none.toml cannot be read"),
         (("--matrix", "in"), "--matrix plans for a typical page"),
         (("no-such-folder",), "does not exist"),
         (("--extraction", "poems"), "There is no extraction 'poems'"),
-        (("--open", "none"), "this is no number"),
+        (("--open", "none", "."), "this is no number"),
     ],
 )
 def test_a_wrong_question_is_refused_in_one_line(capsys: Capture, arguments: tuple[str, ...], message: str) -> None:
@@ -349,6 +416,8 @@ def test_an_input_is_counted_and_its_hours_and_money_forecast(capsys: Capture, t
     assert hours == pytest.approx(10 / values["speed"]["pages_per_hour"])
     assert found["forecast"]["cost"] == pytest.approx(hours * values["cost"]["per_hour"])
     assert found["forecast"]["nights"] == 1
+    assert "Smaller pages are part of this" in plan(capsys, str(tmp_path / "in"))
+    assert "Adaptive page sizes" not in plan(capsys, str(tmp_path / "in"), "--set", "render.adaptive=off")
 
 
 def test_pages_of_a_sample_stand_for_all_by_hand() -> None:
@@ -432,6 +501,15 @@ def test_the_guide_shows_what_the_command_prints(capsys: Capture) -> None:
     shown = plan(capsys, "--gpu", "rtx-4000-ada", "--load", "1,000,000", "--volume", "100,000")
     assert shown.partition("\nAssumptions")[0] in GUIDE
     assert plan(capsys, "--matrix").partition("\nUSD")[0] in GUIDE
+    for arguments in (("rtx-4000-ada", "--pages", "200,000", "--window", "8"), ("l40s", "--pages", "200,000")):
+        head, _, rest = plan(capsys, "--gpu", *arguments).partition("\n\nMemory")
+        assert head in GUIDE
+        assert rest[rest.index("Money,") :].partition("\n\nAssumptions")[0] in GUIDE
+    for sequences in (8, 14, 16, 32, 64, 128):
+        speed = plan_values(capsys, "--gpu", "rtx-4000-ada", "--sequences", str(sequences))["speed"]
+        assert f"| {sequences} | {speed['page_latency_s']:.0f} s | {speed['pages_per_hour']:,.0f} |" in GUIDE
+    shown = plan(capsys, "--gpu", "rtx-4000-ada", "--sequences", "16")
+    assert shown[shown.index("  decode") : shown.index("\n\nMoney")] in GUIDE
 
 
 def test_the_guide_names_every_flag() -> None:

@@ -10,6 +10,7 @@ examples:
   pagemill plan --gpu rtx-4000-ada --price 187/month --load 1,000,000
   pagemill plan --model ./my-model --quantisation fp8 --gpu h100-sxm --page-size a4@150 --output-tokens 800
   pagemill plan scans/ --gpu rtx-6000-ada --window 8        hours, nights and money for these documents
+  pagemill plan --gpu l40s --pages 200,000 --window 8       hours, nights and money for so many pages, once
   pagemill plan --matrix                                    all cards in the price book against four models
   pagemill plan --print-prices > prices.toml                cards and prices to edit, for --prices
 
@@ -24,10 +25,11 @@ PLAN_FLAGS = (
     Flag("--prompt-tokens", "prompt_tokens", "N", "instructions and schema (default: estimated from the extraction)"),
     Flag("--output-tokens", "output_tokens", "N", "written for a page (default: 400)"),
     Flag("--sequences", "sequences", "N", "pages in the model at once (default: as `run` would start it)"),
-    Flag("--utilisation", "utilisation", "SHARE", "share of the paid time in which pages are read (default: 1)"),
+    Flag("--utilisation", "utilisation", "SHARE", "of the paid time in which pages are read: 0.5 or 50%% (default: 1)"),
+    Flag("--pages", "pages", "N", "pages to read once: hours, nights, cards and money"),
     Flag("--load", "load", "PAGES", "pages a month: what that costs"),
     Flag("--volume", "volume", "PAGES", "pages a night: how many cards that takes"),
-    Flag("--window", "window", "HOURS", "length of a night (default: 8)"),
+    Flag("--window", "window", "HOURS", "length of a night (default: 8; --pages: all day)"),
     Flag("--price", "price", "PRICE", "an amount (0.62 an hour, 187/month) or a seller in the price book"),
     Flag("--prices", "prices", "FILE", "a price book of your own"),
     Flag("--open", "open_documents", "N", "documents of INPUT to open (default: 100)"),

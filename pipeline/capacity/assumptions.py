@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
+from pipeline.capacity.prices import CARD_FIGURES
 from pipeline.errors import ConfigError
 
 
@@ -61,9 +62,12 @@ class Assumptions:
         known = {one.name: one for one in fields(self)}
         for name, value in values.items():
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
+                close = difflib.get_close_matches(name, [*known, *CARD_FIGURES], n=1)
                 hint = f" Did you mean {close[0]}?" if close else ""
-                raise ConfigError(f"There is no assumption {name!r}, only {', '.join(known)}.{hint}")
+                raise ConfigError(
+                    f"There is no assumption {name!r}, only {', '.join(known)}; "
+                    f"and of the card {', '.join(CARD_FIGURES)}.{hint}"
+                )
             least = 0 if name.endswith("_s") or name.startswith("grammar") else 1e-9
             if not (least <= value <= known[name].metadata["at_most"]) or math.isinf(value):
                 upper = known[name].metadata["at_most"]

@@ -80,7 +80,21 @@ def gguf(kind: str) -> Quantisation:
     return Quantisation(kind, "gguf", round(bits), bits / 8, whole_model=True, speed_known=False, remark=remark)
 
 
-_NAMED = {"fp16": BF16, "none": BF16, "w8a8": INT8} | {one.name: one for one in (BF16, FP8, INT8, NF4, BNB_INT8)}
+_NAMED = {
+    "bf16": BF16,
+    "fp16": BF16,
+    "none": BF16,
+    "fp8": FP8,
+    "int8": INT8,
+    "w8a8": INT8,
+    "awq": grouped_int4("awq"),
+    "awq-g64": grouped_int4("awq", 64),
+    "gptq": grouped_int4("gptq"),
+    "gptq-g64": grouped_int4("gptq", 64),
+    "nf4": NF4,
+    "bnb-int8": BNB_INT8,
+}
+"""As a person says them; groups may have any other size."""
 
 
 def parse_quantisation(text: str) -> Quantisation:
@@ -98,7 +112,7 @@ def parse_quantisation(text: str) -> Quantisation:
     kind = name.removeprefix("gguf-").replace("-", "_")
     if kind in GGUF_BITS:
         return gguf(kind)
-    known = [*_NAMED, "awq", "gptq", "awq-g64", *GGUF_BITS]
+    known = [*_NAMED, *GGUF_BITS]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise EngineStartError(f"There is no quantisation {text!r}, only {', '.join(known)}.{hint}")

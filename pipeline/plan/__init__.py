@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
 from pipeline.capacity import price_book_text
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, EngineStartError
 from pipeline.plan.answer import Answer
 from pipeline.plan.as_json import answer_values, as_number, common_values
 from pipeline.plan.forecast import InputForecast, forecast_input
@@ -51,8 +51,7 @@ def plan(arguments: argparse.Namespace, config: RunConfig, file: TextIO) -> None
         print(price_book_text(), end="", file=file)
         return
     question = ask(arguments, config)
-    if config.input and arguments.matrix:
-        raise ConfigError("--matrix plans for a typical page, not for an input: leave one of the two out.")
+    _check_combination(arguments, config)
     if not arguments.matrix and len(question.models) * len(question.gpus) > 1:
         raise ConfigError("Several models or cards are named: add --matrix to hold them against each other.")
     shapes = _checked_shapes(question, config)
@@ -67,6 +66,22 @@ def plan(arguments: argparse.Namespace, config: RunConfig, file: TextIO) -> None
         _print_one(rows[0][0], pages, file, as_json=arguments.json)
 
 
+def _check_combination(arguments: argparse.Namespace, config: RunConfig) -> None:
+    """Refuse flags that would be ignored."""
+    if config.input and arguments.matrix:
+        raise ConfigError("--matrix plans for a typical page, not for an input: leave one of the two out.")
+    if config.input and arguments.pages:
+        raise ConfigError("--pages says how many pages there are, INPUT has them counted: leave one of the two out.")
+    if arguments.open_documents and not config.input:
+        raise ConfigError("--open says how many documents of INPUT are opened: name an INPUT, or leave it out.")
+    if arguments.matrix:
+        flags = {"--load": arguments.load, "--volume": arguments.volume}
+        if not arguments.pages:
+            flags["--window"] = arguments.window
+        if unused := [flag for flag, value in flags.items() if value is not None]:
+            raise ConfigError(f"--matrix does not use {', '.join(unused)}; with --pages N it tells hours and money.")
+
+
 def _checked_shapes(question: Question, config: RunConfig) -> dict[str, ModelShape]:
     """Return the models' dimensions; what is wrong with a price or a model is told before an input is read."""
     for gpu in question.gpus:
@@ -78,13 +93,16 @@ def _checked_shapes(question: Question, config: RunConfig) -> dict[str, ModelSha
 
 
 def _print_matrix(rows: list[list[Answer]], file: TextIO, *, as_json: bool) -> None:
-    if not as_json:
+    every = [answer for row in rows for answer in row]
+    if as_json:
+        answers = [answer_values(answer, brief=True) for answer in every]
+        values = {"event": "matrix", "answers": answers, **common_values(every[0])}
+        print(json.dumps(values, default=as_number), file=file)
+    else:
         print(*matrix_lines(rows), sep="\n", file=file)
-        return
-    answers = [answer_values(answer, brief=True) for row in rows for answer in row]
-    print(
-        json.dumps({"event": "matrix", "answers": answers, **common_values(rows[0][0])}, default=as_number), file=file
-    )
+    if all(isinstance(answer.outcome, EngineStartError) for answer in every):
+        file.flush()  # before an error is told on the other stream
+        _ = every[0].settings
 
 
 def _print_one(answer: Answer, pages: Pages | None, file: TextIO, *, as_json: bool) -> None:

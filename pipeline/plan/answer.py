@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from pipeline.plan.question import Question
 
 
+class PageTooLongError(EngineStartError):
+    """The engine starts, but pages like these are longer than what it takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What one card's memory holds, in bytes; the parts add up to `total`."""
@@ -63,6 +67,10 @@ class Comparison(NamedTuple):
     break_even_pages: int | None
     """Pages a month from which a card that is paid all month costs less; None where it cannot read as many."""
 
+    def cost_of(self, pages: int) -> Decimal:
+        """Return what so many pages cost there."""
+        return self.per_thousand * pages / 1000
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -80,9 +88,16 @@ class Answer:
         size = int(self.gpu.memory_gib * GIB)
         card = Card(self.gpu.name, size, size, self.gpu.compute_capability, self.cards, can_compile=True)
         try:
-            return resolve_settings(config, card, self.shape)
+            settings = resolve_settings(config, card, self.shape)
         except EngineStartError as error:
             return error
+        prompt, output = round(self.question.load.prompt_tokens(self.shape.vision)), self.question.load.output_tokens
+        if prompt + output <= settings.max_model_len:
+            return settings
+        return PageTooLongError(
+            f"A run would refuse such a page: a prompt of {prompt:,} tokens and an output of {output:,} are longer "
+            f"than vllm.max_model_len, {settings.max_model_len:,}. Plan for less, or --set vllm.max_model_len=N."
+        )
 
     @property
     def cards(self) -> int:
@@ -153,12 +168,6 @@ class Answer:
             patches=int(MAX_PIXEL_GROWTH * load.patches(self.shape.vision)),
             sequences=found.max_num_seqs if found else 256,
         )
-
-    @property
-    def is_too_long(self) -> bool:
-        """Whether a page and its output are longer than what the engine is started for."""
-        load = self.question.load
-        return load.prompt_tokens(self.shape.vision) + load.output_tokens > self.settings.max_model_len
 
     @property
     def pages_per_hour(self) -> float:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pipeline.capacity import held_against_measurements
+from pipeline.plan.forecast import forecast_job
 
 if TYPE_CHECKING:
     from pipeline.plan.answer import Answer
@@ -29,11 +30,12 @@ def answer_values(answer: Answer, *, brief: bool = False) -> dict[str, Any]:
         "engine": None,
         "speed": None,
         "cost": None,
+        "job": None,
     }
     if not isinstance(answer.outcome, Exception):
         values["engine"] = answer.outcome.arguments()
     if answer.speed_known:
-        values |= {"speed": _speed(answer), "cost": _cost(answer)}
+        values |= {"speed": _speed(answer), "cost": _cost(answer), "job": _job(answer)}
     return values if brief else values | common_values(answer) | {"apis": _apis(answer)}
 
 
@@ -64,7 +66,6 @@ def _speed(answer: Answer) -> dict[str, Any]:
         "roofline_pages_per_hour": found.roofline_pages_per_s * 3600,
         "pages_per_hour": answer.pages_per_hour,
         "launch_bound": found.is_launch_bound,
-        "longer_than_max_model_len": answer.is_too_long,
     }
 
 
@@ -90,15 +91,22 @@ def _cost(answer: Answer) -> dict[str, Any] | None:
     return values
 
 
+def _job(answer: Answer) -> dict[str, Any] | None:
+    job = forecast_job(answer)
+    return asdict(job) if job else None
+
+
 def _apis(answer: Answer) -> list[dict[str, Any]]:
     if not answer.speed_known:
         return []
+    pages = answer.question.pages_once
     return [
         {
             "api": one.api.key,
             "per_1000_pages": one.per_thousand,
             "times_dearer": one.times_dearer,
             "break_even_pages_per_month": one.break_even_pages,
+            "job": None if pages is None else one.cost_of(pages),
         }
         for one in answer.comparisons()
     ]

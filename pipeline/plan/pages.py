@@ -88,6 +88,8 @@ class Pages:
     """Share of pages on which nothing is."""
     spared: float
     """Share of pages that a run with this configuration reads without the GPU: blank ones, text layers."""
+    adaptive: bool = True
+    """Whether pages with large print count as smaller ones, as they would be sent."""
 
     def limited_to(self, documents: int | None) -> Pages:
         """Return the pages of no more than so many of these documents."""
@@ -117,7 +119,8 @@ def count_pages(config: RunConfig, *, sample: int) -> Pages:
         documents, largest, drawn = choose(_documents(listed, readiness), sample)
         seen = list(_look_at([*largest, *drawn], config, scratch))
     found = estimate(documents, seen[: len(largest)], seen[len(largest) :])
-    return replace(found, arriving=readiness.arriving).limited_to(config.limit)
+    adaptive = legible_px(config.render, "vllm") is not None
+    return replace(found, arriving=readiness.arriving, adaptive=adaptive).limited_to(config.limit)
 
 
 def _documents(config: RunConfig, readiness: Readiness) -> Iterator[DocumentRef]:

@@ -66,6 +66,9 @@ class Question:
     pages_per_month: int | None = None
     pages_per_night: int | None = None
     window_hours: float = 8.0
+    pages_once: int | None = None
+    nightly: bool = False
+    """Whether the pages of `pages_once` are read in nights of `window_hours`, not day and night."""
 
     def price_of(self, gpu: Gpu) -> Price | None:
         """Return what a card costs: as asked for, else the first price in the book; None when it has none.
@@ -118,10 +121,12 @@ def ask(arguments: argparse.Namespace, config: RunConfig) -> Question:
         assume=Assumptions().changed(assumed),
         given=(*given, *told, *_told_figures(of_card)),
         price=arguments.price or (None if arguments.matrix else _configured_price(config)),
-        utilisation=_number(arguments.utilisation, "--utilisation", 0.001, 1) or 1.0,
+        utilisation=_share(arguments.utilisation, "--utilisation") or 1.0,
         pages_per_month=whole_number(arguments.load, "--load"),
         pages_per_night=whole_number(arguments.volume, "--volume"),
         window_hours=_number(arguments.window, "--window", 0.01, 24) or 8.0,
+        pages_once=whole_number(arguments.pages, "--pages"),
+        nightly=arguments.window is not None,
     )
 
 
@@ -262,6 +267,14 @@ def whole_number(text: str | None, flag: str, *, least: int = 1, at_most: int = 
     if value is not None and value != int(value):
         raise ConfigError(f"{flag} {text}: give a whole number.")
     return None if value is None else int(value)
+
+
+def _share(text: str | None, flag: str) -> float | None:
+    """Return what `0.5` or `50%` says."""
+    if text is None or not text.rstrip().endswith("%"):
+        return _number(text, flag, 0.001, 1)
+    percent = _number(text.rstrip().removesuffix("%"), flag, 0.1, 100)
+    return None if percent is None else percent / 100
 
 
 def _number(text: str | None, flag: str, least: float, at_most: float) -> float | None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from pipeline.capacity import GIB, OVERHEAD_BYTES, held_against_measurements
+from pipeline.plan.answer import PageTooLongError
+from pipeline.plan.forecast import forecast_job
 from pipeline.show.text import counted, duration, money, printable
 
 if TYPE_CHECKING:
     from pipeline.capacity import Assumptions
-    from pipeline.plan.answer import Answer
-    from pipeline.plan.forecast import InputForecast
+    from pipeline.plan.answer import Answer, Comparison
+    from pipeline.plan.forecast import InputForecast, Job
     from pipeline.plan.pages import Pages
 
 LEAST_WIDTH, MOST_WIDTH = 40, 100
@@ -40,12 +43,29 @@ def summary_lines(answer: Answer) -> Iterator[str]:
     """Yield the answer that most people ask for."""
     if not isinstance(answer.outcome, Exception) and not answer.speed_known:
         yield from wrapped("It fits; how fast it is cannot be told.", "")
+    elif isinstance(answer.outcome, PageTooLongError):
+        yield from wrapped(str(answer.outcome), "")
     elif not answer.speed_known:
         yield from wrapped("It cannot start there.", "")
     else:
         cost = answer.per_thousand
         money_told = f", {money(cost)} {answer.question.book.currency} for 1,000 pages" if cost is not None else ""
         yield from wrapped(f"Expected: {answer.pages_per_hour:,.0f} pages an hour{money_told}.", "")
+        if job := forecast_job(answer):
+            yield from wrapped(_job_summary(answer, job), "")
+
+
+def _job_summary(answer: Answer, job: Job) -> str:
+    """Return what so many pages take once, in one sentence."""
+    told = f"{counted(job.pages, 'page')}, once: {duration(job.hours * 3600)} on {counted(answer.cards, 'card')}"
+    if job.nights is not None:
+        told += f", {counted(job.nights, 'night')} of {job.window_hours:g} h"
+    if job.nights and job.nights > 1:
+        told += f" (or {job.cards_for_one_night:,} cards for one night)"
+    if job.cost is not None:
+        paid = f" for {counted(job.months, 'month')} of the card" if job.months else ""
+        told += f"; {money(job.cost)} {answer.question.book.currency}{paid}"
+    return f"{told}. The minutes in which the model loads come on top."
 
 
 def memory_lines(answer: Answer) -> Iterator[str]:
@@ -97,10 +117,6 @@ def speed_lines(answer: Answer) -> Iterator[str]:
         f"{load.page_pixels:,} pixels = {load.page_pixels / answer.shape.vision.token_px**2:,.0f} image tokens; prompt "
         f"{prompt:,.0f} tokens, {load.shared_tokens:,} of them cached; {load.output_tokens:,} written"
     )
-    if answer.is_too_long:
-        yield from wrapped(
-            f"A run would refuse such a page: it is longer than vllm.max_model_len, {answer.settings.max_model_len:,}."
-        )
     step = found.step_s(found.sequences)
     yield f"  vision tower   {found.vision_s * 1000:8.1f} ms"
     yield f"  prefill        {found.prefill_s * 1000:8.1f} ms"
@@ -139,6 +155,12 @@ def money_lines(answer: Answer) -> Iterator[str]:
         )
         busy = "kept busy" if asked.utilisation == 1 else f"busy {asked.utilisation:.0%} of the time"
         yield from _row(f"1,000 pages, {busy}", money(answer.per_thousand))
+    if (job := forecast_job(answer)) and job.cost is not None and answer.per_hour is not None:
+        told = money(job.cost)
+        if job.months:
+            share = money(answer.per_hour * Decimal(job.hours))
+            told += f" for {counted(job.months, 'month')}; the hours of reading are {share} of it"
+        yield from _row(f"{counted(job.pages, 'page')}, once", told)
     if asked.pages_per_month is not None:
         yield from _month_lines(answer, asked.pages_per_month)
     if asked.pages_per_night is not None:
@@ -166,18 +188,52 @@ def _api_lines(answer: Answer) -> Iterator[str]:
     found = answer.comparisons()
     if not found:
         return
-    rows = [("  instead, by API", "for 1,000", "dearer by", "break-even, pages")]
+    job, hourly = forecast_job(answer), answer.price is not None and answer.price.per_month is None
+    heads = {"for 1,000": 9, "for all": 12, "dearer by": 12, "break-even, pages": 20}
+    if job is None:
+        del heads["for all"]
+    elif hourly:
+        del heads["break-even, pages"]
+    else:
+        heads = {"for 1,000": 9, "for all": 12, "dearer by": 11, "break-even": 13}
+    if answer.price is None:
+        heads = {head: size for head, size in heads.items() if head.startswith("for")}
+    while 31 + sum(heads.values()) > width() - 2 and len(heads) > 1:
+        heads.popitem()
+    yield f"{'  instead, by API':<31}" + "".join(f"{head:>{size}}" for head, size in heads.items())
     for one in found:
-        dearer = f"{one.times_dearer:.1f} x" if one.times_dearer is not None else ""
-        even = f"{one.break_even_pages:,}" if one.break_even_pages else "none" if one.times_dearer else ""
-        mark = "" if one.api.verified else " *"
-        rows.append((f"    {printable(one.api.name)}{mark}", money(one.per_thousand), dearer, even))
-    shown = 3 if width() >= 76 else 2 if width() >= 54 else 1
-    for name, *cells in rows:
-        yield f"{name:<31}" + "".join(f"{cell:>{size}}" for cell, size in zip(cells[:shown], (9, 12, 20), strict=False))
-    yield from wrapped(
-        "Break-even: from so many pages a month on, a card paid for all month costs less than the API. * not verified"
-    )
+        cells = _api_cells(one, job)
+        name = f"    {printable(one.api.name)}{'' if one.api.verified else ' *'}"
+        yield f"{name:<31}" + "".join(f"{cells[head]:>{size}}" for head, size in heads.items())
+    yield from wrapped(f"{_break_even(answer, job, hourly=hourly)}* not verified")
+
+
+def _api_cells(one: Comparison, job: Job | None) -> dict[str, str]:
+    """Return what the columns of an API's row may show, by their heads."""
+    total = one.cost_of(job.pages) if job else None
+    even = f"{one.break_even_pages:,}" if one.break_even_pages else "none" if one.times_dearer else ""
+    dearer = float(total / job.cost) if job and total is not None and job.cost else one.times_dearer
+    return {
+        "for 1,000": money(one.per_thousand),
+        "for all": money(total) if total is not None else "",
+        "dearer by": f"{dearer:.1f} x" if dearer is not None else "",
+        "break-even": even,
+        "break-even, pages": even,
+    }
+
+
+def _break_even(answer: Answer, job: Job | None, *, hourly: bool) -> str:
+    """Return how break-even is meant; hours of reading break even at once or never."""
+    if answer.price is None:
+        return ""
+    at_once = "Paid only for the hours of reading, a card costs less from the first page on if the API is dearer. "
+    if job and hourly:
+        return at_once
+    if job:
+        return "Break-even: from so many pages on, the card's month costs less than the API. "
+    paid = f" ({money(answer.per_month)})" if hourly and answer.per_month is not None else ""
+    month = f"from so many pages a month on, a card paid for all month{paid} costs less than the API. "
+    return f"Break-even: {month}{at_once if hourly else ''}"
 
 
 def assumption_lines(answer: Answer) -> Iterator[str]:
@@ -242,6 +298,8 @@ def input_lines(pages: Pages, found: InputForecast | None, currency: str) -> Ite
             f"of {pages.page_pixels:,} pixels on average as they would be sent; {pages.born_digital:.0%} with a text "
             f"layer that can be trusted, {pages.blank:.0%} blank; {pages.spared:.0%} need no GPU"
         )
+        if pages.adaptive:
+            yield from wrapped("Adaptive page sizes are part of this; --set render.adaptive=off plans without.")
     if found is None or not found.gpu_pages:
         return
     nights = (
