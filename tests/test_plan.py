@@ -416,7 +416,7 @@ def test_an_input_is_counted_and_its_hours_and_money_forecast(capsys: Capture, t
     assert hours == pytest.approx(10 / values["speed"]["pages_per_hour"])
     assert found["forecast"]["cost"] == pytest.approx(hours * values["cost"]["per_hour"])
     assert found["forecast"]["nights"] == 1
-    assert "Smaller pages are part of this" in plan(capsys, str(tmp_path / "in"))
+    assert "Adaptive page sizes are part of this" in plan(capsys, str(tmp_path / "in"))
     assert "Adaptive page sizes" not in plan(capsys, str(tmp_path / "in"), "--set", "render.adaptive=off")
 
 
