@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pipeline.admission import Admission
 from pipeline.books import Books, RunReport
@@ -52,6 +53,7 @@ from pipeline.settle import settle_dead_runs
 from pipeline.show.text import counted
 from pipeline.sink import PartReader, ShardWriter, delete_orphans, page_schema, read_committed
 from pipeline.skip import LayerReader, Shortcuts
+from pipeline.source import has_changed
 from pipeline.stats import Counts, RunState, job_so_far
 from pipeline.storage import open_storage, refuse_credentials
 from pipeline.tally import Progress, Tally
@@ -456,21 +458,25 @@ class _Run:
         self._documents.release(document.ref.uri)
         if self._leaders.get(document.sha256) == document.ref.uri:
             del self._leaders[document.sha256]
+            followers = self._followers.pop(document.sha256, [])
             if record.error and record.error.error_type is ErrorType.UNREADABLE:
-                self._left_for_later(document)
-                return
-            for follower in self._followers.pop(document.sha256, ()):
+                followers = self._without_whole(followers)
+            for follower in followers:
                 self._ledger.open_document(follower, datetime.now(UTC))
                 self._enter(self._known.read_in_this_run(follower))
 
-    def _left_for_later(self, vanished: Document) -> None:
-        """Leave the copies of a document whose file vanished or changed meanwhile: theirs may be whole."""
-        for copy in self._followers.get(vanished.sha256, ()):
-            log.warning(
-                "left for a later run: its copy %s could not be read",
-                vanished.ref.uri,
-                extra={"document": copy.ref.uri},
-            )
+    def _without_whole(self, copies: Sequence[Document]) -> list[Document]:
+        """Leave copies of a document that changed meanwhile to a later run where they are whole; return the others."""
+        gone = []
+        for copy in copies:
+            path = Path(copy.ref.name)
+            if copy.ref.uri.startswith("file:") and (not path.is_file() or has_changed(copy.ref, path)):
+                gone.append(copy)
+                continue
+            self._followers.setdefault(copy.sha256, []).append(copy)
+            reason = "left for a later run: the copy of it that was read changed meanwhile"
+            log.warning(reason, extra={"document": copy.ref.uri})
+        return gone
 
     def shard_committed(self, part: str, documents: Sequence[DoneDocument], counts: Counts) -> None:
         """A shard became part of the output: so do its statistics, and its documents are known from now on."""

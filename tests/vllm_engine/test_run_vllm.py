@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 import pytest
 from PIL import Image
 
-from pipeline.config import CanaryConfig, RunConfig, TriesConfig, VllmConfig
+from pipeline.config import CanaryConfig, RunConfig, SkipConfig, TriesConfig, VllmConfig
 from pipeline.run import run
 from pipeline.stats import PARTITION
 from pipeline.tally import Progress
@@ -76,6 +76,7 @@ def make_config(folder: Path, vllm: VllmConfig) -> RunConfig:
         engine="vllm",
         vllm=vllm,
         tries=TriesConfig(max_tokens=FIRST_LIMIT),
+        skip=SkipConfig(blank=False),  # they are of one colour each
         canary=CanaryConfig(threshold=0),
     )
 
