@@ -74,11 +74,11 @@ LIBRARIES = {
     "pymupdf": _owned_by("render", "bench"),
     "PIL": _owned_by("render", "engines.vllm", "bench"),
     "matplotlib": _owned_by("bench", in_functions_only=True),
-    "tokenizers": _owned_by("bench", in_functions_only=True),
+    "tokenizers": _owned_by("bench", "engines.vllm", in_functions_only=True),
     "tenacity": _owned_by("storage"),
     "obstore": _owned_by("storage"),
     "rich": _owned_by("show", "progress"),
-    "prometheus_client": _owned_by("metrics"),
+    "prometheus_client": _owned_by("metrics", "engines.vllm"),
     "boto3": _owned_by("storage", "flows", in_functions_only=True),
     "botocore": _owned_by("storage", "flows", in_functions_only=True),
 }
