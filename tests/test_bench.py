@@ -18,16 +18,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.bench.case import told_of_few
 from pipeline.bench.command import _split, _varied
 from pipeline.bench.documents import write_documents
 from pipeline.bench.feeds import batched, read_pipeline
-from pipeline.bench.figures import Figures, Gpu, Subject, figures_of
+from pipeline.bench.figures import STAND_IN, Figures, Gpu, Subject, figures_of
 from pipeline.bench.model_folder import TINY, write_model
 from pipeline.bench.plot import draw
 from pipeline.bench.predicted import predicted_requests_per_s
 from pipeline.bench.report import notes_of, row_of, table_of, write_parquet
 from pipeline.bench.serve import Question, flags, read_serve
-from pipeline.bench.timeline import Answer, Timeline, Window
+from pipeline.bench.timeline import Answer, Timeline, Window, fewest_pages
 from pipeline.bench.workload import Asking, collect, measured_config
 from pipeline.capacity import PROFILES, Serving, read_shape
 from pipeline.cli import main
@@ -35,7 +36,8 @@ from pipeline.config import RunConfig
 from pipeline.data import FinishReason, Generation, PageImage, PageRequest, RenderSpec, TrySettings
 from pipeline.engines import EngineChoice
 from pipeline.engines.scripted import ScriptedEngine
-from pipeline.errors import ConfigError
+from pipeline.engines.vllm.installed import find_installed
+from pipeline.errors import ConfigError, EngineStartError
 from pipeline.stats import GpuSample
 
 
@@ -191,6 +193,14 @@ def test_there_is_no_window_with_too_few_pages() -> None:
     assert make_timeline(pages=15, width=10, page_s=2.0).steady(10) is None
 
 
+def test_how_many_pages_it_takes_is_known_before_they_are_read() -> None:
+    """Loading a model for a figure that says nothing is a waste."""
+    assert make_timeline(pages=fewest_pages(10), width=10, page_s=2.0).steady(10)
+    assert told_of_few(30, slots=10) is None
+    assert str(told_of_few(24, slots=8)).startswith("24 pages are fewer than the steady state needs: at least 26")
+    assert str(told_of_few(1, slots=8)).startswith("1 page is")
+
+
 def test_a_feed_that_was_cut_off_has_no_tail() -> None:
     """Pages without an answer kept the engine full to the end."""
     timeline = make_timeline(pages=200, width=10, page_s=2.0)
@@ -266,6 +276,14 @@ def test_the_table_says_what_the_rows_hold(rows: list[Figures]) -> None:
     assert "*" in second
     assert "*" not in first
     assert "* of all of the time: too few pages" in notes_of(rows)
+
+
+def test_speed_is_not_told_of_a_tiny_model(rows: list[Figures]) -> None:
+    """It stands in for the one that is asked for where there is no GPU."""
+    assert any("speed is that of real ones" in note for note in notes_of(rows))
+    tiny = [replace(row, subject=replace(SUBJECT, model=f"{STAND_IN}{SUBJECT.model}")) for row in rows]
+    assert not any("speed is that" in note for note in notes_of(tiny))
+    assert any("tiny model" in note for note in notes_of(tiny))
 
 
 def test_rows_are_kept_as_parquet(rows: list[Figures], tmp_path: Path) -> None:
@@ -415,6 +433,8 @@ def test_values_may_be_lists_and_tables() -> None:
         (["--output", "nowhere/figures.parquet"], "there is no folder"),
         (["--plot", "figures.doc"], ".png, .svg or .pdf"),
         (["--price-per-hour", "much"], "cost.price_per_hour"),
+        (["--tokens", "80", "40"], "write --tokens 40 80"),
+        (["--sweep", "--tokens", "80", "40"], "write --tokens 40 80"),
     ],
 )
 def test_what_is_wrong_is_found_before_anything_is_measured(
@@ -423,6 +443,40 @@ def test_what_is_wrong_is_found_before_anything_is_measured(
     """A typing error must not cost the minutes of a measurement."""
     assert main(["bench", *arguments]) == 2
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x"])
+@pytest.mark.parametrize("flag", ["--tokens", "--pages", "--batch", "--seconds", "--concurrency", "--rounds"])
+def test_numbers_are_positive(flag: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A measurement of nothing has no figures."""
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", flag, number, *(["40"] if flag == "--tokens" else [])])
+    assert stop.value.code == 2
+    assert f"argument {flag}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--sweep"], ["--stage", "prepare"], ["--stage", "write", "--stage", "prepare"]]
+)
+def test_without_vllm_it_says_what_works(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At once, and with flags that it has: `--engine ocr` is for `run`."""
+    monkeypatch.setattr("pipeline.engines.vllm.installed.is_installed", lambda: False)
+    assert main(["bench", *arguments]) != 0
+    told = capsys.readouterr()
+    [line] = told.err.splitlines()
+    assert "make gpu" in line
+    assert "--stage render, --stage write, --stage ocr, --page-sizes" in line
+    assert "--engine" not in line
+    assert not told.out
+
+
+def test_run_without_vllm_is_told_of_ocr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has another engine."""
+    monkeypatch.setattr("pipeline.engines.vllm.installed.is_installed", lambda: False)
+    with pytest.raises(EngineStartError, match=r"make gpu`, or read with `--engine ocr`\.$"):
+        find_installed()
 
 
 def test_an_empty_input_is_a_wrong_one(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pipeline.bench.documents import write_documents
-from pipeline.bench.stages.measuring import Stage, Work, cpu_seconds, measure_stage
+from pipeline.bench.stages.command import table
+from pipeline.bench.stages.measuring import Stage, StageFigures, Work, cpu_seconds, measure_stage
 from pipeline.bench.stages.render import RenderStage
 from pipeline.bench.stages.write import WriteStage
 from pipeline.config import RenderConfig
@@ -76,6 +77,35 @@ def test_pyarrow_writes_the_same_rows() -> None:
         ours, theirs = stage.work(), stage.reference_work()
     assert ours.pages == theirs.pages == 24
     assert ours.size_bytes / theirs.size_bytes == pytest.approx(1, abs=0.25)
+
+
+def test_columns_that_find_no_room_stand_below() -> None:
+    """Wrapped by the terminal, no figure would stand below its header."""
+    stages = [measured("render and examine", "PyMuPDF"), measured("write", "pyarrow")]
+    whole = table(stages)
+    assert len(whole.splitlines()) == 3
+    for width, blocks in ((80, 2), (60, 3)):
+        text = table(stages, width)
+        assert max(map(len, text.splitlines())) <= width, text
+        assert len(text.split("\n\n")) == blocks
+        assert all(block.splitlines()[2].startswith("write") for block in text.split("\n\n"))
+        assert sorted(text.split()) == sorted(
+            [*whole.split(), *(blocks - 1) * "stage render and examine write".split()]
+        )
+
+
+def measured(name: str, reference: str) -> StageFigures:
+    """Return figures as large as they get."""
+    ours: Any = {
+        "pages_per_s": 12831.4,
+        "pages_per_s_per_process": 2831.4,
+        "mb_per_s": 12338,
+        "cpu_s_per_page": 0.12345,
+    }
+    theirs: Any = {"reference_pages_per_s": 13801.7, "reference_cpu_s_per_page": 0.1234}
+    ratios: Any = {"ratio": 10.74, "lowest_ratio": 10.5, "highest_ratio": 10.9, "cpu_ratio": 10.83}
+    named: Any = {"stage": name, "processes": 16, "pages": 1, "rounds": 1, "reference": reference}
+    return StageFigures(**named, **ours, **theirs, **ratios)
 
 
 def test_every_stage_is_one() -> None:

@@ -1,6 +1,7 @@
 """docs/output.md against what is really written, and its examples against a real output."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,7 @@ from made_records import NOON, commit, document, failed_page, identity, ok_page,
 
 from pipeline import cli
 from pipeline.config import CostConfig, RunConfig
-from pipeline.data import FinishReason, PageRecord, Status
+from pipeline.data import AnsweredBy, FinishReason, PageRecord, Status
 from pipeline.errors import CURABLE, WHAT_HELPS, ErrorType
 from pipeline.extraction import load_extraction
 from pipeline.sink import document_schema, page_schema
@@ -107,11 +108,12 @@ def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     storage, run = open_storage("out"), identity(extraction="invoice")
     items = [{"description": "Pen", "line_total": "1,50"}, {"description": "Ink", "line_total": "9"}]
+    [layered] = invoice_page("b.pdf", seller="ACME", total="20.10", currency="EUR", line_items=items)
     commit(
         storage,
         "1",
         invoice_page("a.pdf", seller="Old", total="1", currency="EUR"),
-        invoice_page("b.pdf", seller="ACME", total="20.10", currency="EUR", line_items=items),
+        (replace(layered, answered_by=AnsweredBy.TEXT_LAYER),),
         (unopened("locked.pdf"),),
         (failed_page(document("c.pdf")),),
         run=run,
@@ -157,9 +159,10 @@ def examples(title: str, language: str) -> list[str]:
 
 def test_duckdb_examples_give_current_committed_rows(mixed_output: Path) -> None:
     """Old, superseded and uncommitted rows are left out."""
-    views, totals, items, failures = examples("DuckDB", "sql")
+    views, totals, items, failures, spared = examples("DuckDB", "sql")
     with duckdb.connect() as database:
         database.execute(views)
+        assert database.execute(spared).fetchall() == [("file:///in/b.pdf", 1, "text_layer", None)]
         assert database.execute(totals).fetchall() == [("ACME", "EUR", Decimal("30.100000"), 2)]
         found = database.execute(items).fetchall()
         assert [row[1] for row in found] == ["Pen", "Ink"]

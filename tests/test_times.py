@@ -23,7 +23,7 @@ from pipeline.engines import EngineChoice
 from pipeline.engines.scripted import ScriptedEngine
 from pipeline.run import run
 from pipeline.show.spent import shares, verdict
-from pipeline.show.statistics import summary_lines
+from pipeline.show.statistics import hour_table, summary_lines
 from pipeline.stats import OVERLAYS, PAGE_COLUMNS, PARTITION, Counts, HourRow, RunStats, hour_rows, total
 from pipeline.storage import open_storage
 
@@ -189,7 +189,9 @@ HOUR: dict[str, Any] = {"hour": NOON, "pages_ok": 9, "wall_s": 100.0, "busy_s": 
         ({"busy_other_s": 80, "tail_s": 20, "starved_render_s": 9}, "tail-bound: for 25%"),
         ({"prefill_s": 25, "decode_s": 50, "gpu_name": "1 x L4"}, "GPU-bound: prefill 33%, decode 67% .* outputs help"),
         ({"prefill_s": 50, "decode_s": 25}, "engine-bound: prefill 67%, decode 33% .* smaller pages help"),
-        ({"starting_s": 3, "busy_other_s": 97}, "engine-bound: it takes the time"),
+        ({"prefill_s": 50, "decode_s": 25, "gpu_name": "1 x L4"}, "GPU-bound: .* bench --sweep.* render.max_pixels"),
+        ({"starting_s": 3, "busy_other_s": 97}, "engine-bound: it takes the time.* more cores .*--engine vllm"),
+        ({"busy_other_s": 97, "gpu_name": "1 x L4"}, "GPU-bound: it takes the time.* bench --sweep"),
     ],
 )
 def test_what_held_pages_up_is_said_with_what_helps(spent: dict[str, Any], told: str) -> None:
@@ -204,6 +206,18 @@ def test_nothing_is_said_where_nothing_is_known_or_read() -> None:
     assert verdict(HourRow(**HOUR)) is None
     assert verdict(HourRow(hour=NOON, wall_s=9, starting_s=9)) is None
     assert verdict(HourRow(hour=NOON, wall_s=9, starting_s=1, busy_other_s=8)) is None
+
+
+def test_files_that_could_not_be_opened_make_no_rate_and_no_price() -> None:
+    """Each has a row, but no page of them was read: 2,540 pages an hour would be told of a text file."""
+    price: Any = {"price_per_hour": Decimal(2), "cost": Decimal("0.01"), "currency": "EUR"}
+    row = HourRow(hour=NOON, pages_failed=3, wall_s=9, starting_s=8.5, ending_s=0.5, **price)
+    assert verdict(row) is None
+    table = hour_table([row], row)
+    cells = {str(column.header): list(column.cells) for column in table.columns}
+    assert cells["pages/h"] == ["", ""]
+    assert "p50 s" not in cells
+    assert "cost: 0.0100 EUR" in summary_lines(row)
 
 
 def test_pages_that_the_engine_was_spared_make_no_rate_and_no_price_better() -> None:

@@ -15,13 +15,15 @@ from pipeline.bench.figures import Figures, Gpu, Subject, figures_of
 from pipeline.bench.host import bind_engines
 from pipeline.bench.predicted import predicted_requests_per_s
 from pipeline.bench.serve import Question, read_serve, serving
-from pipeline.bench.timeline import Timeline, Window
+from pipeline.bench.telling import say
+from pipeline.bench.timeline import Timeline, Window, fewest_pages
 from pipeline.bench.workload import Asking, collect, measured_config, read_settings
 from pipeline.capacity import Serving
 from pipeline.config import RunConfig
 from pipeline.data import PageRequest
 from pipeline.engines.vllm import VllmEngine
 from pipeline.engines.vllm.models import find_model
+from pipeline.engines.vllm.start import plan_engine
 from pipeline.errors import ConfigError
 from pipeline.planning import Reading
 from pipeline.stats import GpuSample, open_gpu_sampler
@@ -71,6 +73,8 @@ def open_case(case: Case, scratch: Path) -> Iterator[OpenCase]:
     config = measured_config(case.config, str(scratch / "out"), case.pages, is_exact=case.tokens is not None)
     reading = read_settings(config, case.tokens)
     requests = collect(config, reading.choice)
+    if too_few := told_of_few(len(requests), plan_engine(config.vllm, None).settings.max_num_seqs):
+        say(too_few)
     with ExitStack() as closes:
         engine = cast("VllmEngine", closes.enter_context(closing(reading.choice.open())))
         bind_engines(case.engine_cores)
@@ -142,11 +146,17 @@ class OpenCase:
             engine={str(name): value - before.get(name, 0.0) for name, value in self._counters(feed).items()},
             price_per_hour=None if price is None else float(price),
             predicted_requests_per_s=self._predicted(figures),
-            remark="" if window else f"no steady state: it takes some {4 * self._width(feed)} pages",
+            remark="" if window else self._remark(feed, len(timeline.answers)),
         )
         if feed == "stream":
             self._stream = figures
         return self._of_stream(figures)
+
+    def _remark(self, feed: str, answers: int) -> str:
+        fewest = self.case.batch_size + 1 if feed == "batches" else fewest_pages(self._width(feed))
+        if answers < len(self.requests):
+            return f"no steady state within --seconds: it takes at least {fewest} pages"
+        return f"no steady state: it takes at least {fewest} pages, better twice as many"
 
     def _of_stream(self, figures: Figures) -> Figures:
         if self._stream is None:
@@ -212,6 +222,22 @@ class OpenCase:
         kv_bytes = 1 if (engine.info.kv_cache_dtype or "").startswith("fp8") else 2
         serving = Serving(engine.slots, kv_bytes, config.tensor_parallel_size)
         return predicted_requests_per_s(figures, shape, serving, batch_size=self.case.batch_size)
+
+
+def told_of_few(pages: int, slots: int) -> str | None:
+    """Return what to say before pages are measured that are too few; None where there are enough.
+
+    Args:
+        slots: pages that the engine works on at once.
+    """
+    fewest = fewest_pages(slots)
+    if pages >= fewest:
+        return None
+    counted = "1 page is" if pages == 1 else f"{pages:,} pages are"
+    return (
+        f"{counted} fewer than the steady state needs: at least {fewest:,}, as {slots:,} are read at once; "
+        "figures will be of all of the time"
+    )
 
 
 def _inverted(request: PageRequest) -> PageRequest:

@@ -10,14 +10,17 @@ from pathlib import Path
 
 from pipeline.bench.case import FEEDS, SERVE, Case
 from pipeline.bench.documents import write_documents
+from pipeline.bench.figures import STAND_IN
 from pipeline.bench.host import Host, find_host
 from pipeline.bench.page_sizes import run_page_sizes
-from pipeline.bench.results import Results, say
+from pipeline.bench.results import Results
 from pipeline.bench.stages.command import run_stages
+from pipeline.bench.telling import say
 from pipeline.bench.tuning import run_sweep
 from pipeline.config import RunConfig
 from pipeline.engines.vllm import MAX_PIXELS, host_memory_limit
-from pipeline.errors import ConfigError, PipelineError
+from pipeline.engines.vllm.installed import VllmMissingError
+from pipeline.errors import ConfigError, EngineStartError, PipelineError
 from pipeline.extraction import load_extraction
 from pipeline.signals import Terminated
 
@@ -29,6 +32,7 @@ TOKENS, CPU_TOKENS = (300, 500), (40, 80)
 BYTES_PER_PIXEL = 14
 """Of a page that waits in memory: its image, and what the model takes of it with up to 11 bytes a pixel."""
 MEMORY_SHARE = 0.5
+WITHOUT_VLLM = "--stage render, --stage write, --stage ocr, --page-sizes"
 
 Settings = Callable[[Sequence[str]], RunConfig]
 """Returns the configuration with some KEY=VALUE that win over the command line's."""
@@ -41,6 +45,20 @@ def bench(arguments: argparse.Namespace, settings: Settings) -> int:
         ConfigError, EngineStartError: nothing could be measured; says what to change.
         EngineError: the engine of the only case died.
     """
+    _check(arguments)
+    try:
+        return _measure(arguments, settings)
+    except VllmMissingError as missing:
+        raise EngineStartError(f"{missing.what}, or measure what works without: {WITHOUT_VLLM}.") from None
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.tokens and arguments.tokens[0] > arguments.tokens[1]:
+        low, high = arguments.tokens
+        raise ConfigError(f"--tokens {low} {high}: the first number is the least; write --tokens {high} {low}.")
+
+
+def _measure(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.stages:
         return run_stages(arguments, settings)
     if arguments.page_sizes:
@@ -127,7 +145,7 @@ def _case(arguments: argparse.Namespace, settings: Settings, changes: Sequence[s
     prompt = load_extraction(config.extraction, config.prompts).prompt
     asked = config.vllm.model
     return Case(
-        model=f"tiny, for {asked}" if host.is_cpu else asked,
+        model=f"{STAND_IN}{asked}" if host.is_cpu else asked,
         config=config.model_copy(update={"vllm": host.model_for(config.vllm, scratch, prompt)}),
         pages=pages,
         tokens=tuple(arguments.tokens) if arguments.tokens else _default_tokens(host) if is_random else None,

@@ -9,6 +9,9 @@ from statistics import fmean, quantiles
 from pipeline.bench.timeline import Answer, Timeline, Window
 from pipeline.stats import GpuSample
 
+STAND_IN = "tiny, for "
+"""Before the name of a model for which a tiny one stands."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from pipeline.bench.accuracy import Found, character_errors, fields_read, words_read
 from pipeline.bench.labels import EXTRACTIONS, Labelled, read_labels
-from pipeline.bench.results import put, say
+from pipeline.bench.telling import put, say
 from pipeline.capacity import PROFILES, Serving, Workload, load_price_book, predict
 from pipeline.config import OcrConfig, RenderConfig, RunConfig, TriesConfig
 from pipeline.engines.vllm import MAX_PIXELS

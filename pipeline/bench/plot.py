@@ -15,10 +15,10 @@ ROW_INCHES = 0.45
 
 def check_plot(path: Path) -> None:
     """Raise ConfigError, before hours are measured, when no picture could be written."""
-    if find_spec("matplotlib") is None:
-        raise ConfigError("--plot needs matplotlib: `pip install 'pagemill[plot]'`, or leave --plot out.")
     if path.suffix not in {".png", ".svg", ".pdf"}:
         raise ConfigError(f"--plot {path}: the name must end in .png, .svg or .pdf.")
+    if find_spec("matplotlib") is None:
+        raise ConfigError("--plot needs matplotlib: `pip install 'pagemill[plot]'`, or leave --plot out.")
 
 
 def draw(rows: Sequence[Figures], path: Path) -> None:

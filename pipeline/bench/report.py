@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.bench.figures import Figures, Gpu, Subject
+from pipeline.bench.figures import STAND_IN, Figures, Gpu, Subject
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +57,11 @@ def notes_of(rows: Sequence[Figures]) -> list[str]:
     first = rows[0].subject
     pages = f"pages of {first.page_px / 1e6:.2f} MP, KV cache {first.kv_cache_dtype}"
     notes = [f"{first.device}, vLLM {first.vllm_version}, {pages}"]
-    if first.weights == "random":
+    if first.model.startswith(STAND_IN):
+        notes.append(
+            "a tiny model stands for the one asked for: ratios of feeds mean something, speed and texts do not"
+        )
+    elif first.weights == "random":
         notes.append("random weights: speed is that of real ones, texts mean nothing")
     if remarks := dict.fromkeys(row.remark for row in rows if row.remark):
         notes.append(f"* of all of the time: {'; '.join(remarks)}")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 from pipeline.bench.case import Case, open_case
 from pipeline.bench.figures import Figures
 from pipeline.bench.plot import check_plot, draw
 from pipeline.bench.report import notes_of, row_of, table_of, write_parquet
+from pipeline.bench.telling import put, say
 from pipeline.errors import ConfigError, PipelineError
 
 
@@ -72,18 +71,3 @@ class Results:
         if not self._as_json:
             notes = [*notes_of(self.rows), *(f"not measured: {failure}" for failure in self.failures)]
             put("\n".join((table_of(self.rows), "", *notes)))
-
-
-def put(text: str) -> None:
-    """Print a result."""
-    _write(sys.stdout, text)
-
-
-def say(text: str) -> None:
-    """Tell whoever waits."""
-    _write(sys.stderr, text)
-
-
-def _write(stream: TextIO, text: str) -> None:
-    stream.write(f"{text}\n")
-    stream.flush()

@@ -13,6 +13,11 @@ MIN_PAGES = 10
 """Fewer answers in a window say nothing about a rate."""
 
 
+def fewest_pages(width: int) -> int:
+    """Return the pages without which there is no steady state where `width` are worked on at once: ramp and tail."""
+    return 2 * width + MIN_PAGES
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One request from handing it over to having its answer; times are of time.monotonic()."""

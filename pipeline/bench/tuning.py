@@ -19,8 +19,8 @@ from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from pipeline.bench.case import Case, open_case
-from pipeline.bench.results import put, say
 from pipeline.bench.sweep import Axis, Measured, Point, Search, Sweep
+from pipeline.bench.telling import put, say
 from pipeline.config import PIXEL_UNIT
 from pipeline.engines.vllm import MAX_PIXELS, default_threads, find_place
 from pipeline.engines.vllm.start import plan_engine

@@ -17,6 +17,7 @@ _HALF = 0.5
 _SEEN = 0.005
 """Smaller shares are shown as 0 %."""
 _MEGA = 1e6
+_GPU_HELP = "`pagemill bench --sweep` looks for faster settings, a lower render.max_pixels makes pages smaller"
 
 
 def shares(row: HourRow) -> dict[str, float]:
@@ -26,11 +27,16 @@ def shares(row: HourRow) -> dict[str, float]:
     return {name: part / known_s for name, part in seconds.items()} if known_s else {}
 
 
+def has_read(row: HourRow) -> bool:
+    """Return whether the engine had a page; files that could not be opened are no pages that it read."""
+    return bool(row.pages_read and (row.busy_s or row.pixels_sent))
+
+
 def verdict(row: HourRow) -> str | None:
     """Return what held the pages up, and what helps; None where that is not known or nothing was read."""
     known = shares(row)
     reading = sum(known.values()) - known["starting"] - known["ending"] if known else 0.0
-    if not reading or not row.pages_read:
+    if not reading or not has_read(row):
         return None
     if reading < _HALF:
         return _around(known)
@@ -112,9 +118,11 @@ def _loss(which: str, how_long: str, *, rendering: float) -> str:
 
 
 def _engine(row: HourRow, known: dict[str, float]) -> str:
-    if not (known["prefill"] or known["decode"]):
-        return "engine-bound: it takes the time, and pages were always there to read"
     who = "GPU-bound" if row.gpu_name else "engine-bound"
+    if not (known["prefill"] or known["decode"]):
+        helps = _GPU_HELP if row.gpu_name else "more cores help, or `--engine vllm` on a GPU"
+        return f"{who}: it takes the time, and pages were always there to read; {helps}"
     helps = "smaller pages" if known["prefill"] > known["decode"] else "shorter outputs"
     steps = f"prefill {known['prefill']:.0%}, decode {known['decode']:.0%}"
-    return f"{who}: {steps} of the time of reading; {helps} help most"
+    further = _GPU_HELP if row.gpu_name else "more cores or a GPU help too"
+    return f"{who}: {steps} of the time of reading; {helps} help most; {further}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from pipeline.show.spent import image_words, spared_line, spent_lines
+from pipeline.show.spent import has_read, image_words, spared_line, spent_lines
 from pipeline.show.text import counted, duration, money, printable
 from pipeline.stats import RunState
 
@@ -24,7 +24,7 @@ def hour_table(hours: Sequence[HourRow], total: HourRow) -> Table:
     """Return one line per clock hour and one for all of them, without percentiles that need more pages."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
     table.add_column("hour (UTC)", no_wrap=True)
-    latencies = [(name, field) for name, field, fewest in _LATENCIES if total.pages_read >= fewest]
+    latencies = [(name, field) for name, field, fewest in _LATENCIES if has_read(total) and total.pages_read >= fewest]
     for name in ("docs", "pages", "failed", "retried", "pages/h", "busy", *(name for name, _ in latencies)):
         table.add_column(name, justify="right", no_wrap=True)
     fields = [field for _, field in latencies]
@@ -37,7 +37,8 @@ def hour_table(hours: Sequence[HourRow], total: HourRow) -> Table:
 def _cells(row: HourRow, latencies: Sequence[str]) -> Iterator[str]:
     yield from (f"{count:,}" for count in (row.documents, row.pages, row.pages_failed, row.pages_retried))
     # Three digits: the fourth would differ at the next run.
-    yield "" if row.pages_per_hour is None else f"{float(f'{row.pages_per_hour:.3g}'):,.0f}"
+    rate = row.pages_per_hour if has_read(row) else None
+    yield "" if rate is None else f"{float(f'{rate:.3g}'):,.0f}"
     yield _number(row.busy_share, ".0%")
     yield from (_number(getattr(row, field), ".2f") for field in latencies)
 
@@ -66,7 +67,7 @@ def summary_lines(total: HourRow) -> Iterator[str]:
     if total.gpu_name:
         yield _gpu_line(total)
     if total.cost is not None:
-        per_1000 = total.cost_per_1000_pages
+        per_1000 = total.cost_per_1000_pages if has_read(total) else None
         read = " read" if total.pages > total.pages_read else ""
         each = f", {money(per_1000)} per 1,000 pages{read}" if per_1000 is not None else ""
         yield f"cost: {money(total.cost)} {printable(total.currency or '')}{each}"

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from pipeline.bench.documents import write_documents
 from pipeline.bench.host import Host
-from pipeline.bench.results import put, say
 from pipeline.bench.stages.measuring import Stage, StageFigures, measure_stage
 from pipeline.bench.stages.ocr import OcrStage
 from pipeline.bench.stages.prepare import PrepareStage
 from pipeline.bench.stages.render import RenderStage
 from pipeline.bench.stages.write import WriteStage
+from pipeline.bench.telling import folded, put, room, say
 from pipeline.bench.workload import collect, measured_config
 from pipeline.data import PageFacts, RenderSpec
 from pipeline.engines.vllm import MAX_PIXELS, default_threads
@@ -40,6 +40,8 @@ ROUNDS = 5
 PIXELS, FACTS = PageFacts(text_layer=False), PageFacts(text_layer=False, digest=True, is_blank=True)
 """What PyMuPDF does as well, and what a run on a GPU asks of each page besides: equal and blank ones are found."""
 COLUMNS = ("stage", "on", "pages/s", "each", "MB/s", "CPU ms", "reference", "pages/s", "CPU ms", "ratio", "of CPU")
+GROUPS = (5, 3, 2)
+"""Of these columns after the first: ours, the reference's, how they compare."""
 
 
 def run_stages(arguments: argparse.Namespace, settings: Callable[[Sequence[str]], RunConfig]) -> int:
@@ -48,6 +50,8 @@ def run_stages(arguments: argparse.Namespace, settings: Callable[[Sequence[str]]
     Raises:
         ConfigError, EngineStartError: a stage cannot work here; says what to change.
     """
+    if "prepare" in arguments.stages:
+        find_installed()  # before anything is written or told
     found, rounds = [], arguments.rounds or ROUNDS
     for name in arguments.stages:
         with tempfile.TemporaryDirectory(prefix="pagemill-stage-") as scratch:
@@ -59,7 +63,7 @@ def run_stages(arguments: argparse.Namespace, settings: Callable[[Sequence[str]]
                 if arguments.json:
                     put(json.dumps(asdict(found[-1])))
     if not arguments.json:
-        put(table(found))
+        put(table(found, room()))
     return 0
 
 
@@ -124,8 +128,8 @@ class _Opening:
         )
 
 
-def table(figures: Sequence[StageFigures]) -> str:
-    """Return the figures for people: ours, then the reference's, then how they compare."""
+def table(figures: Sequence[StageFigures], width: int | None = None) -> str:
+    """Return the figures for people: ours, then the reference's, then how they compare; in lines of this width."""
     rows = [COLUMNS]
     rows += [
         (
@@ -136,7 +140,4 @@ def table(figures: Sequence[StageFigures]) -> str:
         )
         for one in figures
     ]
-    widths = [max(len(row[number]) for row in rows) for number in range(len(COLUMNS))]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return folded(rows, GROUPS, width)

@@ -53,7 +53,7 @@ class BareChunk:
 class RenderStage:
     """Renders pages at full size; only PDFs, as PyMuPDF is no reference for photographs."""
 
-    reference = "PyMuPDF get_pixmap"
+    reference = "PyMuPDF"
 
     def __init__(
         self,

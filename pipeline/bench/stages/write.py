@@ -47,7 +47,7 @@ class WriteStage:
     """Writes records of generated pages, one shard a round; in one thread, as runs do."""
 
     name = "write"
-    reference = "pyarrow from_pydict + write_table"
+    reference = "pyarrow"
     processes = 1
 
     def __init__(self, *, pages: int) -> None:

