@@ -20,8 +20,9 @@ def test_a_server_reads_pages_and_is_gone_afterwards(tiny_config: VllmConfig, tm
     """What most people do; it starts with the engine's own settings, or the comparison says nothing."""
     pages = [make_request() for _ in range(5)]
     log = tmp_path / "log"
+    before = set(psutil.Process().children(recursive=True))
     with serving(engine_arguments(plan_engine(tiny_config, None), 280 * 196), log) as port:
-        processes = psutil.Process().children(recursive=True)
+        processes = set(psutil.Process().children(recursive=True)) - before
         timeline = read_serve(port, Question("Read.", None), pages, Asking("s", (4, 9)), 60, concurrency=2)
     assert [answer.is_ok for answer in timeline.answers] == [True] * 5, log.read_text()[-2000:]
     assert all(4 <= answer.output_tokens <= 9 for answer in timeline.answers)

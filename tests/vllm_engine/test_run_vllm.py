@@ -77,7 +77,7 @@ def make_config(folder: Path, vllm: VllmConfig) -> RunConfig:
         vllm=vllm,
         tries=TriesConfig(max_tokens=FIRST_LIMIT),
         skip=SkipConfig(blank=False),  # they are of one colour each
-        canary=CanaryConfig(threshold=0),
+        canary=CanaryConfig(mode="off"),
     )
 
 
@@ -93,8 +93,6 @@ def test_a_run_survives_its_engine_and_every_page_completes_once(
     assert killer.killed
     assert "engine died (vLLM's engine process died (exit code -9)" in caplog.text
     assert (report.pages_ok, report.pages_failed) == (sum(DOCUMENTS.values()), 0)
-    assert report.canary_score is not None
-    assert report.canary_score < CanaryConfig().threshold, "by default this model is refused"
     spent = {name: getattr(report.total, name) for name in PARTITION}
     assert sum(spent.values()) == pytest.approx(report.total.wall_s)
     assert min(spent["starting_s"], spent["prefill_s"], spent["decode_s"]) > 0
