@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError
+from pipeline.toml import toml_value
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -128,7 +129,9 @@ def as_toml(effective: Effective) -> str:
             section = parents[0]
             lines += ["", f"[{section}]"]
         usable = value not in (None, HIDDEN, "")
-        setting = f"{name} = {_toml(value)}" if usable else f"# {name} = {value if value == HIDDEN else ''}".rstrip()
+        setting = (
+            f"{name} = {toml_value(value)}" if usable else f"# {name} = {value if value == HIDDEN else ''}".rstrip()
+        )
         lines.append(f"{setting:<44} # {effective.origins[key]}")
     return "\n".join(lines) + "\n"
 
@@ -144,7 +147,7 @@ def reference_table() -> str:
     lines = ["| Key | Variable | Default | Meaning |", "| --- | --- | --- | --- |"]
     for key, field in options().items():
         required = field.is_required()
-        default = "" if required else _toml(_plain(field.get_default(call_default_factory=True)))
+        default = "" if required else toml_value(_plain(field.get_default(call_default_factory=True)))
         shown = f"`{default}`" if default else "required" if required else ""
         lines.append(f"| `{key}` | `{variable(key)}` | {shown} | {field.description} |")
     return "\n".join(lines) + "\n"
@@ -289,14 +292,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value if value is None or isinstance(value, (bool, int, float, dict)) else str(value)
-
-
-def _toml(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, dict):
-        inner = ", ".join(f"{json.dumps(name)} = {_toml(item)}" for name, item in value.items())
-        return f"{{ {inner} }}" if inner else "{}"
-    if isinstance(value, list):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    return json.dumps(value, ensure_ascii=False)

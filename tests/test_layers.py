@@ -30,7 +30,7 @@ LAYERS = (
     },
     {"storage", "workers", "engines.base", "capacity", "log", "signals", "merging", "outputs", "suspects"},
     {"config", "data", "layout", "schema"},
-    {"values", "errors", "selection"},
+    {"values", "errors", "selection", "toml"},
 )
 
 BETWEEN_STAGES = {

@@ -6,7 +6,6 @@ It counts where card, model dimensions, KV cache and vLLM are those it was measu
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -19,8 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
+from pipeline.capacity import GIB
 from pipeline.config import VllmConfig
 from pipeline.errors import ConfigError, EngineStartError
+from pipeline.toml import toml_value
 
 if TYPE_CHECKING:
     from pipeline.capacity import ModelShape
@@ -33,7 +34,6 @@ SETTINGS = frozenset({"max_num_seqs", "max_num_batched_tokens", "admission", "pr
 """What a profile may set, by its name in VllmConfig."""
 ENGINE_ARGS = frozenset({"compilation_config"})
 """The same, of vLLM's own arguments."""
-_GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Place:
             cards: that share the model.
         """
         name = card.name if card else f"CPU, {os.cpu_count()} cores"
-        gib = round(card.total_bytes / _GIB) if card else 0
+        gib = round(card.total_bytes / GIB) if card else 0
         return cls(name, gib, cards, describe_shape(shape), kv_cache_dtype, vllm)
 
     def __str__(self) -> str:
@@ -146,9 +146,9 @@ def write_profile(profile: TunedProfile, path: Path) -> None:
     lines = [
         "# Found by `pagemill bench --sweep`. `pagemill run` takes it at this place; vllm.profile = off keeps it out."
     ]
-    lines += [f"{name} = {_toml(value)}" for name, value in content.items()]
+    lines += [f"{name} = {toml_value(value)}" for name, value in content.items()]
     for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+        lines += ["", f"[{name}]", *(f"{key} = {toml_value(value)}" for key, value in table.items())]
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.{os.getpid()}")
     half.write_text("\n".join(lines) + "\n", "utf-8")
@@ -214,18 +214,6 @@ def merge_engine_args(tuned: Mapping[str, Any], own: Mapping[str, Any]) -> dict[
 
 
 def _told(profile: TunedProfile) -> str:
-    settings = ", ".join(f"{name} = {_toml(value)}" for name, value in profile.settings.items()) or "the defaults"
+    settings = ", ".join(f"{name} = {toml_value(value)}" for name, value in profile.settings.items()) or "the defaults"
     gain = profile.pages_per_s / profile.default_pages_per_s - 1 if profile.default_pages_per_s else 0.0
     return f"{settings} ({gain:+.0%} pages/s, measured on {profile.measured_on})"
-
-
-def _toml(value: Any) -> str:
-    match value:
-        case dict():
-            inner = ", ".join(f"{json.dumps(name)} = {_toml(item)}" for name, item in value.items())
-            return f"{{ {inner} }}" if inner else "{}"
-        case list() | tuple():
-            return f"[{', '.join(map(_toml, value))}]"
-        case date():
-            return value.isoformat()
-    return json.dumps(value)
