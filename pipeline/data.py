@@ -292,7 +292,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """A page image without its pixels, which nobody keeps once the engine has them; None: never rendered."""
+    """A page image without its pixels, which nobody keeps once the engine has them; None: never rendered.
+
+    PageRecord has fields of the same names.
+    """
 
     width_px: int | None = None
     height_px: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from pipeline.data import Attempt, FinishReason, Generation, Json, PageRecord, PageTask, Status, TrySettings
@@ -125,7 +126,8 @@ class Judge:
         self, task: PageTask, generation: Generation | None, record: Json | None, error: PageError | None
     ) -> PageRecord:
         shown = task.shown
-        turned = (generation.rotation_deg if generation else None) or 0
+        if shown.rotation_deg is not None and generation and generation.rotation_deg:
+            shown = replace(shown, rotation_deg=(shown.rotation_deg + generation.rotation_deg) % 360)
         return PageRecord(
             document=task.document,
             page_number=task.page_number,
@@ -139,12 +141,7 @@ class Judge:
             token_logprobs=generation.token_logprobs if generation else (),
             attempts=tuple(task.attempts),
             error=error,
-            width_px=shown.width_px,
-            height_px=shown.height_px,
-            dpi=shown.dpi,
-            rotation_deg=None if shown.rotation_deg is None else (shown.rotation_deg + turned) % 360,
-            render_s=shown.render_s,
-            full_pixels=shown.full_pixels,
+            **asdict(shown),
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -103,19 +103,13 @@ class Shortcuts:
 
 def _record(task: PageTask, answered_by: AnsweredBy, **values: Any) -> PageRecord:
     """Return the row of a page that is ok without a try."""
-    shown = task.shown
     return PageRecord(
         task.document,
         task.page_number,
         Status.OK,
         started_at=task.started_at,
         finished_at=datetime.now(UTC),
-        width_px=shown.width_px,
-        height_px=shown.height_px,
-        dpi=shown.dpi,
-        rotation_deg=shown.rotation_deg,
-        render_s=shown.render_s,
-        full_pixels=shown.full_pixels,
+        **asdict(task.shown),
         answered_by=answered_by,
         **values,
     )
