@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.arguments import FLAGS, Command, build_parser, parse
@@ -41,6 +42,10 @@ def _commands() -> dict[str, Command]:
         "models": _models,
         "plan": _plan,
         "bench": _bench,
+        "report": _report,
+        "review": _review,
+        "export": _export,
+        "eval": _eval,
         "config": _config,
     }
 
@@ -264,12 +269,39 @@ def _bench(arguments: argparse.Namespace) -> int:
     from pipeline.log import configure_logging
 
     configure_logging(_log_level(arguments), as_json=arguments.json)
+    return bench(arguments, partial(_effective_with, arguments))
 
-    def settings(changes: Sequence[str]) -> RunConfig:
-        given = argparse.Namespace(**{**vars(arguments), "set": [*arguments.set, *changes]})
-        return _effective(given, complete=False).config
 
-    return bench(arguments, settings)
+def _report(arguments: argparse.Namespace) -> int:
+    from pipeline.report.command import report
+
+    return report(arguments, _results(arguments.output, None))
+
+
+def _review(arguments: argparse.Namespace) -> int:
+    from pipeline.review.command import review
+
+    return review(arguments, _results(arguments.output, None))
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from pipeline.export.command import export
+
+    return export(arguments, _results(arguments.output, None))
+
+
+def _eval(arguments: argparse.Namespace) -> int:
+    from pipeline.eval.command import evaluate
+    from pipeline.log import configure_logging
+
+    configure_logging(_log_level(arguments), as_json=arguments.json)
+    return evaluate(arguments, partial(_effective_with, arguments))
+
+
+def _effective_with(arguments: argparse.Namespace, changes: Sequence[str]) -> RunConfig:
+    """Return the settings with further KEY=VALUE ones, which win."""
+    given = argparse.Namespace(**{**vars(arguments), "set": [*arguments.set, *changes]})
+    return _effective(given, complete=False).config
 
 
 def _effective(arguments: argparse.Namespace, *, base: Iterable[Setting] = (), complete: bool = True) -> Effective:

@@ -126,6 +126,38 @@ class TriesConfig(_Part):
     engine_rebuilds: int = Field(3, ge=0, description="Engine deaths a run survives.")
 
 
+class TrustConfig(_Part):
+    """How values are checked, and what becomes of doubtful ones."""
+
+    evidence: bool = Field(
+        True, description="Find every value on its page: where it stands, and whether it does stand there."
+    )
+    scans: Literal["spare", "all", "off"] = Field(
+        "spare",
+        description="Scanned pages that vllm reads: the CPU reads their text too, to check values. As many as it has "
+        "time for, all (the engine may have to wait), or none.",
+    )
+    workers: int | None = Field(None, ge=1, description="Processes that do so; default half of the cores.")
+    backlog_mb: int = Field(512, ge=16, description="Memory for images of scanned pages that wait for it.")
+    min_confidence: float = Field(0.9, ge=0, le=1, description="A record with a field below it is to be reviewed.")
+    retry: Literal["off", "doubtful", "breaches", "both"] = Field(
+        "off",
+        description="What gives a page another try, where the engine can read it differently: fields below "
+        "trust.min_confidence, broken rules, or both. The better try counts.",
+    )
+
+
+class DocumentsConfig(_Part):
+    """What pages of one file make together."""
+
+    split: bool = Field(True, description="Tell several records in one file apart, where the extraction says how.")
+    scope: Literal["page", "document"] | None = Field(
+        None,
+        description="Whether vllm is shown one page at a time or a document's pages together; default by extraction.",
+    )
+    window_pages: int = Field(4, ge=2, le=32, description="Pages shown together at most, for scope document.")
+
+
 class CanaryConfig(_Part):
     """Known pages that an engine must read before a run trusts it."""
 
@@ -250,6 +282,8 @@ class RunConfig(_Part):
     vllm: VllmConfig = VllmConfig()
     skip: SkipConfig = SkipConfig()
     tries: TriesConfig = TriesConfig()
+    trust: TrustConfig = TrustConfig()
+    documents: DocumentsConfig = DocumentsConfig()
     canary: CanaryConfig = CanaryConfig()
     output_files: OutputConfig = OutputConfig()
     cost: CostConfig = CostConfig()

@@ -324,6 +324,75 @@ class PageTask:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
+class Verdict(StrEnum):
+    """How far a page shows a value that was read from it."""
+
+    EXACT = "exact"
+    """These very characters stand there, white space aside."""
+    NORMALISED = "normalised"
+    """The same value stands there, written otherwise: 1.234,50 for 1234.50, 5. März 2018 for 2018-03-05."""
+    FUZZY = "fuzzy"
+    """Nearly the same text stands there."""
+    COMPUTED = "computed"
+    """It does not stand there, but follows from values that do."""
+    NOT_FOUND = "not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldEvidence:
+    """Where one value of a record stands, and how sure it is. Fields without a value have none."""
+
+    path: str
+    """`total`, `line_items[0].quantity`; items are counted from 0."""
+    page_number: int
+    verdict: Verdict | None = None
+    """None: there was no text to hold it against."""
+    text: str | None = None
+    """What stands there, as it is printed; None when nothing was found."""
+    box: Box | None = None
+    """Around it, in pixels of the page's image."""
+    similarity: float | None = None
+    """Of `text` to the value, 0..1; 1 unless fuzzy."""
+    score: float | None = None
+    """Recognition score of the text, 0..1; None for a text layer."""
+    logprob: float | None = None
+    """Least log-probability among the output's tokens that spell the value; None when the engine gives none."""
+    confidence: float | None = None
+    """Probability that the value is right, as calibrated on labelled documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A rule of the schema that a record breaks."""
+
+    rule: str
+    message: str
+    paths: tuple[str, ...] = ()
+    """Of the values that it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A field of which pages of one record say different things."""
+
+    path: str
+    values: tuple[tuple[int, str], ...]
+    """(page number, value as text), in page order; the record's own is one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPart:
+    """One record of a document and the pages that it is of. A file of several invoices has several."""
+
+    first_page: int
+    last_page: int
+    record: Json | None
+    evidence: tuple[FieldEvidence, ...] = ()
+    breaches: tuple[Breach, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    review_reasons: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class PageRecord:
     """The terminal row of one page. A document that cannot be opened has one, with page_number None."""
@@ -361,6 +430,12 @@ class PageRecord:
     """The page whose reading this row repeats, since it has the same pixels: `<uri>#page=<number>`."""
     read_by: RunIdentity | None = None
     """Who read it, when that was another run; its engine and model stand in the row."""
+    evidence: tuple[FieldEvidence, ...] = ()
+    """Of each value of `record`, in its order."""
+    breaches: tuple[Breach, ...] = ()
+    """Of rules that one page is enough for; the others are held against the document."""
+    review_reasons: tuple[str, ...] = ()
+    """Why somebody should look at it: "doubtful: total", "breach: lines_add_up"; empty when nobody need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +451,8 @@ class DocumentRecord:
     error: PageError | None
     started_at: datetime
     finished_at: datetime
+    parts: tuple[RecordPart, ...] = ()
+    """Its records in page order; `record` is the first one's."""
 
 
 @dataclass(frozen=True, slots=True)

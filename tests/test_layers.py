@@ -16,7 +16,11 @@ LAYERS = (
     {"cli"},
     {"running"},
     {"bench", "plan"},
+    {"eval"},
     {"run"},
+    {"review"},
+    {"report"},
+    {"export", "corrections"},
     {"retry"},  # what was read, and how, for cli
     # Each wires a few stages for run.
     {"arrivals", "books", "documents", "drive", "forecast", "inbox", "metrics", "reuse", "settle", "skip"},
@@ -26,10 +30,10 @@ LAYERS = (
         *("source", "render", "feed", "extraction", "tries", "judge", "ledger", "sink", "stats", "tally"),
         *("identity", "results", "show", "settings", "progress", "arguments"),
         *("admission", "canary", "catalog", "check", "journal", "failed", "quarantine", "ready", "scratch"),
-        *("engines", "engines.ocr", "engines.vllm", "engines.scripted"),
+        *("engines", "engines.ocr", "engines.vllm", "engines.scripted", "trust"),
     },
     {"storage", "workers", "engines.base", "capacity", "log", "signals", "merging", "outputs", "suspects"},
-    {"config", "data", "layout", "schema"},
+    {"config", "data", "layout", "schema", "rules"},
     {"values", "errors", "selection", "toml"},
 )
 
@@ -75,6 +79,9 @@ LIBRARIES = {
     "PIL": _owned_by("render", "engines.vllm", "bench"),
     "matplotlib": _owned_by("bench", in_functions_only=True),
     "tokenizers": _owned_by("bench", "engines.vllm", in_functions_only=True),
+    "jinja2": _owned_by("report", "review", "eval", in_functions_only=True),
+    "xlsxwriter": _owned_by("export", in_functions_only=True),
+    "duckdb": _owned_by("results", "export", in_functions_only=True),
     "tenacity": _owned_by("storage"),
     "obstore": _owned_by("storage"),
     "rich": _owned_by("show", "progress"),

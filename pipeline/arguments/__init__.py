@@ -7,8 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pipeline import __version__
 from pipeline.arguments.bench import BENCH_EXAMPLES, add_bench_arguments
+from pipeline.arguments.eval import add_eval_arguments
+from pipeline.arguments.export import add_export_arguments
 from pipeline.arguments.flags import FLAGS, Flag, Parser, add_flags, add_settings
 from pipeline.arguments.plan import PLAN_EXAMPLES, add_plan_arguments
+from pipeline.arguments.report import add_report_arguments
+from pipeline.arguments.review import add_review_arguments
 from pipeline.errors import ErrorType
 
 __all__ = ["FLAGS", "Command", "Flag", "build_parser", "parse"]
@@ -121,6 +125,10 @@ def build_parser(commands: Mapping[str, Command]) -> Parser:
     add("models", "list the vision-language models with known settings")
     add_plan_arguments(add("plan", "tell what fits on a card, how fast it is and what it costs", epilog=PLAN_EXAMPLES))
     add_bench_arguments(add("bench", "measure how fast this machine reads", epilog=BENCH_EXAMPLES))
+    add_report_arguments(add("report", "write a page for people: what was read, what failed, what is doubtful"))
+    add_review_arguments(add("review", "look at doubtful values beside their pages and correct them, in a browser"))
+    add_export_arguments(add("export", "write records as CSV, JSON lines, Excel, or labelled documents"))
+    add_eval_arguments(add("eval", "measure how well labelled documents are read"))
     made_config = add("config", "print all settings and where each value comes from", epilog=CONFIG_EXAMPLES)
     _add_run_settings(made_config)
     made_config.add_argument("--markdown", action="store_true", help="print the reference of all settings instead")

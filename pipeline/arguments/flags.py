@@ -53,6 +53,7 @@ FLAGS = (
     ),
     Flag("--page-budget", "page_budget", "N", "pages to read at most; the rest is carried over"),
     Flag("--wait", "output_files.wait_s", "SECONDS", "how long to wait for another run that writes to OUTPUT"),
+    Flag("--min-confidence", "trust.min_confidence", "P", "records with a field below it are to be reviewed (0 to 1)"),
     Flag("--no-canary", "canary.mode", "", "do not have the engine read known pages first", value="off"),
 )
 

@@ -1,0 +1,10 @@
+"""The arguments of `pagemill report`."""
+
+from __future__ import annotations
+
+from pipeline.arguments.flags import Parser
+
+
+def add_report_arguments(parser: Parser) -> None:
+    """Let the command take what it needs."""
+    parser.add_argument("output", metavar="OUTPUT", help="where a run wrote to")

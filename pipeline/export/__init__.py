@@ -1,0 +1,1 @@
+"""Records in other forms: CSV, JSON lines, Excel, labelled documents."""

@@ -1,0 +1,1 @@
+"""A page for people: what was read, what failed, what is doubtful."""

@@ -1,0 +1,1 @@
+"""A page on localhost on which people accept and correct values."""

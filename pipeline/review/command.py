@@ -1,0 +1,14 @@
+"""`pagemill review`."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.errors import ConfigError
+from pipeline.results import Results
+
+
+def review(arguments: argparse.Namespace, results: Results) -> int:
+    """Say that this is not there yet."""
+    del arguments, results
+    raise ConfigError("pagemill review is not built yet.")
