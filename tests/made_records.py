@@ -13,16 +13,21 @@ from pydantic import AwareDatetime, BaseModel, Field
 from pipeline.data import (
     Attempt,
     Box,
+    Breach,
+    Conflict,
     Document,
     DocumentRecord,
     DocumentRef,
+    FieldEvidence,
     FinishReason,
     PageRecord,
+    RecordPart,
     RenderSpec,
     RunIdentity,
     Status,
     TextLine,
     TrySettings,
+    Verdict,
     Word,
 )
 from pipeline.errors import DocumentError, ErrorType, GenerationInvalid
@@ -103,6 +108,18 @@ def attempt(number: int = 1, *, error: PageError | None = None, raw_text: str = 
     return Attempt(settings, reason, raw_text, error, **figures)
 
 
+def evidence(page_number: int = 1) -> tuple[FieldEvidence, ...]:
+    """Return what was found of the values of `ok_page`; its figures are such as 32 bits hold exactly."""
+    seller = FieldEvidence("seller", page_number, Verdict.EXACT, "ACME", Box(1, 2, 3, 4), 1.0, 0.5, -0.25, 0.75)
+    return seller, FieldEvidence("total", page_number, Verdict.NOT_FOUND, confidence=0.125)
+
+
+BREACH = Breach(
+    "total_is_sum", "The lines add up to 11.00, the total says 12.50.", ("total", "line_items[0].line_total")
+)
+REASONS = ("doubtful: total", "breach: total_is_sum")
+
+
 def ok_page(of: Document, page_number: int | None = 1, **changes: Any) -> PageRecord:
     """Return the row of a page that was read, with two lines of text."""
     values: dict[str, Any] = {
@@ -114,6 +131,9 @@ def ok_page(of: Document, page_number: int | None = 1, **changes: Any) -> PageRe
             TextLine("ACME", Box(1, 2, 3, 4), 0.5, (Word("ACME", Box(1, 2, 3, 4)),)),
             TextLine("12.50", Box(5, 6, 7, 8)),
         ),
+        "evidence": evidence(page_number or 1),
+        "breaches": (BREACH,),
+        "review_reasons": REASONS,
         "attempts": (attempt(prompt_tokens=100, output_tokens=20, cached_tokens=64, queue_s=0.5, decode_s=2.0),),
         "error": None,
         "width_px": 840,
@@ -132,20 +152,22 @@ def failed_page(of: Document, page_number: int = 1, message: str = "The output w
     """Return the row of a page none of whose two tries was accepted."""
     error = GenerationInvalid(ErrorType.OUTPUT_CUT_OFF, message)
     tries = (attempt(1, error=error, raw_text="first", prompt_tokens=10), attempt(2, error=error, prompt_tokens=10))
-    return ok_page(of, page_number, status=Status.FAILED, record=None, error=error, attempts=tries)
+    nothing: dict[str, Any] = {"record": None, "evidence": (), "breaches": (), "review_reasons": ()}
+    return ok_page(of, page_number, status=Status.FAILED, error=error, attempts=tries, **nothing)
 
 
 def unopened(name: str, message: str = "The file is encrypted.") -> PageRecord:
     """Return the one row of a document that could not be opened."""
     sizes = ("width_px", "height_px", "full_pixels", "dpi", "rotation_deg")
-    nothing = dict.fromkeys(("raw_text", *sizes, "render_s", "record"))
+    nothing: dict[str, Any] = dict.fromkeys(("raw_text", *sizes, "render_s", "record"))
+    nothing |= dict.fromkeys(("evidence", "breaches", "review_reasons"), ())
     error = DocumentError(ErrorType.ENCRYPTED, message)
     of = document(name, num_pages=0, sha256="")
     return ok_page(of, None, status=Status.FAILED, error=error, attempts=(), lines=(), **nothing)
 
 
 def document_of(*pages: PageRecord, finished_at: datetime = NOON + timedelta(seconds=4)) -> DocumentRecord:
-    """Return the document row of these pages; its record is that of the first page."""
+    """Return the document row of these pages: each with a record is one of the document's records."""
     failed = [page for page in pages if page.status is Status.FAILED]
     return DocumentRecord(
         document=pages[0].document,
@@ -156,7 +178,15 @@ def document_of(*pages: PageRecord, finished_at: datetime = NOON + timedelta(sec
         error=failed[0].error if failed else None,
         started_at=NOON,
         finished_at=finished_at,
+        parts=tuple(map(_part, (page for page in pages if page.record))),
     )
+
+
+def _part(page: PageRecord) -> RecordPart:
+    number = page.page_number or 1
+    conflict = Conflict("seller", ((number, "ACME"), (number + 1, "ACNE")))
+    reasons = (*page.review_reasons, "conflict: seller") if page.review_reasons else ()
+    return RecordPart(number, number, page.record, page.evidence, page.breaches, (conflict,), reasons)
 
 
 def commit(

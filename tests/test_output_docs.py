@@ -15,7 +15,7 @@ from made_records import NOON, commit, document, failed_page, identity, ok_page,
 
 from pipeline import cli
 from pipeline.config import CostConfig, RunConfig
-from pipeline.data import AnsweredBy, FinishReason, PageRecord, Status
+from pipeline.data import AnsweredBy, FinishReason, PageRecord, Status, Verdict
 from pipeline.errors import CURABLE, WHAT_HELPS, ErrorType
 from pipeline.extraction import load_extraction
 from pipeline.sink import document_schema, page_schema
@@ -56,11 +56,20 @@ def test_every_column_is_documented_with_its_type_in_order(title: str) -> None:
     assert [row[:2] for row in table(title)] == [[field.name, told(field.type)] for field in SCHEMAS[title]]
 
 
-@pytest.mark.parametrize("column", ["lines", "token_logprobs", "tries"])
+NESTED = dict.fromkeys(("lines", "token_logprobs", "evidence", "breaches", "tries"), "Pages")
+NESTED |= dict.fromkeys(("conflicts", "records"), "Documents")
+
+
+@pytest.mark.parametrize("column", NESTED)
 def test_every_nested_field_is_documented_with_its_type_in_order(column: str) -> None:
     """Structs in lists are columns too."""
-    fields = SCHEMAS["Pages"].field(column).type.value_type
+    fields = SCHEMAS[NESTED[column]].field(column).type.value_type
     assert [row[:2] for row in table(column)] == [[field.name, told(field.type)] for field in fields]
+
+
+def test_every_verdict_is_documented() -> None:
+    """People filter by them."""
+    assert all(f"`{verdict}`" in section("evidence") for verdict in Verdict)
 
 
 def test_every_error_type_is_documented() -> None:

@@ -17,11 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_records import (
+    BREACH,
+    REASONS,
     Bill,
     Colour,
     commit,
     document,
     document_of,
+    evidence,
     failed_page,
     identity,
     ok_page,
@@ -33,13 +36,16 @@ from pipeline.data import (
     AnsweredBy,
     Attempt,
     Box,
+    Breach,
     Document,
     DocumentRef,
+    FieldEvidence,
     FinishReason,
     PageRecord,
     RenderSpec,
     Status,
     TextLine,
+    Verdict,
 )
 from pipeline.data import TrySettings as Settings
 from pipeline.errors import ErrorType, PageError, StorageError
@@ -78,8 +84,9 @@ def test_a_record_comes_back_as_it_was_validated(tmp_path: Path) -> None:
 
 
 def test_everything_else_that_a_row_holds_comes_back(tmp_path: Path) -> None:
-    """Tries, lines, tokens, sizes, times and the file itself; only words and an error's class do not."""
-    written = replace(failed_page(document()), token_logprobs=(("a", -0.5),), raw_text="{}")
+    """Tries, lines, evidence, sizes, times and the file itself; only words and an error's class do not."""
+    checked: dict[str, Any] = {"evidence": evidence(), "breaches": (BREACH,), "review_reasons": REASONS}
+    written = replace(failed_page(document()), **checked, token_logprobs=(("a", -0.5),), raw_text="{}")
     commit(open_storage(str(tmp_path)), "1", (written,))
     [page] = read_back(tmp_path, document().ref.uri)
     assert page.error is not None
@@ -185,6 +192,20 @@ tries = st.builds(
     decode_s=seconds,
 )
 side = st.floats(-1e4, 1e4, width=32)
+boxes = st.builds(Box, side, side, side, side)
+share = st.none() | st.floats(0, 1, width=32)
+evidences = st.builds(
+    FieldEvidence,
+    path=texts,
+    page_number=st.integers(1, 10_000),
+    verdict=st.none() | st.sampled_from(Verdict),
+    text=st.none() | texts,
+    box=st.none() | boxes,
+    similarity=share,
+    score=share,
+    logprob=st.none() | side,
+    confidence=share,
+)
 pages = st.builds(
     PageRecord,
     document=st.builds(
@@ -202,9 +223,7 @@ pages = st.builds(
     record=records,
     partial=st.booleans(),
     raw_text=st.none() | texts,
-    lines=st.lists(
-        st.builds(TextLine, texts, st.builds(Box, side, side, side, side), st.none() | side), max_size=3
-    ).map(tuple),
+    lines=st.lists(st.builds(TextLine, texts, boxes, st.none() | side), max_size=3).map(tuple),
     token_logprobs=st.lists(st.tuples(texts, side), max_size=3).map(tuple),
     attempts=st.lists(tries, max_size=3).map(tuple),
     error=errors,
@@ -213,6 +232,9 @@ pages = st.builds(
     dpi=seconds,
     rotation_deg=pixels,
     render_s=seconds,
+    evidence=st.lists(evidences, max_size=2).map(tuple),
+    breaches=st.lists(st.builds(Breach, texts, texts, st.lists(texts, max_size=2).map(tuple)), max_size=2).map(tuple),
+    review_reasons=st.lists(texts, max_size=2).map(tuple),
 )
 
 
@@ -283,11 +305,13 @@ def test_a_part_of_an_older_version_is_read(tmp_path: Path) -> None:
     commit(open_storage(str(tmp_path)), "1", (ok_page(document()),))
     path = tmp_path / "bill/pages/part-1.parquet"
     newer = ["reused_from", "limits_fingerprint", "answered_by", "duplicate_of"]
+    newer += ["evidence", "breaches", "review_reasons", "confidence", "needs_review"]
     pq.write_table(pq.read_table(path).drop_columns(newer), path)
     [page] = read_back(tmp_path, document().ref.uri)
     assert (page.answered_by, page.duplicate_of) == (AnsweredBy.ENGINE, None)
     assert page.reused_from == document().ref.uri
     assert page.read_by == identity(limits_fingerprint="")
+    assert (page.evidence, page.breaches, page.review_reasons) == ((), (), ())
 
 
 @pytest.fixture

@@ -181,6 +181,30 @@ def test_lines_keep_boxes_and_confidence(tmp_path: Path) -> None:
     assert (rows[1]["lines"], rows[1]["page_text"]) == ([], None)
 
 
+def test_document_row_tells_of_its_first_record_and_holds_all(tmp_path: Path) -> None:
+    """Who looks at one record a document need not unnest; who has files of several invoices loses none."""
+    of = document(num_pages=3)
+    unsure = ok_page(of, 2, evidence=(), breaches=(), review_reasons=())
+    [row] = written(tmp_path, ok_page(of, 1), unsure, failed_page(of, 3), table="documents")
+    first, second = row["records"]
+    assert row["num_records"] == 2
+    assert {name: row[name] for name in ("record", "evidence", "breaches", "conflicts", "review_reasons")} == {
+        name: first[name] for name in ("record", "evidence", "breaches", "conflicts", "review_reasons")
+    }
+    assert first["evidence"][0]["verdict"] == "exact"
+    assert first["conflicts"][0]["values"][1] == {"page_number": 2, "value": "ACNE"}
+    assert (first["first_page"], second["first_page"], second["evidence"]) == (1, 2, [])
+    assert (row["confidence"], row["needs_review"], second["confidence"]) == (0.125, True, None)
+
+
+def test_a_document_needs_review_when_any_of_its_records_does(tmp_path: Path) -> None:
+    """Otherwise the second invoice of a file would be passed over by whoever filters documents."""
+    of = document(num_pages=2)
+    sure = ok_page(of, 1, review_reasons=())
+    [row] = written(tmp_path, sure, ok_page(of, 2), table="documents")
+    assert row["needs_review"]
+
+
 def test_tokens_keep_their_log_probabilities(tmp_path: Path) -> None:
     """Whoever weighs a value by the model's doubt needs them; most engines give none."""
     tokens = (('{"', -0.25), ("\ud800", -8.0))

@@ -30,6 +30,7 @@ from pipeline.data import (
 )
 from pipeline.errors import ErrorType, PageError, StorageError
 from pipeline.layout import table_prefix
+from pipeline.sink.checked import read_checks
 from pipeline.sink.restoring import record_restorer
 from pipeline.sink.tables import IDENTITY
 
@@ -178,6 +179,7 @@ def _page(row: Json, restore: Callable[[Any], Any] | None) -> PageRecord:
         answered_by=AnsweredBy(row.get("answered_by") or AnsweredBy.ENGINE),
         duplicate_of=row.get("duplicate_of"),
         full_pixels=row.get("full_pixels"),
+        **read_checks(row),
         read_by=RunIdentity(**{name: row[name] for name in IDENTITY if name in row}),
     )
 

@@ -6,14 +6,36 @@ docs/output.md says what the columns mean; a test holds it against the schemas m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from pipeline.layout import FORMAT_VERSION
+from pipeline.sink.checked import (
+    CONFLICT,
+    REAL,
+    REASONS,
+    conflict_values,
+    first_part,
+    least_confidence,
+    part_type,
+    part_values,
+)
 from pipeline.sink.columns import to_column
+from pipeline.sink.nested import (
+    BREACH,
+    EVIDENCE,
+    LINE,
+    TOKEN_LOGPROB,
+    TRY,
+    breaches_column,
+    error_message,
+    error_type,
+    evidence_column,
+    lines_column,
+    token_logprobs_column,
+    tries_column,
+)
 from pipeline.sink.types import arrow_type
 
 if TYPE_CHECKING:
@@ -21,36 +43,11 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from pipeline.data import Attempt, DocumentRecord, PageRecord, RunIdentity
-    from pipeline.errors import PageError
+    from pipeline.data import DocumentRecord, PageRecord, RunIdentity
 
 _TEXT, _INT, _LONG, _REAL, _BOOL = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
 _TIME = pa.timestamp("us", tz="UTC")
 _TEXTS = pa.list_(_TEXT)
-
-LINE = pa.struct([("text", _TEXT), *((name, pa.float32()) for name in ("x0", "y0", "x1", "y1", "confidence"))])
-TOKEN_LOGPROB = pa.struct([("token", _TEXT), ("logprob", pa.float32())])
-TRY = pa.struct(
-    [
-        ("number", _INT),
-        ("max_tokens", _INT),
-        ("temperature", _REAL),
-        ("constrained", _BOOL),
-        ("max_pixels", _LONG),
-        ("rotation_deg", _INT),
-        ("seed", _LONG),
-        ("finish_reason", _TEXT),
-        ("error_type", _TEXT),
-        ("error_message", _TEXT),
-        ("raw_text", _TEXT),
-        ("prompt_tokens", _LONG),
-        ("output_tokens", _LONG),
-        ("cached_tokens", _LONG),
-        ("queue_s", _REAL),
-        ("prefill_s", _REAL),
-        ("decode_s", _REAL),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +84,33 @@ IDENTITY = (
 _OF_WRITER = frozenset({"run_id", "extraction", "fingerprint", "limits_fingerprint"})
 """Those that always say which run wrote the row; the others say what read the page."""
 _ERROR = (
-    _Column("error_type", _TEXT, lambda row: _error_type(row.error)),
-    _Column("error_message", _TEXT, lambda row: _error_message(row.error)),
+    _Column("error_type", _TEXT, lambda row: error_type(row.error)),
+    _Column("error_message", _TEXT, lambda row: error_message(row.error)),
 )
 _SOURCE = _Column("source_uri", _TEXT, lambda row: row.document.ref.uri)
 _STATUS = _Column("status", _TEXT, lambda row: row.status)
 _NUM_PAGES = _Column("num_pages", _INT, lambda row: row.document.num_pages)
+
+_CHECKED_PAGE = (
+    _Column("evidence", pa.list_(EVIDENCE), array=lambda pages: evidence_column([page.evidence for page in pages])),
+    _Column("breaches", pa.list_(BREACH), array=lambda pages: breaches_column([page.breaches for page in pages])),
+    _Column("review_reasons", REASONS, lambda page: page.review_reasons),
+    _Column("confidence", REAL, lambda page: least_confidence(page.evidence)),
+    _Column("needs_review", _BOOL, lambda page: bool(page.review_reasons)),
+)
+_CHECKED_DOCUMENT = (
+    _Column(
+        "evidence", pa.list_(EVIDENCE), array=lambda rows: evidence_column([first_part(r, "evidence") for r in rows])
+    ),
+    _Column(
+        "breaches", pa.list_(BREACH), array=lambda rows: breaches_column([first_part(r, "breaches") for r in rows])
+    ),
+    _Column("conflicts", pa.list_(CONFLICT), lambda row: conflict_values(row.parts[0]) if row.parts else []),
+    _Column("review_reasons", REASONS, lambda row: first_part(row, "review_reasons")),
+    _Column("confidence", REAL, lambda row: least_confidence(first_part(row, "evidence"))),
+    _Column("needs_review", _BOOL, lambda row: any(part.review_reasons for part in row.parts)),
+    _Column("num_records", _INT, lambda row: len(row.parts)),
+)
 
 
 def _page_columns(record: pa.DataType) -> tuple[_Column, ...]:
@@ -106,10 +124,11 @@ def _page_columns(record: pa.DataType) -> tuple[_Column, ...]:
         _Column("record", record, lambda page: page.record),
         _Column("page_text", _TEXT, _page_text),
         _Column("raw_text", _TEXT, lambda page: page.raw_text),
-        _Column("lines", pa.list_(LINE), array=_lines),
-        _Column("token_logprobs", pa.list_(TOKEN_LOGPROB), array=_token_logprobs),
+        _Column("lines", pa.list_(LINE), array=lines_column),
+        _Column("token_logprobs", pa.list_(TOKEN_LOGPROB), array=token_logprobs_column),
+        *_CHECKED_PAGE,
         _Column("num_tries", _INT, lambda page: len(page.attempts)),
-        _Column("tries", pa.list_(TRY), array=_tries),
+        _Column("tries", pa.list_(TRY), array=tries_column),
         _Column("finish_reason", _TEXT, lambda page: page.attempts[-1].finish_reason if page.attempts else None),
         *(_summed(name, _LONG) for name in ("prompt_tokens", "output_tokens", "cached_tokens")),
         _Column("render_s", _REAL, lambda page: page.render_s),
@@ -135,6 +154,8 @@ def _document_columns(record: pa.DataType) -> tuple[_Column, ...]:
         _STATUS,
         *_ERROR,
         _Column("record", record, lambda document: document.record),
+        *_CHECKED_DOCUMENT,
+        _Column("records", pa.list_(part_type(record)), lambda document: list(map(part_values, document.parts))),
         _Column("pages_ok", _INT, lambda document: document.pages_ok),
         _Column("pages_failed", _INT, lambda document: document.pages_failed),
         *_ABOUT_DOCUMENT,
@@ -220,14 +241,6 @@ def _read_by(page: PageRecord) -> RunIdentity | None:
     return page.read_by
 
 
-def _error_type(error: PageError | None) -> str | None:
-    return error.error_type.value if error else None
-
-
-def _error_message(error: PageError | None) -> str | None:
-    return str(error) if error else None
-
-
 def _page_text(page: PageRecord) -> str | None:
     return "\n".join(line.text for line in page.lines) if page.lines else None
 
@@ -240,63 +253,3 @@ def _summed(name: str, kind: pa.DataType) -> _Column:
         return sum(known) if known else None
 
     return _Column(name, kind, total)
-
-
-def _lists(item: pa.StructType, lengths: Sequence[int], fields: Sequence[pa.Array]) -> pa.Array:
-    """Return lists of these lengths over the items whose `fields` are given end to end."""
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32))
-    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(fields, fields=list(item)))
-
-
-def _lines(pages: Sequence[PageRecord]) -> pa.Array:
-    """Return the lines column; flat arrays, because a page has dozens of lines of six values each."""
-    lines = list(chain.from_iterable(page.lines for page in pages))
-    boxes = np.array([line.box for line in lines], dtype=np.float32).reshape(-1, 4)
-    fields = [
-        to_column([line.text for line in lines], _TEXT),
-        *(pa.array(np.ascontiguousarray(boxes[:, side])) for side in range(4)),
-        pa.array([line.confidence for line in lines], type=pa.float32()),
-    ]
-    return _lists(LINE, [len(page.lines) for page in pages], fields)
-
-
-def _token_logprobs(pages: Sequence[PageRecord]) -> pa.Array:
-    """Return the token_logprobs column, flat as the lines: a page has hundreds of tokens."""
-    tokens = list(chain.from_iterable(page.token_logprobs for page in pages))
-    fields = [
-        to_column([token for token, _ in tokens], _TEXT),
-        pa.array([logprob for _, logprob in tokens], type=pa.float32()),
-    ]
-    return _lists(TOKEN_LOGPROB, [len(page.token_logprobs) for page in pages], fields)
-
-
-def _tries(pages: Sequence[PageRecord]) -> pa.Array:
-    flat = [(attempt, attempt is page.attempts[-1]) for page in pages for attempt in page.attempts]
-    values = zip(*(_try_values(attempt, is_last=is_last) for attempt, is_last in flat), strict=True)
-    columns = list(values) if flat else [()] * len(TRY)
-    fields = [to_column(column, field.type) for column, field in zip(columns, TRY, strict=True)]
-    return _lists(TRY, [len(page.attempts) for page in pages], fields)
-
-
-def _try_values(attempt: Attempt, *, is_last: bool) -> tuple[Any, ...]:
-    """Return the values of TRY in its order; the last try's output is the row's `raw_text`, not kept twice."""
-    settings = attempt.settings
-    return (
-        settings.number,
-        settings.max_tokens,
-        settings.temperature,
-        settings.constrained,
-        settings.render.max_pixels,
-        settings.render.rotation_deg,
-        settings.seed,
-        attempt.finish_reason,
-        _error_type(attempt.error),
-        _error_message(attempt.error),
-        None if is_last else attempt.raw_text,
-        attempt.prompt_tokens,
-        attempt.output_tokens,
-        attempt.cached_tokens,
-        attempt.queue_s,
-        attempt.prefill_s,
-        attempt.decode_s,
-    )

@@ -125,6 +125,7 @@ def _repeated(task: PageTask, said: PageRecord) -> PageRecord:
         finished_at=datetime.now(UTC),
         attempts=(),
         token_logprobs=(),
+        evidence=tuple(replace(one, page_number=task.page_number) for one in said.evidence),
         render_s=task.shown.render_s,
         answered_by=AnsweredBy.DUPLICATE,
         duplicate_of=f"{said.document.ref.uri}#page={said.page_number}",
