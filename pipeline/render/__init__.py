@@ -23,7 +23,7 @@ from pipeline.errors import (
     WorkerMemoryError,
     WorkerTimeoutError,
 )
-from pipeline.render.jobs import Job, OpenDocument, RenderPage, SavePage, start_rendering
+from pipeline.render.jobs import Job, OpenDocument, PreviewPage, RenderPage, SavePage, start_rendering
 from pipeline.workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -104,6 +104,20 @@ class Renderer:
         """
         page = RenderPage(document, path, page_number, spec, PIXELS_ONLY)
         return self._submit(SavePage(page, target), path, RenderError)
+
+    def preview(
+        self, document: Document, path: Path, page_number: int, spec: RenderSpec, target: Path, *, longest_px: int
+    ) -> Future[tuple[int, int]]:
+        """Write the image that `render` returns to `target`, as WebP for people; return its width and height in pixels.
+
+        Args:
+            longest_px: of the longer side of what is written.
+
+        Raises (from the future):
+            RenderError: this page cannot be rasterised, or `target` cannot be written.
+        """
+        page = RenderPage(document, path, page_number, spec, PIXELS_ONLY)
+        return self._submit(PreviewPage(page, target, longest_px), path, RenderError)
 
     def close(self) -> None:
         """Stop the workers; futures not done end cancelled or with WorkerError."""

@@ -56,7 +56,17 @@ class SavePage:
     """Overwritten."""
 
 
-Job = OpenDocument | RenderPage | SavePage
+@dataclass(frozen=True, slots=True)
+class PreviewPage:
+    """Ask for one page as a picture for people."""
+
+    page: RenderPage
+    target: Path
+    """Overwritten."""
+    longest_px: int
+
+
+Job = OpenDocument | RenderPage | SavePage | PreviewPage
 
 
 class PageSource(Protocol):
@@ -84,7 +94,7 @@ class _Identity(NamedTuple):
     modified_at: datetime
 
 
-def start_rendering(config: RenderConfig) -> Callable[[Job], Document | PageImage | None]:
+def start_rendering(config: RenderConfig) -> Callable[[Job], Document | PageImage | tuple[int, int] | None]:
     """Return the function that does jobs; called once in each worker."""
     import pipeline.render.image
     import pipeline.render.pdf
@@ -102,9 +112,9 @@ class _Worker:
         self._config = config
         self._sources: OrderedDict[_Identity, PageSource] = OrderedDict()
 
-    def do(self, job: Job) -> Document | PageImage | None:
+    def do(self, job: Job) -> Document | PageImage | tuple[int, int] | None:
         """Do one job; raises DocumentError or RenderError, by kind of job."""
-        from pipeline.render.image import write_png
+        from pipeline.render.image import write_png, write_preview
 
         match job:
             case OpenDocument():
@@ -114,6 +124,10 @@ class _Worker:
             case SavePage():
                 write_png(self._render(job.page).pixels, job.target)
                 return None
+            case PreviewPage():
+                image = self._render(job.page)
+                write_preview(image.pixels, job.target, job.longest_px)
+                return image.width_px, image.height_px
 
     def _open(self, job: OpenDocument) -> Document:
         with _regular_file(job.path) as file:
