@@ -27,6 +27,7 @@ from pipeline.data import Json
 from pipeline.errors import ConfigError, ErrorType, GenerationInvalid
 from pipeline.merging import Merger, merge_rules
 from pipeline.outputs import drop_invalid, parse_cut_json, parse_json
+from pipeline.rules import rules_of
 from pipeline.values import DateOrder
 
 log = logging.getLogger(__name__)
@@ -248,6 +249,7 @@ def _load(folder: Path) -> Extraction:
     # A rule or limit that cannot work is found before anything is read.
     extraction.merger(max_characters=0, max_items=0)
     extraction.max_output_tokens  # noqa: B018 - see above
+    rules_of(extraction.model)
     if unknown := set(extraction.needed_of_layers) - extraction.model.model_fields.keys():
         raise ConfigError(f"{schema_path}: text_layer_needs names fields that it lacks: {', '.join(sorted(unknown))}.")
     return extraction

@@ -8,6 +8,17 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, Field
 
+from pipeline.rules import (
+    Rule,
+    adds_up,
+    amount_is_plausible,
+    currency_fits_country,
+    date_is_plausible,
+    dates_in_order,
+    lines_add_up,
+    quantity_times_price,
+    tax_is_plausible,
+)
 from pipeline.schema import Amount, Currency, Date, Iban, Printed, Role
 
 DESCRIPTION = Printed(
@@ -250,6 +261,16 @@ class Invoice(BaseModel):
     # 26 long positions of 103 tokens below 350 for the rest; the longest of 60 labelled invoices takes 800.
     max_output_tokens: ClassVar[int] = 3072
     text_layer_needs: ClassVar[tuple[str, ...]] = ("seller", "invoice_number", "date", "total")
+    rules: ClassVar[tuple[Rule, ...]] = (
+        adds_up("subtotal", "tax", to="total"),
+        tax_is_plausible("tax", of="subtotal", net=True),
+        lines_add_up("subtotal", "total"),
+        quantity_times_price(),
+        dates_in_order("date", "due_date"),
+        date_is_plausible("date"),
+        amount_is_plausible("total"),
+        currency_fits_country(by=("iban",)),
+    )
 
     seller: Annotated[str | None, SELLER] = Field(None, description="Company or person that bills.")
     buyer: Annotated[str | None, BUYER] = Field(None, description="Company or person that is billed.")

@@ -8,6 +8,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, Field
 
+from pipeline.rules import (
+    Rule,
+    amount_is_plausible,
+    currency_fits_country,
+    date_is_plausible,
+    lines_add_up,
+    quantity_times_price,
+    tax_is_plausible,
+)
 from pipeline.schema import Amount, Currency, Date, Printed, Role
 
 DESCRIPTION = Printed(
@@ -93,6 +102,14 @@ class Receipt(BaseModel):
     # 25 articles of 55 tokens below 130 for the rest; the longest of 60 labelled receipts has 930 with all its text.
     max_output_tokens: ClassVar[int] = 1536
     text_layer_needs: ClassVar[tuple[str, ...]] = ("seller", "date", "total")
+    rules: ClassVar[tuple[Rule, ...]] = (
+        tax_is_plausible("tax", of="total"),
+        lines_add_up("total"),
+        quantity_times_price(),
+        date_is_plausible("date"),
+        amount_is_plausible("total"),
+        currency_fits_country(by=("address",)),
+    )
 
     seller: Annotated[str | None, Printed(role=Role.ISSUER_NAME)] = Field(
         None, description="Company name of the seller as printed, without its registration number."

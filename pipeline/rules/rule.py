@@ -1,0 +1,170 @@
+"""What a rule is, how records are held against rules, and the decorator for own ones."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from pipeline.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+ITEM = "[]."
+"""Between a list and a field of its items, as in "line_items[].quantity"."""
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one look at a record said."""
+
+    paths: tuple[str, ...]
+    """Of the values looked at: `total`, `line_items[0].quantity`."""
+    message: str | None = None
+    """What is wrong; None when the rule holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finding of a rule that applies to a record."""
+
+    rule: str
+    paths: tuple[str, ...]
+    message: str | None
+    """What is wrong; None when the rule holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule, by its name."""
+
+    name: str
+    """What breaches are recorded and counted by: never rename one."""
+    fields: tuple[str, ...]
+    """The fields that it looks at, "line_items[].quantity" for those of a list's items."""
+    check: Callable[[Values], Iterator[Finding]]
+    """Yields nothing where the rule does not apply."""
+    whole: bool = False
+    """Whether it takes all pages of a document: one page of several may lack what it adds up."""
+
+
+def check_rules(rules: Sequence[Rule], record: Values, *, whole: bool) -> tuple[Outcome, ...]:
+    """Return what the rules say of a record; nothing for those that do not apply.
+
+    A rule that raises says nothing, and the log tells of it once; a run goes on.
+
+    Args:
+        record: typed values by field name, as validated.
+        whole: Whether it is of a whole document; of one page of several, only rules are asked that need no more.
+    """
+    return tuple(outcome for one in rules if whole or not one.whole for outcome in _outcomes(one, record))
+
+
+def _outcomes(rule_: Rule, record: Values) -> list[Outcome]:
+    try:
+        return [Outcome(rule_.name, found.paths, found.message) for found in rule_.check(record)]
+    except Exception as error:  # the user's code: what it says of one record must not end the night
+        _tell(rule_.name, repr(error))
+        log.debug("rule %s failed", rule_.name, exc_info=True)
+        return []
+
+
+@lru_cache(maxsize=256)
+def _tell(name: str, error: str) -> None:
+    """Say once that a rule fails, not once for each of a million pages."""
+    log.error(
+        "The rule %s of the schema fails with %s; records that it fails for count as if it did not apply.", name, error
+    )
+
+
+def rules_of(model: type[BaseModel]) -> tuple[Rule, ...]:
+    """Return the rules in the class variable `rules` of a record's model; none without it.
+
+    Raises:
+        ConfigError: it holds something else, a name twice, or a field that the model lacks; says which.
+    """
+    rules = getattr(model, "rules", ())
+    if not isinstance(rules, tuple | list) or not all(isinstance(one, Rule) for one in rules):
+        raise ConfigError(f"{model.__name__}.rules must be a tuple of rules, see pipeline.rules.")
+    names = [one.name for one in rules]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"{model.__name__}.rules has the name {twice[0]} twice; give one of them another name.")
+    for one in rules:
+        for field in one.fields:
+            if not _has(model, field):
+                raise ConfigError(f"The rule {one.name} asks for the field {field}, which {model.__name__} lacks.")
+    return tuple(rules)
+
+
+def _has(model: type[BaseModel], field: str) -> bool:
+    name, _, rest = field.replace(ITEM, ".").partition(".")
+    if name not in model.model_fields:
+        return False
+    return not rest or any(_has(inner, rest) for inner in _models_in(model.model_fields[name].annotation))
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+Judgement = Callable[..., bool | str | None]
+
+
+def rule(*fields: str, name: str | None = None, whole: bool = False) -> Callable[[Judgement], Rule]:
+    """Make a rule of a function of the values of `fields`.
+
+    It is called where all of them are there, and returns True or None when the rule holds, False or what is wrong when
+    it does not. Fields of a list's items ("line_items[].quantity") make it be called once for each item.
+
+    Args:
+        name: default the function's; its first line of docstring is the message of False.
+        whole: see Rule.
+    """
+
+    def decorate(judge: Judgement) -> Rule:
+        default = (inspect.getdoc(judge) or "").partition("\n")[
+            0
+        ].strip() or f"The rule {judge.__name__} does not hold."
+
+        def check(record: Values) -> Iterator[Finding]:
+            for found in values_at(record, fields):
+                said = judge(*found.values())
+                yield Finding(tuple(found), default if said is False else said if isinstance(said, str) else None)
+
+        return Rule(name or judge.__name__, fields, check, whole)
+
+    return decorate
+
+
+def values_at(record: Values, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the values of `fields` by path, once, or once for each item of the list that they name.
+
+    Left out is what lacks one of them: None, or an empty text.
+    """
+    lists = {field.partition(ITEM)[0] for field in fields if ITEM in field}
+    if len(lists) > 1:
+        raise ValueError(f"a rule can look at one list's items at a time, not at those of {', '.join(sorted(lists))}")
+    items = record.get(lists.pop()) or () if lists else (None,)
+    for index, item in enumerate(items):
+        found = dict(_value(record, item, index, field) for field in fields)
+        if all(value not in (None, "") for value in found.values()):
+            yield found
+
+
+def _value(record: Values, item: Any, index: int, field: str) -> tuple[str, Any]:
+    list_name, mark, inner = field.partition(ITEM)
+    path = f"{list_name}[{index}].{inner}" if mark else field
+    value: Any = item if mark else record
+    for name in (inner if mark else field).split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return path, value
