@@ -20,7 +20,7 @@ LAYERS = (
     {"run"},
     {"review"},
     {"report"},
-    {"export", "corrections"},
+    {"export"},
     {"retry"},  # what was read, and how, for cli
     # Each wires a few stages for run.
     {"arrivals", "books", "documents", "drive", "forecast", "inbox", "metrics", "reuse", "settle", "skip"},
@@ -28,11 +28,12 @@ LAYERS = (
     # Stages, and what stands beside a run: they know the data, not each other.
     {
         *("source", "render", "feed", "extraction", "tries", "judge", "ledger", "sink", "stats", "tally"),
-        *("identity", "results", "show", "settings", "progress", "arguments"),
+        *("identity", "corrections", "results", "show", "settings", "progress", "arguments"),
         *("admission", "canary", "catalog", "check", "journal", "failed", "quarantine", "ready", "scratch"),
         *("engines", "engines.ocr", "engines.vllm", "engines.scripted", "trust"),
     },
     {"storage", "workers", "engines.base", "capacity", "log", "signals", "merging", "outputs", "suspects"},
+    {"reasons"},
     {"config", "data", "layout", "schema", "rules"},
     {"values", "errors", "selection", "toml"},
 )
@@ -48,6 +49,9 @@ BETWEEN_STAGES = {
     ("failed", "results"): "what failed is read from the output",
     ("ledger", "extraction"): "a document's record is merged by the extraction's rules",
     ("catalog", "sink"): "the catalog holds what sink has committed",
+    ("results", "corrections"): "what people corrected counts",
+    ("results", "extraction"): "rules are held against what people corrected",
+    ("results", "sink"): "what a column of an older part would hold, the sink knows",
     ("show", "results"): "show prints what results reads",
     ("show", "stats"): "hour rows are added up by their own rules",
     ("progress", "tally"): "progress prints what tally counts",
@@ -82,6 +86,7 @@ LIBRARIES = {
     "jinja2": _owned_by("report", "review", "eval", in_functions_only=True),
     "xlsxwriter": _owned_by("export", in_functions_only=True),
     "duckdb": _owned_by("results", "export", in_functions_only=True),
+    "stdnum": _owned_by("rules", in_functions_only=True),
     "tenacity": _owned_by("storage"),
     "obstore": _owned_by("storage"),
     "rich": _owned_by("show", "progress"),
