@@ -140,6 +140,10 @@ class TrustConfig(_Part):
     workers: int | None = Field(None, ge=1, description="Processes that do so; default half of the cores.")
     backlog_mb: int = Field(512, ge=16, description="Memory for images of scanned pages that wait for it.")
     min_confidence: float = Field(0.9, ge=0, le=1, description="A record with a field below it is to be reviewed.")
+    calibration: Path | None = Field(
+        None,
+        description="How sure a value is, as `pagemill eval --fit-confidence FILE` measured it; default: as shipped.",
+    )
     retry: Literal["off", "doubtful", "breaches", "both"] = Field(
         "off",
         description="What gives a page another try, where the engine can read it differently: fields below "
@@ -181,6 +185,9 @@ class OutputConfig(_Part):
     )
     merged_items: int = Field(
         20_000, ge=0, description="Items of a list a document row holds at most; its pages keep all of them."
+    )
+    merged_records: int = Field(
+        5000, ge=1, description="Records of one file that a document row holds at most; its pages keep all of them."
     )
 
 
