@@ -15,13 +15,16 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
 
-from pipeline.bench.accuracy import Found, character_errors, fields_read, words_read
-from pipeline.bench.labels import EXTRACTIONS, Labelled, read_labels
 from pipeline.bench.telling import put, say
 from pipeline.capacity import PROFILES, Serving, Workload, load_price_book, predict
 from pipeline.config import OcrConfig, RenderConfig, RunConfig, TriesConfig
 from pipeline.engines.vllm import MAX_PIXELS
 from pipeline.errors import ConfigError
+from pipeline.eval.equality import shape_of
+from pipeline.eval.labels import EXTRACTIONS, Labelled, read_labels
+from pipeline.eval.readings import Reading
+from pipeline.eval.scoring import score_document
+from pipeline.eval.texts import character_errors, words_read
 from pipeline.extraction import load_extraction
 from pipeline.results import open_results
 from pipeline.run import run
@@ -31,6 +34,13 @@ MODEL = "qwen2.5-vl-7b-awq"
 PIXELS_PER_TOKEN = 28 * 28
 CHANGED = 0.01
 """Of the F1 score of a document's words: less is no better and no worse."""
+
+
+class Found(NamedTuple):
+    """How many of the labelled fields were read."""
+
+    correct: int
+    labelled: int
 
 
 class PageSize(NamedTuple):
@@ -112,7 +122,7 @@ def run_page_sizes(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigError: there are no labelled documents, or no such sizes.
     """
-    labels = read_labels(arguments.page_sizes, limit=arguments.limit)
+    labels = read_labels(arguments.page_sizes, limit=arguments.limit).by_kind
     sizes = parse_sizes(arguments.sizes, arguments.page_pixels or MAX_PIXELS)
     load_price_book().gpu(arguments.gpu)
     figures = []
@@ -220,8 +230,12 @@ def _figures(
         if one.text
         for wrong, length in [character_errors(read.documents[one.name].text, one.text)]
     ]
-    names = list(load_extraction(EXTRACTIONS[kind], ()).model.model_fields)
-    found = [fields_read(read.documents[one.name].record, one.fields, names) for one in documents]
+    shape = shape_of(load_extraction(EXTRACTIONS[kind], ()).model)
+    found = [
+        value
+        for one in documents
+        for value in score_document(one, Reading(record=dict(read.documents[one.name].record)), shape).fields
+    ]
     both = list(zip(documents, ours, first_words, strict=True))
     return SizeFigures(
         kind=kind,
@@ -235,7 +249,7 @@ def _figures(
         saved=1 - pixels / PIXELS_PER_TOKEN / first_tokens if first_tokens else 0.0,
         words=mean(ours),
         cer=median(errors) if errors else None,
-        fields=Found(sum(one.correct for one in found), sum(one.labelled for one in found)),
+        fields=Found(sum(one.is_right for one in found), sum(one.is_labelled for one in found)),
         worse=tuple(one.name for one, now, before in both if now < before - CHANGED),
         better=tuple(one.name for one, now, before in both if now > before + CHANGED),
     )

@@ -1,7 +1,7 @@
 """Which pages of a folder need no engine, and how well text layers are read where the truth is known.
 
     python -m tests.benchmarks.bench_skip FOLDER             # counts, and pages called blank that carry text
-    python -m tests.benchmarks.bench_skip FOLDER --labels    # FOLDER has a manifest.jsonl, see bench/labels.py
+    python -m tests.benchmarks.bench_skip FOLDER --labels    # FOLDER has a manifest.jsonl, see eval/labels.py
 
 Text layers are scored per document, of those documents all of whose pages are read from layers,
 against OCR of the images of the same documents.
@@ -17,13 +17,16 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.bench.accuracy import Found, character_errors, fields_read, words_read
-from pipeline.bench.labels import EXTRACTIONS, Labelled, read_labels
 from pipeline.config import OcrConfig, RenderConfig, RunConfig
 from pipeline.data import DocumentRef, PageFacts, PageImage, RenderSpec
 from pipeline.engines.ocr import LayerPage, is_whole_page, start_layer_worker
 from pipeline.engines.ocr.text_layer import is_trustworthy
 from pipeline.errors import ConfigError, GenerationInvalid, PageError
+from pipeline.eval import readings
+from pipeline.eval.equality import Shape, shape_of
+from pipeline.eval.labels import EXTRACTIONS, Labelled, read_labels
+from pipeline.eval.scoring import score_document
+from pipeline.eval.texts import character_errors, words_read
 from pipeline.extraction import Extraction, load_extraction
 from pipeline.planning import engine_task
 from pipeline.render import Renderer
@@ -130,17 +133,16 @@ def read_images(documents: Sequence[Labelled], extraction: str) -> dict[str, Rea
         }
 
 
-def score(title: str, documents: Sequence[Labelled], readings: dict[str, Reading], fields: Sequence[str]) -> None:
+def score(title: str, documents: Sequence[Labelled], read: dict[str, Reading], shape: Shape) -> None:
     """Print how much of the labels came out."""
     found, errors, length = Counter[str](), 0, 0
     missed: Counter[str] = Counter()
     words = []
     for document in documents:
-        reading = readings.get(document.name, Reading("", {}))
-        for name in fields:
-            one: Found = fields_read(reading.record, document.fields, [name])
-            found.update(correct=one.correct, labelled=one.labelled)
-            missed[name] += one.labelled - one.correct
+        reading = read.get(document.name, Reading("", {}))
+        for one in score_document(document, readings.Reading(record=reading.record), shape).fields:
+            found.update(correct=one.is_right, labelled=one.is_labelled)
+            missed[one.field] += one.is_labelled and not one.is_right
         if document.text:
             wrong, total = character_errors(reading.text, document.text)
             errors, length = errors + wrong, length + total
@@ -152,10 +154,10 @@ def score(title: str, documents: Sequence[Labelled], readings: dict[str, Reading
 
 def compare(folder: str) -> None:
     """Print how well layers are read, against images of the same documents."""
-    for kind, documents in read_labels(Path(folder)).items():
+    for kind, documents in read_labels(Path(folder)).by_kind.items():
         pdfs = [document for document in documents if document.path.suffix == ".pdf"]
         extraction = load_extraction(EXTRACTIONS[kind])
-        fields = [] if extraction.plain_text_field else list(extraction.model.model_fields)
+        shape = shape_of(extraction.model)
         groups = {"whole": {"whole in its text layer"}}
         groups["pictures too"] = groups["whole"] | {"text layer beside pictures"}
         for name, wanted in groups.items():
@@ -163,8 +165,8 @@ def compare(folder: str) -> None:
             chosen = [document for document in pdfs if document.name in layers]
             print(f"{kind}, {name}: {len(chosen)} of {len(pdfs)} PDFs", flush=True)
             if chosen:
-                score("text layers", chosen, layers, fields)
-                score("images     ", chosen, read_images(chosen, extraction.name), fields)
+                score("text layers", chosen, layers, shape)
+                score("images     ", chosen, read_images(chosen, extraction.name), shape)
 
 
 def main() -> None:
