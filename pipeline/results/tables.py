@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from pipeline.data import Status
 from pipeline.errors import StorageError
-from pipeline.layout import is_part, pages_key, table_prefix
-from pipeline.storage import Storage, open_storage
+from pipeline.layout import pages_key, table_prefix
+from pipeline.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,33 +29,9 @@ if TYPE_CHECKING:
 _INDEX_COLUMNS = ("source_uri", "finished_at", "status", "pages_ok", "pages_failed", "run_id")
 _RUN_COLUMNS = ("run_id", "engine", "model", "revision", "fingerprint", "pagemill_version")
 _RUN_FOLDS = {"started_at": "min", "finished_at": "max", "pages_ok": "sum", "pages_failed": "sum", "documents": "sum"}
-_DEPTH = 3
-"""Parts of the key of a file with rows: extraction, table, file."""
+_ROWS = 1024
+"""Of a batch of documents: a record may hold a document's whole text."""
 _FAILURE_COLUMNS = ("source_uri", "page_number", "error_type", "error_message", "num_tries", "run_id", "finished_at")
-
-
-def open_results(output: str) -> Results:
-    """Return what stands in an output folder or bucket, as of now.
-
-    Raises:
-        ConfigError: `output` is no folder or bucket URL.
-        StorageError: it cannot be listed.
-    """
-    return Results(output, open_storage(output))
-
-
-class Results:
-    """An output, extraction by extraction."""
-
-    def __init__(self, location: str, storage: Storage) -> None:
-        self.location = location.rstrip("/")
-        keys: dict[str, list[str]] = {}
-        for key in (file.key for file in storage.files(depth=_DEPTH)):
-            if is_part(key) and key.count("/") == _DEPTH - 1:
-                keys.setdefault(key.partition("/")[0], []).append(key)
-        self.extractions = tuple(ExtractionResults(storage, name, sorted(keys[name])) for name in sorted(keys))
-        self.is_extraction = not keys and any(map(is_part, storage.keys("documents/")))
-        """Whether the location is no output but an extraction's folder in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +44,8 @@ class Totals:
     pages_failed: int
 
 
-class ExtractionResults:
-    """What one extraction has left in an output. Tables are pruned to the columns asked for."""
+class ExtractionTables:
+    """The rows that one extraction has left in an output, as they were written; pruned to the columns asked for."""
 
     def __init__(self, storage: Storage, name: str, keys: Sequence[str], run_id: str | None = None) -> None:
         self.name = name
@@ -82,10 +58,6 @@ class ExtractionResults:
         self.page_parts = tuple(key for key in keys if key in wanted)
         self.stats_files = tuple(key for key in keys if key.startswith(table_prefix(name, "stats")))
         self.run_files = tuple(key for key in keys if key.startswith(table_prefix(name, "runs")))
-
-    def of_run(self, run_id: str) -> ExtractionResults:
-        """Return a view of the current rows and the statistics of one run."""
-        return ExtractionResults(self._storage, self.name, self._keys, run_id)
 
     def totals(self) -> Totals:
         """Count the current rows."""
@@ -108,6 +80,49 @@ class ExtractionResults:
         if not tables:
             return pa.table({})
         return _concat(tables).sort_by("order").drop_columns("order")
+
+    def document_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the current document rows, part by part; memory is bounded by a row group.
+
+        Parts written under different schemas differ in the type of `record`, and older ones lack columns.
+        """
+        for key, rows in self._by_part(self._current):
+            wanted = np.sort(rows["row"].to_numpy())
+            with self._parquet(key) as parquet:
+                start = 0
+                for batch in parquet.iter_batches(_ROWS, columns=_present(parquet, columns)):
+                    here = wanted[(wanted >= start) & (wanted < start + batch.num_rows)] - start
+                    start += batch.num_rows
+                    if len(here):
+                        yield batch if len(here) == batch.num_rows else batch.take(pa.array(here))
+
+    def documents_at(
+        self, source_uris: Sequence[str], columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the current rows of these documents, part by part, without the rest of the parts."""
+        found = self._current.filter(pc.is_in(self._current["source_uri"], value_set=pa.array(source_uris)))
+        for key, rows in self._by_part(found):
+            yield from self._read(key, columns).take(rows["row"]).combine_chunks().to_batches()
+
+    def pages_of(self, source_uri: str, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Return the current page rows of one document, in page order."""
+        row = self._current.filter(pc.equal(self._current["source_uri"], source_uri))
+        found: list[dict[str, Any]] = []
+        wanted = None if columns is None else [*columns, "page_number"]
+        for key, rows in self._by_part(row):
+            for batch in self._pages_of(pages_key(key), rows["source_uri"], wanted):
+                found += batch.to_pylist()
+        return sorted(found, key=lambda page: page["page_number"] or 0)
+
+    def record_types(self) -> list[pa.DataType]:
+        """Return the types of `record` in the parts that hold current rows, each once."""
+        types: list[pa.DataType] = []
+        for key, _ in self._by_part(self._current):
+            with self._parquet(key) as parquet:
+                kind = parquet.schema_arrow.field("record").type
+            if kind not in types:
+                types.append(kind)
+        return types
 
     def page_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the current page rows, part by part; memory is bounded by a row group.
