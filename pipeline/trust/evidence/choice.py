@@ -16,6 +16,9 @@ LEFT, ABOVE = 3.0, 2.0
 NUMBER_BETWEEN, ROW_BETWEEN = 0.5, 0.3
 """What each number or row between label and place takes away."""
 
+QUALIFIED = 0.5
+"""What a label takes away that stands between, in the same run of words: VAT in "Total (incl. VAT) 120.00"."""
+
 OTHERS_LEFT, OTHERS_ABOVE = 1.5, 0.5
 """How much another field's label speaks against one."""
 
@@ -82,6 +85,8 @@ class Choice:
         owner, best = leaf.spec.owner, 0.0
         if attached.left and owner in attached.left.owners:
             best = max(LEFT - NUMBER_BETWEEN * attached.numbers_between, 0.5)
+        elif any(owner in label.owners for label in attached.qualified):
+            best = max(LEFT - QUALIFIED - NUMBER_BETWEEN * attached.numbers_between, 0.5)
         if attached.above and owner in attached.above.owners:
             best = max(best, ABOVE - ROW_BETWEEN * (attached.rows_above - 1))
         return best
@@ -93,11 +98,13 @@ class Choice:
 
     def _is_others(self, leaf: Leaf, attached: Attached) -> bool:
         """Whether a place is labelled as another field's that has another value."""
-        left = attached.left
+        left, above = attached.left, attached.above
         if left is not None:
-            return attached.numbers_between == 0 and self._is_rival(leaf, left.owners)
-        above = attached.above
-        return above is not None and attached.rows_above == 1 and self._is_rival(leaf, above.owners)
+            is_close = attached.numbers_between == 0 and (leaf.kind is not Kind.TEXT or left.has_colon)
+            return is_close and self._is_rival(leaf, left.owners)
+        if above is None or attached.rows_above > 1 or (leaf.kind is Kind.TEXT and not above.is_whole_run):
+            return False
+        return self._is_rival(leaf, above.owners)
 
     def _is_rival(self, leaf: Leaf, owners: frozenset[str]) -> bool:
         """Whether a label is of other fields alone, of which one is of the same kind and none has the same value."""

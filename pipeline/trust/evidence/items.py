@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -29,6 +29,12 @@ MIN_DIGITS = 3
 
 SAME_COLUMN, OTHER_COLUMN = 0.02, 0.05
 """Shares of the page's width: within, a value is in a column; beyond, it is not."""
+
+STRAYED, MIN_WEIGHT = 1.5, 0.8
+"""How much more must speak for a row out of order than for the one in order, and how much at least."""
+
+ROWS_BEFORE, ROWS_BEHIND = 4, 8
+"""How far the first and the last item may reach up and down."""
 
 MIN_SAMPLES = 2
 """Of items whose value has one place only, to know where a column is."""
@@ -70,21 +76,31 @@ class Items:
         return row in self._rows_taken
 
     def _place_items(self) -> None:
-        rows = _rising([list(self._votes(number)) for number in range(len(self.items))])
-        for item, row in zip(self.items, rows, strict=True):
+        votes = [dict(self._votes(number)) for number in range(len(self.items))]
+        for item, row in zip(self.items, _rising([list(one.items()) for one in votes]), strict=True):
             item.anchor = row
+        for item, weights in zip(self.items, votes, strict=True):
+            self._take_home(item, weights)
+        self._set_bands()
+
+    def _take_home(self, item: Item, weights: Mapping[int, float]) -> None:
+        """Place an item that is out of its order where far more of it stands, unless another one is there."""
+        taken = {other.anchor for other in self.items if other is not item} if weights else set()
+        best = max((row for row in weights if row not in taken), key=lambda row: weights[row], default=None)
+        if best is not None and weights[best] > STRAYED * (weights[item.anchor] if item.anchor is not None else 0.0):
+            item.anchor = best if weights[best] >= MIN_WEIGHT else item.anchor
+
+    def _set_bands(self) -> None:
+        """Give each item the rows up to the next ones' above and below, one without a place those that are left."""
+        anchors = sorted({item.anchor for item in self.items if item.anchor is not None})
         previous = -1
         for item in self.items:
-            item.first_row = previous + 1
-            previous = item.anchor if item.anchor is not None else previous
-        following = len(self._page.rows)
-        for item in reversed(self.items):
-            item.last_row = following - 1
-            following = item.anchor if item.anchor is not None else following
-        if self.items:
-            first, last = self.items[0], self.items[-1]
-            first.first_row = max(first.first_row, (first.anchor or 0) - 4)
-            last.last_row = min(last.last_row, last.anchor + 8 if last.anchor is not None else last.last_row)
+            row = item.anchor if item.anchor is not None else previous + 1
+            at = bisect_left(anchors, row)
+            following = bisect_right(anchors, row) if item.anchor is not None else at
+            item.first_row = anchors[at - 1] + 1 if at else max(0, row - ROWS_BEFORE)
+            item.last_row = anchors[following] - 1 if following < len(anchors) else row + ROWS_BEHIND
+            previous = row if item.anchor is not None else previous
 
     def _votes(self, number: int) -> Iterator[tuple[int, float]]:
         """Yield rows on which an item may stand and how much speaks for each."""
@@ -96,7 +112,7 @@ class Items:
             rows = {place.row: place for place in places}
             for row, place in rows.items():
                 weights[row] += strength * (1 - place.doubt / 2) / max(len(rows), 1) ** 0.5
-        for row, weight in weights.items():
+        for row, weight in sorted(weights.items()):
             near = max((weights[other] for other in _around(row) if other in weights), default=0.0)
             yield row, weight + 0.5 * near
 
@@ -199,27 +215,28 @@ def _rising(votes: Sequence[Sequence[tuple[int, float]]]) -> list[int | None]:
     The heaviest rising subsequence, by a Fenwick tree of maxima over rows: n log n in all votes.
     """
     rows = sorted({row for options in votes for row, _ in options})
-    tree: list[tuple[float, int]] = [(0.0, -1)] * (len(rows) + 1)
+    nothing = (0.0, 1)
+    tree: list[tuple[float, int]] = [nothing] * (len(rows) + 1)  # weight, and a step as -number: ties go to early ones
     steps: list[tuple[int, int, int]] = []  # item, row, step before
     for number, options in enumerate(votes):
         found = []
         for row, weight in options:
             at = bisect_left(rows, row)
-            best = (0.0, -1)
+            best = nothing
             index = at
             while index > 0:
                 best = max(best, tree[index])
                 index -= index & -index
             steps.append((number, row, best[1]))
-            found.append((at + 1, (best[0] + weight, len(steps) - 1)))
+            found.append((at + 1, (best[0] + weight, 1 - len(steps))))
         for start, entry in found:
             index = start
             while index <= len(rows):
                 tree[index] = max(tree[index], entry)
                 index += index & -index
     chosen: list[int | None] = [None] * len(votes)
-    step = max(tree, default=(0.0, -1))[1]
-    while step >= 0:
-        number, row, step = steps[step]
+    step = max(tree)[1]
+    while step <= 0:
+        number, row, step = steps[-step]
         chosen[number] = row
     return chosen

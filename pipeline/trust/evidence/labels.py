@@ -30,7 +30,9 @@ class Label:
     end: int
     """Character of the last piece at which it ends."""
     flat: Box
-    letters: int
+    has_colon: bool = False
+    is_whole_run: bool = False
+    """Whether nothing but a colon stands beside it."""
 
 
 class Vocabulary:
@@ -55,6 +57,8 @@ class Attached:
     above: Label | None
     """In its column."""
     rows_above: int = 0
+    qualified: tuple[Label, ...] = ()
+    """Labels before `left` in its run, with no number between: what `left` only says more of."""
 
 
 class Labels:
@@ -85,14 +89,28 @@ class Labels:
     def attached(self, place: Place) -> Attached:
         """Return the labels that a place stands behind and under."""
         row, first, start = place.start
-        left = None
-        for label in self.rows[row]:
-            if (label.last, label.end) <= (first, start):
-                left = label
-        between = self._page.row_pieces[row][left.last + 1 : first] if left else []
-        numbers = sum(any(map(str.isdigit, piece.text)) for piece in between)
+        before = [label for label in self.rows[row] if (label.last, label.end) <= (first, start)]
+        left = before[-1] if before else None
         above, rows = self._above(row, place.spans[0].flat)
-        return Attached(left, numbers, above, rows)
+        if left is None:
+            return Attached(None, 0, above, rows)
+        qualified = tuple(
+            label
+            for label in before[:-1]
+            if self._run_of(label) == self._run_of(left) and not self._numbers_between(label, left.first)
+        )
+        return Attached(left, self._numbers_between(left, first), above, rows, qualified)
+
+    def _run_of(self, label: Label) -> int:
+        return self._page.row_pieces[label.row][label.first].run
+
+    def _numbers_between(self, label: Label, first: int) -> int:
+        """Return how many numbers, percentages aside, stand between a label and a piece of its row."""
+        row = self._page.row_pieces[label.row]
+        return sum(
+            any(map(str.isdigit, row[number].text)) and "%" not in row[number].text + row[number + 1].text[:1]
+            for number in range(label.last + 1, first)
+        )
 
     def _above(self, row: int, flat: Box) -> tuple[Label | None, int]:
         for up in range(1, min(ROWS_ABOVE, row) + 1):
@@ -115,17 +133,27 @@ class Labels:
                     found.append((-len(key), first, last))
         taken: list[tuple[int, int]] = []
         labels = []
-        for length, first, last in sorted(found):
+        for _, first, last in sorted(found):
             if all(last < a or b < first for a, b in taken):
                 taken.append((first, last))
                 key = "".join(words[number][0].folded for number in range(first, last + 1))
-                labels.append(_label(owners[key], words[first], words[last], -length))
+                labels.append(_label(owners[key], words[first], words[last], run))
         return sorted(labels, key=lambda label: (label.first, label.end))
 
 
-def _label(owners: Owners, first: tuple[Atom, Piece], last: tuple[Atom, Piece], letters: int) -> Label:
+def _label(owners: Owners, first: tuple[Atom, Piece], last: tuple[Atom, Piece], run: Run) -> Label:
     (a, head), (b, tail) = first, last
     start = part_of(head.flat, head.text, a.start, len(head.text))
     end = part_of(tail.flat, tail.text, 0, b.end)
     flat = Box(start.x0, min(start.y0, end.y0), end.x1, max(start.y1, end.y1))
-    return Label(owners, head.row, head.place, tail.place, b.end, flat, letters)
+    behind = run.pieces[tail.place - run.pieces[0].place + 1 :]
+    return Label(
+        owners,
+        head.row,
+        head.place,
+        tail.place,
+        b.end,
+        flat,
+        has_colon=tail.text[b.end : b.end + 1] == ":" or any(piece.text.startswith(":") for piece in behind[:1]),
+        is_whole_run=head is run.pieces[0] and not any(fold(piece.text) for piece in behind),
+    )

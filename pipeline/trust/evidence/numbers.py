@@ -29,7 +29,9 @@ _SPACED = re.compile(
 
 _GROUPED = re.compile(r"\d{1,3}(?:\.\d{3})+")
 _ONE_COMMA = re.compile(r"\d{1,3},\d{3}")
-_MISREAD = re.compile(r"(?<![^\W\d_])[\dOoQDCIl|SBZG.,]*\d[\dOoQDCIl|SBZG.,]*(?![^\W\d_])")
+_MISREAD = re.compile(
+    r"(?<![^\W\d_])[\dOoQDCIl|SBZG.,]*\d[\dOoQDCIl|SBZG.,]*(?![^\W\d_])|(?<=RM)[\dOlIS]+[.,][\dOoDlI]{2}"
+)
 _AS_DIGITS = str.maketrans("OoQDCIl|SBZG", "000001115826")
 
 
@@ -97,34 +99,29 @@ class Numbers:
 
 
 def _judged(place: Place, value: Decimal) -> Place:
-    text = place.text
-    exact = text.lstrip("-") == _plain(abs(value)) or _same_plain(text.lstrip("-"), value)
+    text = place.text.lstrip("-−– ")
+    exact = re.fullmatch(r"\d+(?:\.\d+)?", text) is not None and Decimal(text) == abs(value)
     printed_negative = _is_negative(place)
-    verdict = Verdict.EXACT if exact and (value < 0) == text.startswith("-") else Verdict.NORMALISED
+    verdict = Verdict.EXACT if exact else Verdict.NORMALISED
+    if _is_in_brackets(place):  # a negative amount, or a remark
+        return Place(place.spans, Verdict.NORMALISED, doubt=place.doubt + 0.1)
     if (value < 0) != printed_negative and value:
         return Place(place.spans, Verdict.FUZZY, 0.9, place.doubt + 0.5)
     return Place(place.spans, verdict, doubt=place.doubt)
 
 
-def _plain(value: Decimal) -> str:
-    return f"{value:f}"
-
-
-def _same_plain(text: str, value: Decimal) -> bool:
-    """Whether a text without separators of thousands, with a dot before decimals, is the value: 15.00 is 15."""
-    return re.fullmatch(r"\d+(?:\.\d+)?", text) is not None and Decimal(text) == abs(value)
-
-
 def _is_negative(place: Place) -> bool:
     """Whether a sign stands right before, or before a currency before, or behind it."""
     first, last = place.spans[0], place.spans[-1]
-    before = first.piece.text[: first.start]
-    after = last.piece.text[last.end :]
-    return (
-        first.text.startswith("-")
-        or bool(re.search(r"[-−–(]\D{0,4}$", before))
-        or bool(re.match(r"\D{0,3}[-−](?!\w)|\)", after) and (after[:1] != ")" or "(" in before))
-    )
+    if first.text[:1] in {"-", "−", "–"} or re.search(r"[-−–]\D{0,4}$", first.piece.text[: first.start]):
+        return True
+    return re.match(r"\D{0,3}[-−](?!\w)", last.piece.text[last.end :]) is not None
+
+
+def _is_in_brackets(place: Place) -> bool:
+    first, last = place.spans[0], place.spans[-1]
+    rest = last.piece.text[last.end :]
+    return "(" in first.piece.text[: first.start] and (not rest or ")" in rest)
 
 
 def _numbers_in(run: Run) -> Iterator[tuple[Decimal, Place]]:
@@ -134,14 +131,20 @@ def _numbers_in(run: Run) -> Iterator[tuple[Decimal, Place]]:
             continue
         signed = number > 0 and pieces[number - 1].text in {"-", "−", "–"}
         for match in _NUMBER.finditer(piece.text):
+            start = match.start() - _has_sign(piece.text, match.start())
             doubt = _doubt(piece.text, match.start(), match.end())
             if doubt is None:
                 continue
             for extra, size in _readings(match[0]):
-                span = Span(piece, match.start(), match.end())
+                span = Span(piece, start, match.end())
                 spans = (Span(pieces[number - 1], 0, 1), span) if signed else (span,)
                 yield size, Place(spans, Verdict.NORMALISED, doubt=doubt + extra)
     yield from _spaced_in(run)
+
+
+def _has_sign(text: str, start: int) -> bool:
+    """Whether a minus belongs to the number behind it, and is no dash of an identifier."""
+    return text[start - 1 : start] in {"-", "−"} and not text[start - 2 : start - 1].isalnum()
 
 
 def _readings(text: str) -> Iterator[tuple[float, Decimal]]:
