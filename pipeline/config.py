@@ -142,7 +142,7 @@ class TrustConfig(_Part):
     min_confidence: float = Field(0.9, ge=0, le=1, description="A record with a field below it is to be reviewed.")
     calibration: Path | None = Field(
         None,
-        description="How sure a value is, as `pagemill eval --fit-confidence FILE` measured it; default: as shipped.",
+        description="A file of `pagemill eval --fit-confidence`: how sure values are; default: as shipped.",
     )
     retry: Literal["off", "doubtful", "breaches", "both"] = Field(
         "off",
