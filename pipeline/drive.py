@@ -8,12 +8,13 @@ from contextlib import closing
 from typing import Protocol
 
 from pipeline.config import RunConfig
-from pipeline.data import EngineMetrics, Generation, PageRecord
+from pipeline.data import EngineMetrics, Generation
 from pipeline.engines import EngineChoice
 from pipeline.engines.base import Engine
 from pipeline.errors import EngineError, EngineStartError, ErrorType, PageError
 from pipeline.feed import PageFeed
-from pipeline.judge import GarbageAlarm, Judge
+from pipeline.judge import GarbageAlarm
+from pipeline.settling import Settling
 from pipeline.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -25,11 +26,7 @@ SAMPLE_INTERVAL_S = 0.25
 
 
 class Listener(Protocol):
-    """Who is told of what becomes of pages and engines; see run."""
-
-    def page_settled(self, record: PageRecord) -> None:
-        """A page has its terminal record."""
-        ...
+    """Who is told of what becomes of engines; see run."""
 
     def engine_opened(self, engine: Engine) -> None:
         """An engine is loaded and about to read; raises EngineError when it cannot be trusted."""
@@ -48,12 +45,19 @@ class Driver:
     """Drives one run's engines, one after the other."""
 
     def __init__(
-        self, config: RunConfig, choice: EngineChoice, feed: PageFeed, *, judge: Judge, tally: Tally, listener: Listener
+        self,
+        config: RunConfig,
+        choice: EngineChoice,
+        feed: PageFeed,
+        *,
+        settling: Settling,
+        tally: Tally,
+        listener: Listener,
     ) -> None:
         self._config = config
         self._choice = choice
         self._feed = feed
-        self._judge = judge
+        self._settling = settling
         self._tally = tally
         self._listener = listener
         self._alarm = GarbageAlarm()
@@ -68,6 +72,14 @@ class Driver:
             EngineStartError: the first engine cannot be started.
             EngineError: engines died again and again, and no page was read in between.
         """
+        try:
+            self._drive()
+        except EngineError:
+            self._settling.finish(at_once=True)
+            raise
+        self._settling.finish()
+
+    def _drive(self) -> None:
         engines = 0
         while self._feed.wait_for_page():
             engines += 1
@@ -101,17 +113,15 @@ class Driver:
     def _settle(self, generation: Generation) -> ErrorType | None:
         """Record a page or send it again; return what was wrong with its output."""
         task = self._feed.resolve(generation.request_id)
-        decision = self._judge.decide(task, generation)
+        decision = self._settling.judge.decide(task, generation)
         fault = task.attempts[-1].error
-        if isinstance(decision, PageRecord):
-            self._tally.page_read()
-            self._listener.page_settled(decision)
-        else:
+        if following := self._settling.judged(task, decision):
             self._tally.pages_retried += 1
-            log.info(
-                "page is tried again: %s", fault, extra={"document": task.document.ref.uri, "page": task.page_number}
-            )
-            self._feed.retry(task, decision)
+            why = {"document": task.document.ref.uri, "page": task.page_number}
+            log.info("page is tried again: %s", task.attempts[-1].error, extra=why)
+            self._feed.retry(task, following)
+        else:
+            self._tally.page_read()
         return fault.error_type if fault else None
 
     def _watch(self, metrics: EngineMetrics) -> None:
@@ -138,7 +148,7 @@ class Driver:
         self._listener.engine_replaced(held - (killer is not None))
         if killer:
             cause = PageError(ErrorType.ENGINE_CRASH, f"The engine died when it held this page alone: {error}")
-            self._listener.page_settled(self._judge.give_up(killer, cause))
+            self._settling.give_up(killer, cause)
         if self._deaths > self._config.tries.engine_rebuilds:
             raise EngineError(f"The engine died {self._deaths} times and read no page in between: {error}") from error
         log.warning("engine died (%s); starting it again", error)

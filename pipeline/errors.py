@@ -42,6 +42,8 @@ class ErrorType(StrEnum):
     OUTPUT_CUT_OFF = "output_cut_off"
     OUTPUT_REPEATS = "output_repeats"
     OUTPUT_INVALID = "output_invalid"
+    OUTPUT_DOUBTFUL = "output_doubtful"
+    """Only of a try: its page was read again, or better before, and has a record."""
     INPUT_REJECTED = "input_rejected"
     ENGINE_CRASH = "engine_crash"
     ENGINE_TIMEOUT = "engine_timeout"
@@ -73,6 +75,7 @@ WHAT_HELPS = {
     ErrorType.OUTPUT_CUT_OFF: "raise `tries.max_tokens`",
     ErrorType.OUTPUT_REPEATS: "another model, or more `tries.max_tries`",
     ErrorType.OUTPUT_INVALID: "look at `raw_text`; mend prompt or schema",
+    ErrorType.OUTPUT_DOUBTFUL: "nothing; the page has a record, and `review_reasons` if that is in doubt, too",
     ErrorType.INPUT_REJECTED: "lower `render.max_pixels`, or raise `vllm.max_model_len`",
     ErrorType.ENGINE_CRASH: "look at the log; report it",
     ErrorType.ENGINE_TIMEOUT: "raise `ocr.timeout_s` or `vllm.page_timeout_s`",

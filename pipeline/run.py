@@ -35,14 +35,12 @@ from pipeline.errors import CanaryError, DocumentChangedError, DocumentError, Er
 from pipeline.failed import FailedDocuments, Retry, find_failed
 from pipeline.feed import PageFeed
 from pipeline.forecast import find_pace
-from pipeline.identity import reads_text_layers
 from pipeline.inbox import check_inbox, clear_input, tagged_until
 from pipeline.journal import Journal
-from pipeline.judge import Judge
 from pipeline.layout import lease_key
 from pipeline.ledger import DoneDocument, Ledger, RowWriter
 from pipeline.metrics import Metrics, open_metrics
-from pipeline.planning import engine_task, enter_committed, plan_input, resolve
+from pipeline.planning import Reading, enter_committed, plan_input, resolve
 from pipeline.quarantine import Quarantine
 from pipeline.ready import Readiness
 from pipeline.render import Renderer
@@ -50,9 +48,9 @@ from pipeline.reuse import KnownPages
 from pipeline.scratch import Scratch
 from pipeline.selection import parse_deadline
 from pipeline.settle import settle_dead_runs
+from pipeline.settling import Settling, needs_layers, open_settling, open_trust
 from pipeline.show.text import counted
 from pipeline.sink import PartReader, ShardWriter, delete_orphans, page_schema, read_committed
-from pipeline.skip import LayerReader, Shortcuts
 from pipeline.source import has_changed
 from pipeline.stats import Counts, RunState, job_so_far
 from pipeline.storage import open_storage, refuse_credentials
@@ -132,6 +130,7 @@ class _Run:
             legible_px=self._choice.legible_px,
             max_tokens=self._extraction.max_output_tokens,
         )
+        self._trust = open_trust(config, self._extraction, self._choice.info)
         page_schema(self._extraction.model)  # a field no column can hold is found before anything is read
         self._storage = open_storage(config.output)
         self._failed: FailedDocuments | None = None
@@ -276,14 +275,13 @@ class _Run:
             closing(Renderer(config.render, num_workers=workers, facts=self._facts)) as self._renderer,
             closing(self._open_documents()) as self._documents,
             self._open_quarantine() as self._quarantine,
-            closing(self._open_shortcuts()) as self._shortcuts,
+            closing(self._open_settling()) as self._settling,
             closing(self._open_feed()) as feed,
         ):
             self._metrics.reads_from(feed)
-            judge = Judge(self._extraction, self._ladder, config.date_order)
-            self._give_up = judge.give_up
             try:
-                Driver(config, self._choice, feed, judge=judge, tally=self._tally, listener=self).drive()
+                driver = Driver(config, self._choice, feed, settling=self._settling, tally=self._tally, listener=self)
+                driver.drive()
             finally:
                 try:
                     self._tally.report("committing")
@@ -299,29 +297,28 @@ class _Run:
             self._documents,
             self,
             self._ladder.first(),
-            shortcuts=self._shortcuts,
+            shortcuts=self._settling,
             stop=self._admission,
             ahead_bytes=self._config.render.ahead_mb << 20,
         )
 
     @property
-    def _reads_layers(self) -> bool:
-        return reads_text_layers(self._config, self._extraction, self._choice.info)
-
-    @property
     def _facts(self) -> PageFacts:
         """What is found out about every page."""
-        reads_text = self._choice.info.engine == "ocr" or self._reads_layers
-        return PageFacts(text_layer=reads_text, digest=self._config.skip.duplicates, is_blank=self._config.skip.blank)
+        skip = self._config.skip
+        reads_text = needs_layers(self._config, self._extraction, self._choice.info)
+        return PageFacts(text_layer=reads_text, digest=skip.duplicates, is_blank=skip.blank)
 
-    def _open_shortcuts(self) -> Shortcuts:
-        config, extraction = self._config, self._extraction
-        return Shortcuts(
-            config.skip,
-            extraction,
-            config.date_order,
-            settle=self._page_skipped,
-            layers=LayerReader(config.ocr, engine_task(extraction, config)) if self._reads_layers else None,
+    def _open_settling(self) -> Settling:
+        reading = Reading(self._extraction, self._choice, self._identity)
+        return open_settling(
+            self._config,
+            reading,
+            self._trust,
+            ladder=self._ladder,
+            stop=self._admission,
+            tally=self._tally,
+            listener=self,
         )
 
     def _open_quarantine(self) -> Quarantine:
@@ -396,21 +393,21 @@ class _Run:
 
     def page_failed(self, task: PageTask, error: PageError) -> None:
         """It could not be rendered."""
-        self.page_settled(self._give_up(task, error))
+        self._settling.give_up(task, error)
 
     def pages_in_engine(self, number: int, supply: Supply) -> None:
         """The number of pages that the engine holds changed, or how it fares when it asks for another one."""
         self._admission.pages_in_engine = number
         self._books.stats.times.in_engine(number, supply)
 
-    # What the driver tells.
+    # What settling and the driver tell.
 
     def page_settled(self, record: PageRecord) -> None:
         """A page has its terminal record; so have those that wait for it."""
         self._ledger.add_page(record)
-        self._shortcuts.settled(record)
+        self._settling.settled(record)
 
-    def _page_skipped(self, record: PageRecord) -> None:
+    def page_skipped(self, record: PageRecord) -> None:
         """A page has its terminal record without the engine."""
         self._admission.need_not_be_read(1)
         self._ledger.add_page(record)
@@ -489,7 +486,7 @@ class _Run:
         """Record pages that were read before; return their numbers."""
         numbers = set()
         for record in records:
-            self._ledger.add_page(record)
+            self._ledger.add_page(self._trust.reviewed(record))
             numbers.add(record.page_number or 0)
         return numbers
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import sqrt
 
 from pipeline.config import MAX_PIXEL_GROWTH, MAX_TOKENS, TriesConfig
-from pipeline.data import Attempt, RenderSpec, TrySettings
+from pipeline.data import Attempt, ImageFacts, RenderSpec, TrySettings
 from pipeline.errors import ErrorType
 
 TOKEN_GROWTH = 2
@@ -17,6 +17,8 @@ MAX_TOKEN_GROWTH = 8
 """A page that fills eight times the expected output is a loop, not a long page."""
 PIXEL_GROWTH = 1.5
 """Twice, at the third try and later: small print is the likeliest cause that is left."""
+FULL_SHARE = 0.8
+"""Of the pixels allowed, from which on an image is as large as that: its sides are multiples of 28."""
 TEMPERATURES = (0.0, 0.2, 0.5, 0.8)
 """Rising over tries, as olmOCR does: a sampler that failed greedily fails the same way again."""
 
@@ -60,6 +62,30 @@ class Ladder:
         if self.deterministic and hopeless:
             return None
         return replace(changed, number=last.settings.number + 1, seed=last.settings.number)
+
+    def after_doubt(self, last: Attempt, shown: ImageFacts, *, size_matters: bool = True) -> TrySettings | None:
+        """Return the settings of another try of a page whose record is valid and in doubt, None where it is in vain.
+
+        The page is shown larger: what is in doubt is read wrong more often than placed wrong.
+
+        Args:
+            size_matters: whether it matters to the engine how large the page is shown.
+        """
+        settings = last.settings
+        render = self._larger(settings.render, shown) if size_matters else settings.render
+        if settings.number >= self.config.max_tries or (render == settings.render and self.deterministic):
+            return None
+        changed = replace(settings if render != settings.render else _warmer(settings), render=render)
+        find_upright = not self.deterministic and settings.number == 1
+        return replace(changed, find_upright=find_upright, number=settings.number + 1, seed=settings.number)
+
+    def _larger(self, render: RenderSpec, shown: ImageFacts) -> RenderSpec:
+        """Return how a page is shown larger; as it was, where it has no more pixels or may not have more."""
+        if render.legible_px is not None:  # it was made smaller
+            return replace(render, legible_px=None)
+        is_limited = (shown.width_px or 0) * (shown.height_px or 0) > FULL_SHARE * render.max_pixels
+        limit = int(self.max_pixels * MAX_PIXEL_GROWTH) if is_limited else 0
+        return replace(render, max_pixels=max(render.max_pixels, min(int(render.max_pixels * PIXEL_GROWTH), limit)))
 
     def _changed(self, last: Attempt) -> TrySettings:
         settings, fault = last.settings, last.error_type

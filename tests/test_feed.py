@@ -56,6 +56,8 @@ class Skipping:
     stop: threading.Event
     stops_after: int = NUM_PAGES
     num_pending: int = 0
+    may_return: bool = False
+    is_full: bool = False
     taken: list[int] = field(default_factory=list)
 
     def take(self, task: Any, *_: object) -> bool:

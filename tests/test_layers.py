@@ -23,7 +23,9 @@ LAYERS = (
     {"export"},
     {"retry"},  # what was read, and how, for cli
     # Each wires a few stages for run.
-    {"arrivals", "books", "documents", "drive", "forecast", "inbox", "metrics", "reuse", "settle", "skip"},
+    {"arrivals", "books", "documents", "drive", "forecast", "inbox", "metrics", "reuse", "settle"},
+    {"settling"},
+    {"doubts", "skip", "trust.reading"},
     {"planning"},
     # Stages, and what stands beside a run: they know the data, not each other.
     {

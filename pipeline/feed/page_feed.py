@@ -101,8 +101,11 @@ class PageFeed:
     @property
     def _to_come(self) -> bool:
         """Whether there are pages that the engine has not got yet and may take."""
-        if self._draining:
-            return False
+        return not self._draining and (self._is_coming or self._shortcuts.may_return)
+
+    @property
+    def _is_coming(self) -> bool:
+        """Whether there are pages that the engine has never got."""
         coming = self._ready or self._rendering or self._retries or self._current or self._shortcuts.num_pending
         return bool(coming) or not self._opening.is_over
 
@@ -161,7 +164,7 @@ class PageFeed:
     @property
     def _lacking(self) -> Supply:
         """Why there is no page for an engine that asks for one."""
-        return Supply.LATE if self._to_come else Supply.NONE
+        return Supply.LATE if not self._draining and self._is_coming else Supply.NONE
 
     @property
     def _draining(self) -> bool:
@@ -221,7 +224,7 @@ class PageFeed:
     def _has_room(self) -> bool:
         ahead = self._rendering + len(self._ready) + self._shortcuts.num_pending
         has_bytes = self._rendering_bytes + self._ready_bytes < self._ahead_bytes
-        return ahead < self.ahead and (has_bytes or not ahead)
+        return ahead < self.ahead and not self._shortcuts.is_full and (has_bytes or not ahead)
 
     def _next_page(self) -> PageTask | None:
         while True:

@@ -52,6 +52,16 @@ class Shortcuts(Protocol):
         """Pages that are being settled, or that `again` has for the engine."""
         ...
 
+    @property
+    def may_return(self) -> bool:
+        """Whether `again` may have pages for the engine that it has read already, so that it is to stay."""
+        ...
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further page is to be rendered for now."""
+        ...
+
     def take(self, task: PageTask, image: PageImage, wake: Callable[[], None]) -> bool:
         """Return whether the engine need not read a page, as far as is known; `wake` is called when more is."""
         ...

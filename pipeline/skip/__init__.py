@@ -32,18 +32,21 @@ class Shortcuts:
         extraction: Extraction,
         date_order: DateOrder,
         *,
+        assess: Callable[[PageRecord], PageRecord],
         settle: Callable[[PageRecord], None],
         layers: LayerReader | None,
     ) -> None:
         """Know no page yet.
 
         Args:
+            assess: says how far the record of a page can be trusted that was read here.
             settle: told of each page that gets its terminal record here.
             layers: reads text layers, and is closed here; without it, nobody does.
         """
         self._config = config
         self._extraction = extraction
         self._date_order = date_order
+        self._assess = assess
         self._settle = settle
         self._layers = layers
         self._duplicates = Duplicates()
@@ -76,7 +79,8 @@ class Shortcuts:
                 record = None
             is_whole = task.document.num_pages == 1
             if output and record and self._extraction.is_sufficient(record, is_whole=is_whole):
-                self._end(_record(task, AnsweredBy.TEXT_LAYER, record=record, raw_text=output.text, lines=output.lines))
+                read = _record(task, AnsweredBy.TEXT_LAYER, record=record, raw_text=output.text, lines=output.lines)
+                self._end(self._assess(read))
             else:
                 task.layer_refused = True
                 self._again.append(task)

@@ -4,8 +4,8 @@ Importing this package is cheap: models and image libraries are imported in its 
 """
 
 from pipeline.engines.ocr.engine import MAX_PIXELS, OcrEngine, describe
-from pipeline.engines.ocr.text_layer import is_whole_page
-from pipeline.engines.ocr.worker import LayerPage, PageOutput, start_layer_worker
+from pipeline.engines.ocr.text_layer import is_trustworthy, is_whole_page
+from pipeline.engines.ocr.worker import LayerPage, PageOutput, layer_lines, start_layer_worker, start_text_worker
 
 __all__ = [
     "MAX_PIXELS",
@@ -13,6 +13,9 @@ __all__ = [
     "OcrEngine",
     "PageOutput",
     "describe",
+    "is_trustworthy",
     "is_whole_page",
+    "layer_lines",
     "start_layer_worker",
+    "start_text_worker",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,9 +17,13 @@ from pipeline.engines.ocr.read import PageReader, PageReading
 from pipeline.engines.ocr.rows import Run
 from pipeline.engines.ocr.text_layer import SCAN_IMAGE_SHARE, has_pictures, is_trustworthy, layer_runs
 from pipeline.errors import ErrorType, GenerationInvalid
+from pipeline.values import DateOrder
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+NICENESS = 10
+"""Of processes whose work must not hold up anybody: half of the way to the least."""
 
 TextLayerUse = Literal["auto", "never", "only"]
 
@@ -53,6 +58,22 @@ def start_layer_worker(task: EngineTask) -> Callable[[LayerPage], PageOutput]:
 def start_worker(text_layer: TextLayerUse, task: EngineTask) -> Callable[[PageImage], PageOutput]:
     """Return the function that reads pages; the models are loaded when the first page needs them."""
     return PageWorker(text_layer, task).read
+
+
+def start_text_worker() -> Callable[[PageImage], PageOutput]:
+    """Return the function that reads the text of pages beside another engine, which comes first."""
+    os.nice(NICENESS)
+    nothing = EngineTask("text", "", {}, load_model=_no_model, plain_text=True, date_order=DateOrder.DAY_FIRST)
+    return PageWorker("auto", nothing).read
+
+
+def layer_lines(layer: TextLayer) -> tuple[TextLine, ...]:
+    """Return the lines of a text layer in reading order."""
+    return reading_order(tuple(layer_runs(layer)))
+
+
+def _no_model() -> type[BaseModel]:
+    raise NotImplementedError("plain text needs no model")
 
 
 class PageWorker:

@@ -1,0 +1,247 @@
+"""Between a page that was read and its row: its record is assessed, once its text is there, and may be in doubt.
+
+Nothing here is lost: a page stays parked until its text was read or given up, and every page that is parked ends in
+`settle`, whatever becomes of engine and run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from pipeline.config import RunConfig
+from pipeline.data import ImageFacts, PageImage, PageRecord, PageTask, Status, TrySettings
+from pipeline.doubts import Doubts
+from pipeline.engines.base import EngineInfo
+from pipeline.errors import PageError
+from pipeline.extraction import Extraction
+from pipeline.identity import reads_text_layers
+from pipeline.judge import Judge
+from pipeline.planning import Reading, engine_task
+from pipeline.skip import LayerReader, Shortcuts
+from pipeline.tally import Tally
+from pipeline.tries import Ladder
+from pipeline.trust.assessing import Trust
+from pipeline.trust.placing import placed
+from pipeline.trust.reading import NO_TEXT, PageKey, PageText, PageTexts, key_of
+
+LOOK_S = 0.5
+"""How often a run that waits for text at its end looks whether it is to stop."""
+
+
+class Stop(Protocol):
+    """Says whether a run ends; see feed."""
+
+    def is_set(self) -> bool:
+        """Return whether no more pages are to be taken; it stays so."""
+        ...
+
+
+class Listener(Protocol):
+    """Who is told of terminal records; see run."""
+
+    def page_settled(self, record: PageRecord) -> None:
+        """A page has its terminal record."""
+        ...
+
+    def page_skipped(self, record: PageRecord) -> None:
+        """A page has its terminal record without the engine."""
+        ...
+
+
+def needs_layers(config: RunConfig, extraction: Extraction, engine: EngineInfo) -> bool:
+    """Return whether text layers are to be found out: to be read from, or to hold values against."""
+    return engine.engine == "ocr" or reads_text_layers(config, extraction, engine) or _reads_texts(config, engine)
+
+
+def _reads_texts(config: RunConfig, engine: EngineInfo) -> bool:
+    return config.trust.evidence and engine.engine == "vllm"
+
+
+def open_trust(config: RunConfig, extraction: Extraction, engine: EngineInfo) -> Trust:
+    """Return what assesses the records of a run.
+
+    Raises:
+        ConfigError: a rule of the extraction or the calibration cannot be used.
+    """
+    return Trust(extraction.model, config.trust, engine=engine.engine, plain_text_field=extraction.plain_text_field)
+
+
+def open_settling(
+    config: RunConfig, reading: Reading, trust: Trust, *, ladder: Ladder, stop: Stop, tally: Tally, listener: Listener
+) -> Settling:
+    """Return what settles the pages of a run; nothing is started before there is a page."""
+    extraction, engine = reading.extraction, reading.choice.info
+    reads_layers = reads_text_layers(config, extraction, engine)
+    shortcuts = Shortcuts(
+        config.skip,
+        extraction,
+        config.date_order,
+        assess=lambda record: trust.assess(record, record.lines),
+        settle=listener.page_skipped,
+        layers=LayerReader(config.ocr, engine_task(extraction, config)) if reads_layers else None,
+    )
+    return Settling(
+        shortcuts,
+        Judge(extraction, ladder, config.date_order),
+        trust,
+        Doubts(config.trust.retry, ladder),
+        texts=PageTexts(config.trust, config.ocr) if _reads_texts(config, engine) else None,
+        stop=stop,
+        tally=tally,
+        settle=listener.page_settled,
+    )
+
+
+class Settling:
+    """Implements feed.Shortcuts around those that settle pages without the engine. Used by one thread."""
+
+    def __init__(
+        self,
+        shortcuts: Shortcuts,
+        judge: Judge,
+        trust: Trust,
+        doubts: Doubts,
+        *,
+        texts: PageTexts | None,
+        stop: Stop,
+        tally: Tally,
+        settle: Callable[[PageRecord], None],
+    ) -> None:
+        """Know no page yet.
+
+        Args:
+            texts: reads what the engine does not tell, and is closed here; without it, nobody does.
+            settle: told of each page that gets its terminal record here.
+        """
+        self.judge = judge
+        self._shortcuts = shortcuts
+        self._trust = trust
+        self._doubts = doubts
+        self._texts = texts
+        self._stop = stop
+        self._tally = tally
+        self._settle = settle
+        self._parked: dict[PageKey, tuple[PageTask, PageRecord]] = {}
+        self._woken: SimpleQueue[None] = SimpleQueue()
+
+    # What the feed asks.
+
+    @property
+    def num_pending(self) -> int:
+        """Pages that are being settled without the engine, or that `again` has for it."""
+        return self._shortcuts.num_pending
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further page is to be rendered for now."""
+        return self._texts is not None and self._texts.is_full
+
+    @property
+    def may_return(self) -> bool:
+        """Whether pages that the engine has read may have to be read again."""
+        return bool(self._parked) and self._doubts.are_wanted
+
+    def take(self, task: PageTask, image: PageImage, wake: Callable[[], None]) -> bool:
+        """Return whether the engine need not read a page; where it must, begin to read its text."""
+        if self._shortcuts.take(task, image, wake):
+            return True
+        if self._texts:
+            self._texts.begin(task, image, partial(self._wake, wake))
+        return False
+
+    def again(self) -> Iterator[PageTask]:
+        """Settle the pages whose text was read meanwhile; yield those that the engine must read, or read again."""
+        yield from self._shortcuts.again()
+        yield from self._arrived()
+
+    # What the driver tells.
+
+    def judged(self, task: PageTask, decision: PageRecord | TrySettings) -> TrySettings | None:
+        """Settle a page, or park it until its text was read; return the settings of its next try if it has one now."""
+        if isinstance(decision, PageRecord) and decision.status is Status.OK:
+            return self._assessed(task, decision)
+        if earlier := self._doubts.earlier(task):
+            self._end(task, earlier)
+        elif isinstance(decision, TrySettings):
+            return decision
+        else:
+            self._end(task, self._assess(decision, self._text_of(task, decision) or NO_TEXT))
+        return None
+
+    def give_up(self, task: PageTask, error: PageError) -> None:
+        """Settle a page that gets no further try although no engine answered the last one."""
+        self.judged(task, self.judge.give_up(task, error))
+
+    def finish(self, *, at_once: bool = False) -> None:
+        """Settle the pages that are parked, with the text that there is time for; no engine reads them again.
+
+        Args:
+            at_once: there is time only for what is being read already.
+        """
+        self._doubts.are_wanted = False
+        patience_s = self._texts.patience_s(self._tally.reading_s) if self._texts and not at_once else 0.0
+        ends_at = time.monotonic() + patience_s
+        while self._parked:
+            for _ in self._arrived():
+                pass
+            if self._texts and (self._stop.is_set() or time.monotonic() >= ends_at):
+                self._texts.give_up()
+            with suppress(Empty):
+                self._woken.get(timeout=LOOK_S if self._parked else 0)
+
+    def settled(self, record: PageRecord) -> None:
+        """Take note that a page has its terminal record; see skip.Shortcuts."""
+        self._shortcuts.settled(record)
+
+    def close(self) -> None:
+        """End the processes; pages that are parked have no row."""
+        self._shortcuts.close()
+        if self._texts:
+            self._texts.close()
+
+    def _wake(self, feed: Callable[[], None]) -> None:
+        """Let whoever waits look again; any thread may call it."""
+        self._woken.put(None)
+        feed()
+
+    def _arrived(self) -> Iterator[PageTask]:
+        """Settle parked pages whose text was read; yield those that the engine must read again."""
+        for key in self._texts.arrived() if self._texts else ():
+            if (parked := self._parked.pop(key, None)) and (following := self._assessed(*parked)):
+                self._tally.pages_retried += 1
+                parked[0].settings = following
+                yield parked[0]
+
+    def _assessed(self, task: PageTask, record: PageRecord) -> TrySettings | None:
+        """Settle a valid record as soon as it is assessed; return the settings of another try if it is in doubt."""
+        text = self._text_of(task, record)
+        if text is None:
+            self._parked[key_of(task)] = task, record
+            return None
+        record = self._assess(record, text)
+        following = None if self._stop.is_set() else self._doubts.following(task, record)
+        if following is None:
+            self._end(task, self._doubts.best(task, record))
+        return following
+
+    def _text_of(self, task: PageTask, record: PageRecord) -> PageText | None:
+        """Return the text to hold a record against; None where it is still being read."""
+        own = PageText(record.lines, task.shown)
+        return own if record.lines or not self._texts or record.record is None else self._texts.of(task)
+
+    def _assess(self, record: PageRecord, text: PageText) -> PageRecord:
+        shown = ImageFacts(record.width_px, record.height_px, rotation_deg=record.rotation_deg)
+        lines = record.lines or placed(text.lines, text.image, shown)
+        return self._trust.assess(replace(record, lines=lines), lines)
+
+    def _end(self, task: PageTask, record: PageRecord) -> None:
+        if self._texts:
+            self._texts.drop(task)
+        self._doubts.forget(task)
+        self._settle(record)

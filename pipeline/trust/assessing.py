@@ -1,0 +1,83 @@
+"""A page's record -> the same with evidence, breaches and reasons to look at it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline.data import Breach
+from pipeline.reasons import review_reasons
+from pipeline.rules import check_rules, rules_of
+from pipeline.trust.confidence import PageSupport, load_calibration, with_confidence
+from pipeline.trust.evidence import find_evidence
+from pipeline.trust.logprobs import field_logprobs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import BaseModel
+
+    from pipeline.config import TrustConfig
+    from pipeline.data import FieldEvidence, Json, PageRecord, TextLine
+    from pipeline.rules import Outcome
+
+log = logging.getLogger(__name__)
+
+
+class Trust:
+    """Assesses records of one extraction that one engine read. Holds no state of pages."""
+
+    def __init__(
+        self, model: type[BaseModel], config: TrustConfig, *, engine: str, plain_text_field: str | None = None
+    ) -> None:
+        """Load the engine's calibration.
+
+        Args:
+            engine: as in the rows: "ocr", "vllm".
+
+        Raises:
+            ConfigError: a rule of the model or the calibration cannot be used.
+        """
+        self._model = model
+        self._rules = rules_of(model)
+        self._config = config
+        self._plain_text_field = plain_text_field
+        self._calibration = load_calibration(engine, config.calibration)
+
+    def assess(self, page: PageRecord, lines: Sequence[TextLine]) -> PageRecord:
+        """Return a page with what can be said of its record.
+
+        Args:
+            lines: the page's text, boxes on the image that the row tells of; none where nobody could read it.
+        """
+        if page.record is None:
+            return page
+        try:
+            return self.reviewed(self._assessed(page, page.record, lines))
+        except Exception:  # a page that was read is not lost for a fault in what looks at it afterwards
+            where = {"document": page.document.ref.uri, "page": page.page_number}
+            log.exception("a page could not be assessed; this is a fault in Pagemill, please report it", extra=where)
+            return page
+
+    def reviewed(self, page: PageRecord) -> PageRecord:
+        """Return a page that was assessed, perhaps by another run, with the reasons that hold in this one."""
+        reasons = review_reasons(page.evidence, page.breaches, min_confidence=self._config.min_confidence)
+        return page if reasons == page.review_reasons else replace(page, review_reasons=reasons)
+
+    def _assessed(self, page: PageRecord, record: Json, lines: Sequence[TextLine]) -> PageRecord:
+        outcomes = check_rules(self._rules, record, whole=page.document.num_pages == 1)
+        breaches = tuple(Breach(one.rule, one.message, one.paths) for one in outcomes if one.message is not None)
+        evidence = self._evidence(page, record, lines, outcomes) if self._config.evidence else ()
+        return replace(page, evidence=evidence, breaches=breaches)
+
+    def _evidence(
+        self, page: PageRecord, record: Json, lines: Sequence[TextLine], outcomes: Sequence[Outcome]
+    ) -> tuple[FieldEvidence, ...]:
+        plain_text_field = self._plain_text_field
+        found = find_evidence(
+            record, self._model, lines, page_number=page.page_number or 1, plain_text_field=plain_text_field
+        )
+        logprobs = field_logprobs(page.token_logprobs, page.raw_text or "", plain_text_field=plain_text_field)
+        support = PageSupport(lines, self._model)
+        return with_confidence(found, page=support, outcomes=outcomes, logprobs=logprobs, calibration=self._calibration)
