@@ -49,12 +49,11 @@ def currency_fits_country(
         known = {field: _used_in(country) for field, country in countries.items() if _used_in(country)}
         if not code or not known:
             return
-        paths = (currency, *known)
         if any(code in own for own in known.values()):
-            yield Finding(paths)
+            yield Finding((currency,))
         elif code not in ANYWHERE:
             places = ", ".join(f"{field} is of {countries[field]}" for field in known)
-            yield Finding(paths, f"{currency} is {code}, but {places}.")
+            yield Finding((currency, *known), f"{currency} is {code}, but {places}.")
 
     return Rule(name, (currency, *by), check)
 

@@ -27,6 +27,8 @@ FEATURES = {
     "guessed": "the field has labels, and none stands there",
     "item": "the value belongs to an item of a list",
     "text": "the value is a text, such as a name or an address",
+    "length": "words of such a text beyond the first, at most 20, divided by 10",
+    "poor_page": "1 - mean recognition score of the page's lines, at most 0.5; 0 for a text layer",
 }
 """By name, in the order of vectors."""
 
@@ -90,5 +92,8 @@ def _vector(
     if one.box is not None and (has_label := page.has_label(one.path, one.box)) is not None:
         known["labelled" if has_label else "guessed"] = 1.0
     known["item"] = float("[" in one.path)
-    known["text"] = float(page.is_text(one.path))
+    known["poor_page"] = page.misread_share
+    if page.is_text(one.path):
+        known["text"] = 1.0
+        known["length"] = (min(len((one.text or "").split()), 21) - 1) / 10 if one.text else 0.0
     return tuple(known.get(feature, 0.0) for feature in FEATURES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from pipeline.trust.evidence.leaves import Kind, Spec, spec_of
@@ -33,6 +33,12 @@ class PageSupport:
         self.plain_text_field: str | None = getattr(model, "plain_text_field", None)
         """The field that holds the page's whole text."""
 
+    @cached_property
+    def misread_share(self) -> float:
+        """1 - mean recognition score of the lines, at most 0.5; 0 where they have none."""
+        scores = [line.confidence for line in self._lines if line.confidence is not None]
+        return min(1 - sum(scores) / len(scores), 0.5) if scores else 0.0
+
     def is_text(self, path: str) -> bool:
         """Tell whether a field holds a text: no amount, date, code or choice."""
         spec = _spec_at(self._model, _owner(path))
@@ -41,10 +47,11 @@ class PageSupport:
     def has_label(self, path: str, box: Box) -> bool | None:
         """Tell whether a label of a field stands left of `box` on its row, or right above it.
 
-        None where the field has no labels, and for items of lists: their labels are the heads of columns.
+        None where the field has no labels, or the page no text, and for items of lists: their labels are the heads of
+        columns.
         """
         spec = None if "[" in path else _spec_at(self._model, path)
-        if spec is None or not spec.labels:
+        if spec is None or not spec.labels or not self._lines:
             return None
         pattern = _pattern(spec.labels)
         return any(pattern.search(_spaced(line.text)) for line in self._lines if _is_by(line.box, box))
