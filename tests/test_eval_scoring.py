@@ -181,7 +181,8 @@ def test_hundreds_of_items_are_paired_in_a_second_or_two() -> None:
 
 
 def write_manifest(folder: Path, *entries: dict[str, Any]) -> Path:
-    """Write a folder of labels without its documents."""
+    """Write a folder of labels; nobody reads its documents."""
+    (folder / "a.pdf").touch()
     (folder / "a.json").write_text(json.dumps({"total": "1.00", "tax": None, "text": "Total 1.00", "absent": ["iban"]}))
     (folder / "manifest.jsonl").write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
     return folder

@@ -81,7 +81,7 @@ LIBRARIES = {
     "rapidocr": _owned_by("engines.ocr", "bench", in_functions_only=True),
     "onnxruntime": _owned_by("engines.ocr", in_functions_only=True),
     "cv2": _owned_by("engines.ocr", "render", in_functions_only=True),
-    "pymupdf": _owned_by("render", "bench"),
+    "pymupdf": _owned_by("render", "bench", "eval"),
     "PIL": _owned_by("render", "engines.vllm", "bench"),
     "matplotlib": _owned_by("bench", in_functions_only=True),
     "tokenizers": _owned_by("bench", "engines.vllm", in_functions_only=True),

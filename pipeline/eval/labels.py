@@ -150,11 +150,14 @@ def _labelled(entry: dict[str, Any], folder: Path, truth: Path, extraction: str)
     label: dict[str, Any] = json.loads(content) if truth.suffix == ".json" else {"text": content}
     fields = {name: value for name, value in label.items() if name not in _NO_FIELDS}
     reviewed = {name for name in entry.get("reviewed") or () if fields.get(name) in (None, "", [])}
+    path = folder / entry["file"]
+    if not path.is_file():
+        raise FileNotFoundError(entry["file"])
     pages = (int(entry["first_page"]), int(entry["last_page"])) if entry.get("first_page") else None
     return Labelled(
         name=str(entry["id"]).replace("/", "-"),
         kind=entry["kind"],
-        path=folder / entry["file"],
+        path=path,
         text=label.get("text"),
         fields=fields,
         extraction=extraction,
