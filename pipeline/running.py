@@ -82,6 +82,8 @@ def _ledger_line(report: RunReport) -> str:
         line += f"; {report.pages_reused:,} need not be read: their bytes were"
     if report.pages_spared:
         line += f"; {report.pages_spared:,} without the engine"
+    if report.total.records_to_review:
+        line += f"; {counted(report.total.records_to_review, 'record')} to be reviewed"
     if report.documents_carried_over:
         why = f" ({report.stopped_by})" if report.stopped_by in {"deadline", "page budget"} else ""
         line += f"; {counted(report.documents_carried_over, 'document')} left for the next run{why}"

@@ -7,6 +7,7 @@ ended. Only the holder of the output's lease can tell that a run which never end
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -51,7 +52,7 @@ def settle_dead_runs(storage: Storage, extraction: str) -> None:
         if run.state is not RunState.RUNNING:
             continue
         parts = tuple(part for part in committed_parts(storage, extraction) if _is_of(storage, part, run))
-        hours = _recounted(_hours(storage, run), run, _counts(storage, parts))
+        hours = _recounted(_hours(storage, run), run, counts_of_parts(storage, parts))
         write_stats(storage, run.identity, hours)
         write_run(storage, _settled(run, total(hours), parts))
         log.warning("run %s was killed; what it read is kept", run.identity.run_id)
@@ -75,7 +76,7 @@ def _settled(run: RunRow, done: HourRow, parts: Sequence[str]) -> RunRow:
     )
 
 
-def _counts(storage: Storage, parts: Sequence[str]) -> Counts:
+def counts_of_parts(storage: Storage, parts: Sequence[str]) -> Counts:
     """Count what was committed, by its rows."""
     counts = Counts()
     for part in parts:
@@ -109,7 +110,7 @@ def _hours(storage: Storage, run: RunRow) -> list[HourRow]:
 
 def _recounted(hours: list[HourRow], run: RunRow, counts: Counts) -> list[HourRow]:
     """Return the hours with what the rows say in place of what was counted; times and gauges stay."""
-    nothing: dict[str, Any] = {**dict.fromkeys(COUNTED, 0), "latency_histogram": ()}
+    nothing: dict[str, Any] = {**dict.fromkeys(COUNTED, 0), "latency_histogram": (), "breaches_by_rule": ()}
     by_hour = {row.hour: replace(row, **nothing) for row in hours or [_hour_of(run)]}
     latest = max(by_hour)
     for start, counted in counts.hours():
@@ -118,7 +119,10 @@ def _recounted(hours: list[HourRow], run: RunRow, counts: Counts) -> list[HourRo
         numbers: dict[str, Any] = {name: getattr(row, name) + n for name, n in counted.numbers.items()}
         # Only the hour of the commit has two counts, and one of them has no latencies.
         histogram = counted.latencies.buckets() or row.latency_histogram
-        by_hour[hour] = replace(row, **numbers, latency_histogram=histogram)
+        breaches = Counter(dict(row.breaches_by_rule)) + counted.breaches
+        by_hour[hour] = replace(
+            row, **numbers, latency_histogram=histogram, breaches_by_rule=tuple(sorted(breaches.items()))
+        )
     return [by_hour[hour] for hour in sorted(by_hour)]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_records import document, identity, ok_page
+from made_records import document, document_of, identity, ok_page
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.config import RunConfig
@@ -73,6 +73,7 @@ def types() -> dict[str, str]:
         metrics.engine_sampled(
             EngineMetrics(dict.fromkeys(GAUGES.values(), 0.5) | host, dict.fromkeys(COUNTERS.values(), 100.0))
         )
+        metrics.document_done(document_of(ok_page(document())))
         found |= exported(port)
         metrics.ended(End())
         found |= exported(port)

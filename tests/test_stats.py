@@ -12,13 +12,23 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_records import NOON, attempt, document, document_of, failed_page, identity, ok_page
+from made_records import NOON, attempt, commit, document, document_of, evidence, failed_page, identity, ok_page
 
 from pipeline.config import CostConfig
 from pipeline.data import DocumentRecord, EngineMetrics, PageRecord, Supply
 from pipeline.errors import StorageError
+from pipeline.settle import counts_of_parts
 from pipeline.show.statistics import summary_lines
-from pipeline.stats import Counts, GpuSample, GpuSampler, HourRow, RunStats, hour_rows, open_gpu_sampler, total
+from pipeline.stats import (
+    Counts,
+    GpuSample,
+    GpuSampler,
+    HourRow,
+    RunStats,
+    hour_rows,
+    open_gpu_sampler,
+    total,
+)
 from pipeline.storage import open_storage
 
 
@@ -347,3 +357,40 @@ def test_without_room_for_temporary_files_there_is_a_storage_error(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(StorageError, match=r"gone.*TMPDIR"):
         run_stats(Clock()).put(open_storage(str(tmp_path)))
+
+
+def test_rows_of_a_killed_run_count_as_its_records_did(tmp_path: Path) -> None:
+    """Values by verdict, doubts, records to review and broken rules are read from parts where a run cannot say them."""
+    storage = open_storage(str(tmp_path))
+    unchecked = replace(evidence()[0], verdict=None, confidence=None)
+    pages = (
+        ok_page(document(num_pages=2)),
+        ok_page(document(num_pages=2), 2, evidence=(unchecked,), breaches=(), review_reasons=()),
+    )
+    commit(storage, "1", pages)
+    counted = counts_of_parts(storage, ["bill/documents/part-1.parquet"])
+    of_rows, of_records = run_stats(Clock()), run_stats(Clock())
+    of_rows.commit(counted)
+    of_records.commit(counts(*pages, document_of(*pages)))
+    assert of_rows.total() == of_records.total()
+    row = of_rows.total()
+    assert (row.fields, row.fields_exact, row.fields_not_found, row.fields_unchecked, row.fields_doubtful) == (
+        *(3, 1, 1, 1, 1),
+    )
+    assert (row.pages_unchecked, row.records, row.records_to_review) == (1, 2, 1)
+    assert row.breaches_by_rule == (("total_is_sum", 1),)
+    told = "\n".join(summary_lines(row))
+    assert "values: 3, 1 not found, 1 doubtful, 1 unchecked" in told
+    assert "to be reviewed: 1 of 2 records" in told
+
+
+def test_older_rows_have_no_checks_to_count(tmp_path: Path) -> None:
+    """Their run was killed before the program was replaced by this one."""
+    storage = open_storage(str(tmp_path))
+    commit(storage, "1", (ok_page(document()),))
+    for table, newer in {"pages": ["evidence", "review_reasons"], "documents": ["records"]}.items():
+        part = tmp_path / f"bill/{table}/part-1.parquet"
+        pq.write_table(pq.read_table(part).drop_columns(newer), part)
+    stats = run_stats(Clock())
+    stats.commit(counts_of_parts(storage, ["bill/documents/part-1.parquet"]))
+    assert (stats.total().pages, stats.total().documents, stats.total().fields) == (1, 1, 0)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from pipeline.data import AnsweredBy
+from pipeline.data import AnsweredBy, Verdict
 from pipeline.errors import ErrorType
 from pipeline.metrics.live import BUCKETS_S, LiveRun
 from pipeline.stats import OVERLAYS, STATES, STEPS, GpuSample, RunState
@@ -55,6 +55,7 @@ class RunCollector(Collector):
             yield from self._time(spent)
         yield from self._pages(counted)
         yield from self._documents(counted, progress)
+        yield from self._checks(counted)
         yield from self._engine(counted)
         yield from self._money()
         if run.gpu and run.gpu.latest:
@@ -168,6 +169,23 @@ class RunCollector(Collector):
             yield self._gauge("pagemill_pages_in_engine", "Pages that the engine holds.", feed.num_in_flight)
             words = "Page images that wait for the engine; 0 for long: rendering holds it up."
             yield self._gauge("pagemill_pages_ready", words, feed.num_ready)
+
+    def _checks(self, counted: Counted) -> Iterator[Metric]:
+        numbers, rule = counted.numbers, "rule"
+        verdicts = {verdict: float(numbers[f"fields_{verdict}"]) for verdict in (*Verdict, "unchecked")}
+        words = "Values of the pages read, by what their pages show of them."
+        yield self._counters("pagemill_fields", words, "verdict", verdicts)
+        singles = {
+            "fields_doubtful": "Values whose confidence is too low.",
+            "pages_unchecked": "Pages whose values could not be held against a text.",
+            "records": "Records of the documents.",
+            "records_to_review": "Records that somebody should look at.",
+        }
+        for name, words in singles.items():
+            yield self._counter(f"pagemill_{name}", words, numbers[name])
+        rules = dict.fromkeys(sorted(self._known("pagemill_rule_breaches_total", rule)), 0.0)
+        rules |= {name: float(times) for name, times in sorted(counted.breaches.items())}
+        yield self._counters("pagemill_rule_breaches", "Times that a record broke a rule.", rule, rules)
 
     def _engine(self, counted: Counted) -> Iterator[Metric]:
         numbers, gauges = counted.numbers, self._run.engine.gauges

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.data import AnsweredBy, DocumentRecord, EngineMetrics, PageRecord, Status
-from pipeline.stats import RunState, without_userinfo
+from pipeline.stats import RunState, page_checks, record_checks, records_of, was_checked, without_userinfo
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -63,6 +63,8 @@ class Counted:
     """By the names of HourRow's fields; pages that need no reading count as reused, blank and so on only."""
     failures: Counter[str] = field(default_factory=Counter)
     """Pages by error type."""
+    breaches: Counter[str] = field(default_factory=Counter)
+    """Times that a record broke a rule, by rule."""
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     """Pages by how long they took: up to each of BUCKETS_S, and longer than the last."""
     seconds: float = 0.0
@@ -70,7 +72,9 @@ class Counted:
 
     def copy(self) -> Counted:
         """Return what changes no more."""
-        return Counted(self.numbers.copy(), self.failures.copy(), self.buckets.copy(), self.seconds)
+        return Counted(
+            self.numbers.copy(), self.failures.copy(), self.breaches.copy(), self.buckets.copy(), self.seconds
+        )
 
 
 class LiveRun:
@@ -146,6 +150,10 @@ class LiveRun:
                 self._counted.numbers[f"pages_{record.answered_by}"] += 1
             else:
                 self._count(record)
+            if record.reused_from is None and was_checked(record.answered_by):
+                self._counted.numbers.update(
+                    page_checks([one.verdict for one in record.evidence], record.review_reasons)
+                )
 
     def _count(self, record: PageRecord) -> None:
         counted, numbers = self._counted, self._counted.numbers
@@ -162,6 +170,14 @@ class LiveRun:
         seconds = max(0.0, (record.finished_at - record.started_at).total_seconds())
         counted.buckets[bisect_left(BUCKETS_S, seconds)] += 1
         counted.seconds += seconds
+
+    def document_done(self, record: DocumentRecord) -> None:
+        """Count a document and its records."""
+        is_ok = record.status is Status.OK
+        records, breaches = record_checks(records_of(record.parts))
+        with self._lock:
+            self._counted.numbers.update({"documents_ok": is_ok, "documents_failed": not is_ok} | records)
+            self._counted.breaches.update(breaches)
 
     def add(self, **numbers: int) -> None:
         """Count something else than a page."""
@@ -198,8 +214,7 @@ class Metrics:
     def document_done(self, record: DocumentRecord) -> None:
         """A document has its terminal row."""
         if self._run:
-            is_ok = record.status is Status.OK
-            self._run.add(documents_ok=is_ok, documents_failed=not is_ok)
+            self._run.document_done(record)
 
     def engine_replaced(self, pages_resent: int) -> None:
         """An engine was given up, and its pages go to the next one."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.stats import HourRow
 
 _GB = 1e9
+_SHOWN_RULES = 5
 _LATENCIES = (("p50 s", "latency_p50_s", 1), ("p95 s", "latency_p95_s", 20), ("p99 s", "latency_p99_s", 100))
 """Header, field, and the fewest pages of which this percentile is not just the slowest."""
 
@@ -51,6 +52,7 @@ def summary_lines(total: HourRow) -> Iterator[str]:
         yield f"pages that are ok: {_share(total.success_rate)}"
     if spared := spared_line(total):
         yield f"{counted(total.pages_spared, 'page')} without the engine: {spared}"
+    yield from checked_lines(total)
     if total.pages_reused:
         yield f"{counted(total.pages_reused, 'page')} not read again: their bytes were read before"
     if total.engine_restarts or total.pages_resent:
@@ -71,6 +73,21 @@ def summary_lines(total: HourRow) -> Iterator[str]:
         read = " read" if total.pages > total.pages_read else ""
         each = f", {money(per_1000)} per 1,000 pages{read}" if per_1000 is not None else ""
         yield f"cost: {money(total.cost)} {printable(total.currency or '')}{each}"
+
+
+def checked_lines(total: HourRow) -> Iterator[str]:
+    """Yield how far the records can be trusted, as far as that was looked at."""
+    if total.fields > total.fields_unchecked:
+        told = {name: getattr(total, f"fields_{name}") for name in ("not_found", "doubtful", "unchecked")}
+        rest = "".join(f", {number:,} {name.replace('_', ' ')}" for name, number in told.items() if number)
+        yield f"values: {total.fields:,}{rest}"
+    if total.pages_unchecked:
+        yield f"{counted(total.pages_unchecked, 'page')} not checked: nobody had time to read the text"
+    if total.breaches:
+        often = sorted(total.breaches_by_rule, key=lambda one: -one[1])[:_SHOWN_RULES]
+        yield "broken rules: " + ", ".join(f"{printable(rule)} {times:,}" for rule, times in often)
+    if total.records_to_review:
+        yield f"to be reviewed: {total.records_to_review:,} of {counted(total.records, 'record')}"
 
 
 def run_line(run: Mapping[str, Any]) -> str | None:

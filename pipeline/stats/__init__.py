@@ -1,5 +1,6 @@
 """Statistics per clock hour: counted while a run runs, written beside its rows, added up again; and the runs."""
 
+from pipeline.stats.checks import page_checks, record_checks, records_of, was_checked
 from pipeline.stats.counts import DOCUMENT_COLUMNS, PAGE_COLUMNS, Counts
 from pipeline.stats.fold import RunStats
 from pipeline.stats.gpu import GpuSample, GpuSampler, open_gpu_sampler
@@ -38,10 +39,14 @@ __all__ = [
     "hour_rows",
     "job_so_far",
     "open_gpu_sampler",
+    "page_checks",
     "read_runs",
+    "record_checks",
+    "records_of",
     "settings_text",
     "table_row",
     "total",
+    "was_checked",
     "without_userinfo",
     "write_run",
     "write_stats",

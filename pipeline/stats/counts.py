@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.data import AnsweredBy, DocumentRecord, PageRecord, Status
+from pipeline.stats.checks import (
+    PAGE_PATHS,
+    RECORD_PATHS,
+    page_checks,
+    record_checks,
+    records_of,
+    row_checks,
+    was_checked,
+)
 from pipeline.stats.latency import LatencyHistogram
 from pipeline.stats.times import hour_of
 
@@ -16,8 +25,8 @@ if TYPE_CHECKING:
 _OF_TRIES = ("prompt_tokens", "output_tokens", "cached_tokens", "queue_s", "prefill_s", "decode_s")
 _OF_PAGE = ("status", "reused_from", "answered_by", "started_at", "finished_at")
 _OF_IMAGE = ("width_px", "height_px", "full_pixels", "render_s")
-PAGE_COLUMNS = (*_OF_PAGE, "num_tries", *_OF_IMAGE, *_OF_TRIES)
-DOCUMENT_COLUMNS = ("status", "finished_at")
+PAGE_COLUMNS = (*_OF_PAGE, "num_tries", *_OF_IMAGE, *_OF_TRIES, *PAGE_PATHS)
+DOCUMENT_COLUMNS = ("status", "finished_at", *RECORD_PATHS)
 
 
 @dataclass(slots=True)
@@ -27,12 +36,15 @@ class HourCounts:
     numbers: defaultdict[str, float] = field(default_factory=lambda: defaultdict(int))
     """By the names of HourRow's fields; what is not there is 0."""
     latencies: LatencyHistogram = field(default_factory=LatencyHistogram)
+    breaches: Counter[str] = field(default_factory=Counter)
+    """By rule."""
 
     def add(self, other: HourCounts) -> None:
         """Count what another one counted."""
         for name, number in other.numbers.items():
             self.numbers[name] += number
         self.latencies.update(other.latencies)
+        self.breaches.update(other.breaches)
 
 
 class Counts:
@@ -48,10 +60,16 @@ class Counts:
         """Count a page's terminal row; of one that the engine did not read, only that it is there."""
         row = {name: getattr(record, name) for name in (*_OF_PAGE, *_OF_IMAGE)}
         row |= {name: sum(getattr(attempt, name) or 0 for attempt in record.attempts) for name in _OF_TRIES}
-        self.add_page_row(row | {"num_tries": len(record.attempts)})
+        self._add_page(
+            row | {"num_tries": len(record.attempts)},
+            page_checks([one.verdict for one in record.evidence], record.review_reasons),
+        )
 
     def add_page_row(self, row: Mapping[str, Any]) -> None:
         """Count a page by the columns PAGE_COLUMNS of its row; those of an older version lack some."""
+        self._add_page(row, row_checks(row))
+
+    def _add_page(self, row: Mapping[str, Any], checks: Mapping[str, int]) -> None:
         reused = row["reused_from"] is not None
         counted = self._at(None if reused else hour_of(row["finished_at"].timestamp()))
         numbers = counted.numbers
@@ -60,7 +78,10 @@ class Counts:
             numbers["pages_reused"] += 1
             return
         numbers["page_render_s"] += row["render_s"] or 0
-        if (answered_by := row.get("answered_by") or AnsweredBy.ENGINE) != AnsweredBy.ENGINE:
+        answered_by = row.get("answered_by") or AnsweredBy.ENGINE
+        for name, number in checks.items() if was_checked(answered_by) else ():
+            numbers[name] += number
+        if answered_by != AnsweredBy.ENGINE:
             numbers[f"pages_{answered_by}"] += 1
             return
         numbers["pages_retried"] += row["num_tries"] > 1
@@ -73,12 +94,17 @@ class Counts:
 
     def add_document(self, record: DocumentRecord) -> None:
         """Count a document's terminal row."""
-        self.add_document_row({"status": record.status, "finished_at": record.finished_at})
+        row = {"status": record.status, "finished_at": record.finished_at, "records": records_of(record.parts)}
+        self.add_document_row(row)
 
     def add_document_row(self, row: Mapping[str, Any]) -> None:
         """Count a document by the columns DOCUMENT_COLUMNS of its row."""
-        numbers = self._at(hour_of(row["finished_at"].timestamp())).numbers
-        numbers["documents_ok" if row["status"] == Status.OK else "documents_failed"] += 1
+        counted = self._at(hour_of(row["finished_at"].timestamp()))
+        counted.numbers["documents_ok" if row["status"] == Status.OK else "documents_failed"] += 1
+        records, breaches = record_checks(row.get("records") or ())
+        for name, number in records.items():
+            counted.numbers[name] += number
+        counted.breaches.update(breaches)
 
     def add(self, other: Counts) -> None:
         """Count what another one counted."""

@@ -164,6 +164,7 @@ class _Hour:
         return {
             **self.counts.numbers,
             "latency_histogram": self.counts.latencies.buckets(),
+            "breaches_by_rule": tuple(sorted(self.counts.breaches.items())),
             **{name: int(count) for name, count in self.engine_counts.items()},
             "kv_cache_usage": self.kv_cache.mean,
             "kv_cache_usage_max": self.kv_cache.largest,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from pipeline.stats.checks import CHECKED, FIELDS
 from pipeline.stats.latency import merged, percentile
 from pipeline.stats.times import OVERLAYS, PARTITION
 
@@ -65,6 +67,22 @@ class HourRow:
     """Pages that the engine was spared, as are the next two."""
     pages_duplicate: int = 0
     pages_text_layer: int = 0
+    pages_unchecked: int = 0
+    """Pages with values of which none could be held against a text, as nobody read it."""
+    fields_exact: int = 0
+    """Values of the pages read, by what was found of each; this and the next five add up to all of them."""
+    fields_normalised: int = 0
+    fields_fuzzy: int = 0
+    fields_computed: int = 0
+    fields_not_found: int = 0
+    fields_unchecked: int = 0
+    fields_doubtful: int = 0
+    """Of these, those whose confidence is too low."""
+    records: int = 0
+    """Of the documents."""
+    records_to_review: int = 0
+    breaches_by_rule: tuple[tuple[str, int], ...] = ()
+    """(rule, times that a record broke it), by name."""
     prompt_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
@@ -113,6 +131,16 @@ class HourRow:
     def pages_spared(self) -> int:
         """Pages that were answered without the engine."""
         return self.pages_blank + self.pages_duplicate + self.pages_text_layer
+
+    @property
+    def fields(self) -> int:
+        """Values of the pages read."""
+        return sum(getattr(self, name) for name in FIELDS)
+
+    @property
+    def breaches(self) -> int:
+        """Times that a record broke a rule."""
+        return sum(times for _, times in self.breaches_by_rule)
 
     @property
     def documents(self) -> int:
@@ -176,6 +204,7 @@ def total(hours: Sequence[HourRow]) -> HourRow:
         **{name: _of_known(max, hours, name) for name in _PEAKS},
         **{name: _mean(hours, name) for name in _MEANS},
         latency_histogram=merged(row.latency_histogram for row in hours),
+        breaches_by_rule=_by_rule(hours),
         gpu_name=next((row.gpu_name for row in hours if row.gpu_name), None),
         price_per_hour=paid[0].price_per_hour if len(one_price) == 1 else None,
         currency=paid[0].currency,
@@ -187,6 +216,7 @@ COUNTED = (
     *("documents_ok", "documents_failed", "pages_ok", "pages_failed", "pages_retried", "pages_reused"),
     *("pages_blank", "pages_duplicate", "pages_text_layer", "prompt_tokens", "output_tokens", "cached_tokens"),
     *("pixels_sent", "pixels_full", "page_render_s", "page_queue_s", "page_prefill_s", "page_decode_s"),
+    *CHECKED,
 )
 """What rows of pages and documents say; the rest only the run knows."""
 _SUMS = ("wall_s", "busy_s", *COUNTED, "engine_restarts", "pages_resent")
@@ -198,6 +228,13 @@ _MEANS = ("kv_cache_usage", "gpu_utilisation", "gpu_power_w")
 def _of_known(fold: Callable[[list[Any]], Any], hours: Sequence[HourRow], name: str) -> Any:
     known = [value for row in hours if (value := getattr(row, name)) is not None]
     return fold(known) if known else None
+
+
+def _by_rule(hours: Sequence[HourRow]) -> tuple[tuple[str, int], ...]:
+    times: Counter[str] = Counter()
+    for row in hours:
+        times.update(dict(row.breaches_by_rule))
+    return tuple(sorted(times.items()))
 
 
 def _mean(hours: Sequence[HourRow], name: str) -> Any:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
 from pipeline.layout import FORMAT_VERSION, stats_key
+from pipeline.stats.checks import FIELDS
 from pipeline.stats.hours import HourRow
 from pipeline.stats.times import OVERLAYS, PARTITION
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _TEXT, _LONG, _REAL, _MONEY = pa.string(), pa.int64(), pa.float64(), pa.decimal128(18, 6)
 _IDENTITY = ("run_id", "extraction", "engine", "model", "revision", "fingerprint", "pagemill_version")
 _BUCKETS = pa.list_(pa.struct([("upper_s", _REAL), ("pages", _LONG)]))
+_RULES = pa.list_(pa.struct([("rule", _TEXT), ("breaches", _LONG)]))
 
 STATS_SCHEMA = pa.schema(
     [
@@ -31,6 +33,9 @@ STATS_SCHEMA = pa.schema(
         *((name, _LONG) for name in ("documents", "documents_ok", "documents_failed")),
         *((name, _LONG) for name in ("pages", "pages_ok", "pages_failed", "pages_retried", "pages_reused")),
         *((name, _LONG) for name in ("pages_blank", "pages_duplicate", "pages_text_layer")),
+        *((name, _LONG) for name in ("pages_unchecked", *FIELDS, "fields_doubtful")),
+        *((name, _LONG) for name in ("records", "records_to_review", "breaches")),
+        ("breaches_by_rule", _RULES),
         *((name, _LONG) for name in ("prompt_tokens", "output_tokens", "cached_tokens")),
         *((name, _LONG) for name in ("pixels_sent", "pixels_full")),
         *((name, _REAL) for name in ("page_render_s", "page_queue_s", "page_prefill_s", "page_decode_s")),
@@ -96,11 +101,13 @@ def hour_rows(table: pa.Table) -> Iterator[HourRow]:
     for row in table.select(names).to_pylist():
         known = {name: value for name, value in row.items() if value is not None}
         buckets = tuple((bucket["upper_s"], bucket["pages"]) for bucket in row["latency_histogram"])
-        yield HourRow(**{**known, "latency_histogram": buckets})
+        rules = tuple((one["rule"], one["breaches"]) for one in row.get("breaches_by_rule") or ())
+        yield HourRow(**{**known, "latency_histogram": buckets, "breaches_by_rule": rules})
 
 
 def table_row(row: HourRow) -> dict[str, Any]:
     """Return the columns of `row` by name, those that say which run it was excepted."""
     values = {name: getattr(row, name) for name in STATS_SCHEMA.names if name not in _IDENTITY}
     buckets = [{"upper_s": upper_s, "pages": pages} for upper_s, pages in row.latency_histogram]
-    return values | {"latency_histogram": buckets}
+    rules = [{"rule": rule, "breaches": times} for rule, times in row.breaches_by_rule]
+    return values | {"latency_histogram": buckets, "breaches_by_rule": rules}
