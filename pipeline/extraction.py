@@ -25,7 +25,7 @@ from pydantic import BaseModel, ValidationError, create_model
 from pipeline.config import MAX_TOKENS
 from pipeline.data import Json
 from pipeline.errors import ConfigError, ErrorType, GenerationInvalid
-from pipeline.merging import Merger, merge_rules
+from pipeline.merging import Frame, Limits, Merger, leaves_of, split_of
 from pipeline.outputs import drop_invalid, parse_cut_json, parse_json
 from pipeline.rules import rules_of
 from pipeline.values import DateOrder
@@ -133,18 +133,21 @@ class Extraction:
         needed = self.needed_of_layers if is_whole else ()
         return all(_says_something(record[name]) for name in needed) and any(map(_says_something, record.values()))
 
-    def merger(self, *, max_characters: int, max_items: int) -> Merger:
-        """Return what makes one record from the records of a document's pages.
+    def merger(self, limits: Limits, *, split: bool = True) -> Merger:
+        """Return what makes one record, or several, from the records of a file's pages.
 
         Each field merges as its `Printed(merge=...)` says, see `schema.Merge`.
 
         Args:
-            max_characters: of a joined text; what lies behind is left out.
-            max_items: of a list, likewise.
+            split: Whether several records in one file are told apart, where the model's `split_on` says how.
         """
-        rules = merge_rules(self.model, self.plain_text_field)
+        return Merger(self._frame if split else self._frame._replace(split=None), limits)
+
+    @cached_property
+    def _frame(self) -> Frame:
         check = partial(self._checked, date_order=DateOrder.DAY_FIRST)
-        return Merger(rules, check, max_characters=max_characters, max_items=max_items)
+        leaves = leaves_of(self.model, self.plain_text_field)
+        return Frame(leaves, split_of(self.model), rules_of(self.model), check)
 
     def _checked(self, data: Any, date_order: DateOrder) -> Json:
         try:
@@ -247,9 +250,7 @@ def _load(folder: Path) -> Extraction:
         schema_sha256=hashlib.sha256(schema_path.read_bytes()).hexdigest(),
     )
     # A rule or limit that cannot work is found before anything is read.
-    extraction.merger(max_characters=0, max_items=0)
-    extraction.max_output_tokens  # noqa: B018 - see above
-    rules_of(extraction.model)
+    extraction._frame, extraction.max_output_tokens  # noqa: B018, SLF001 - see above
     if unknown := set(extraction.needed_of_layers) - extraction.model.model_fields.keys():
         raise ConfigError(f"{schema_path}: text_layer_needs names fields that it lacks: {', '.join(sorted(unknown))}.")
     return extraction

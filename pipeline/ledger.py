@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from pipeline.config import OutputConfig
-from pipeline.data import AnsweredBy, Document, DocumentRecord, DocumentRef, PageRecord, Status
+from pipeline.data import AnsweredBy, Document, DocumentRecord, DocumentRef, PageRecord, RecordPart, Status
 from pipeline.errors import CURABLE, DocumentError, LedgerError, PageError
 from pipeline.extraction import Extraction
 from pipeline.journal import Journal
-from pipeline.merging import Merger
+from pipeline.merging import Limits, Merger
+from pipeline.reasons import review_reasons
 from pipeline.stats import Counts
 
 DoneDocument = tuple[Document, tuple[int, ...]]
@@ -122,6 +123,8 @@ class Ledger:
         journal: Journal,
         progress: Progress,
         config: OutputConfig,
+        split: bool = True,
+        min_confidence: float = 0.0,
     ) -> None:
         self.pages_committed = 0
         """Page rows in the parts that were committed, as these say themselves."""
@@ -131,6 +134,8 @@ class Ledger:
         self._journal = journal
         self._progress = progress
         self._config = config
+        self._split = split
+        self._min_confidence = min_confidence
         self._shards: list[_Shard] = []
         self._open: dict[str, _OpenDocument] = {}
         self._pages_dropped = 0
@@ -148,9 +153,9 @@ class Ledger:
         shard.num_pages += _num_rows(document)
         shard.sealed = shard.num_pages >= self._config.shard_pages
         shard.open.add(document.ref.uri)
-        merger = self._extraction.merger(
-            max_characters=self._config.merged_characters, max_items=self._config.merged_items
-        )
+        config = self._config
+        limits = Limits(config.merged_characters, config.merged_items, config.merged_records)
+        merger = self._extraction.merger(limits, split=self._split)
         done = bytearray(document.num_pages + 1)
         self._open[document.ref.uri] = _OpenDocument(document, shard, started_at, merger, done)
 
@@ -177,7 +182,8 @@ class Ledger:
             opened.done[number] = True
             opened.shard.writer.add_page(record)
             opened.counts.add_page(record)
-            opened.merger.add(number, None if record.answered_by is AnsweredBy.BLANK else record.record)
+            says = None if record.answered_by is AnsweredBy.BLANK else record.record
+            opened.merger.add(number, says, record.evidence, record.lines)
             if record.status is Status.FAILED:
                 opened.failed.append(number)
                 opened.error = _weightier(opened.error, record.error)
@@ -196,6 +202,8 @@ class Ledger:
         finally:
             for shard in self._shards:
                 shard.writer.discard()
+            for opened in self._open.values():
+                opened.merger.close()
 
     def _unsealed_shard(self) -> _Shard:
         if not self._shards or self._shards[-1].sealed:
@@ -218,24 +226,31 @@ class Ledger:
             self._commit(shard)
 
     def _merged(self, opened: _OpenDocument) -> DocumentRecord:
-        document, error, merged = opened.document, opened.error, None
-        try:
-            merged, is_cut = opened.merger.result()
-        except PageError as invalid:
-            error = error or invalid
-        else:
-            merged = self._extraction.empty_record if merged is None and not error else merged  # all pages are blank
-            document = replace(document, flags=(*document.flags, MERGED_CUT)) if is_cut else document
+        document, merged = opened.document, opened.merger.result()
+        error = opened.error or merged.error
+        parts = tuple(map(self._reviewed, merged.parts)) or self._blank_part(document, error)
+        if merged.is_cut:
+            document = replace(document, flags=(*document.flags, MERGED_CUT))
         return DocumentRecord(
             document=document,
             status=Status.FAILED if error else Status.OK,
-            record=merged,
+            record=parts[0].record if parts else None,
             pages_ok=_num_rows(document) - len(opened.failed),
             pages_failed=len(opened.failed),
             error=error,
             started_at=opened.started_at,
             finished_at=datetime.now(UTC),
+            parts=parts,
         )
+
+    def _reviewed(self, part: RecordPart) -> RecordPart:
+        reasons = review_reasons(part.evidence, part.breaches, part.conflicts, min_confidence=self._min_confidence)
+        return replace(part, review_reasons=reasons)
+
+    def _blank_part(self, document: Document, error: PageError | None) -> tuple[RecordPart, ...]:
+        """Return the record of a document of blank pages, if they are one."""
+        empty = self._extraction.empty_record
+        return () if error or empty is None else (RecordPart(1, document.num_pages, empty),)
 
     def _commit(self, shard: _Shard) -> None:
         committed = None
@@ -249,7 +264,9 @@ class Ledger:
             self._progress.shard_committed(committed.key, shard.done, shard.counts)
         shard.writer.discard()
         if shard.open:  # their pages stay in the journal, for the next run
-            self._pages_dropped += sum(_num_rows(self._open.pop(uri).document) for uri in shard.open)
+            for opened in map(self._open.pop, shard.open):
+                opened.merger.close()
+                self._pages_dropped += _num_rows(opened.document)
         else:
             self._journal.drop(shard.journal)
 

@@ -227,6 +227,8 @@ class _Run:
                 journal=journal,
                 progress=self,
                 config=config.output_files,
+                split=config.documents.split,
+                min_confidence=config.trust.min_confidence,
             )
             if self._plan().documents:
                 self._read()

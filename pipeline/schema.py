@@ -83,6 +83,22 @@ class Printed:
         object.__setattr__(self, "merge", merge)
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How several records in one file are told apart; a class variable `split_on` of the record's model.
+
+    Names fields of the record. A page is held against the record so far: by its printed page number, and by which
+    of these fields it has and whether they say something else; see `pipeline.merging.splitting`.
+    """
+
+    number: str | None = None
+    """What names a record, such as an invoice number."""
+    head: tuple[str, ...] = ()
+    """What is printed at the top of its first page."""
+    end: tuple[str, ...] = ()
+    """What it ends with, such as its total."""
+
+
 def _normalised(parse: Callable[[str], Any]) -> BeforeValidator:
     """Run `parse` on strings; the empty string and a bare dash mean that there is no value."""
 
@@ -128,4 +144,4 @@ Currency = Annotated[
 Iban = Annotated[str, ValueKind.IBAN, _normalised(parse_iban), _AS_PRINTED]
 """International bank account number (ISO 13616) without spaces, check digits verified."""
 
-__all__ = ["Amount", "Currency", "Date", "DateOrder", "Iban", "Merge", "Printed", "Role", "ValueKind"]
+__all__ = ["Amount", "Currency", "Date", "DateOrder", "Iban", "Merge", "Printed", "Role", "Split", "ValueKind"]

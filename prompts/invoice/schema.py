@@ -19,7 +19,7 @@ from pipeline.rules import (
     quantity_times_price,
     tax_is_plausible,
 )
-from pipeline.schema import Amount, Currency, Date, Iban, Printed, Role
+from pipeline.schema import Amount, Currency, Date, Iban, Printed, Role, Split
 
 DESCRIPTION = Printed(
     "Description", "Item", "Product", "Service", "Article", "Bezeichnung", "Beschreibung", "Artikel",
@@ -261,6 +261,7 @@ class Invoice(BaseModel):
     # 26 long positions of 103 tokens below 350 for the rest; the longest of 60 labelled invoices takes 800.
     max_output_tokens: ClassVar[int] = 3072
     text_layer_needs: ClassVar[tuple[str, ...]] = ("seller", "invoice_number", "date", "total")
+    split_on: ClassVar[Split] = Split(number="invoice_number", head=("seller", "buyer", "date"), end=("total",))
     rules: ClassVar[tuple[Rule, ...]] = (
         adds_up("subtotal", "tax", to="total"),
         tax_is_plausible("tax", of="subtotal", net=True),

@@ -17,7 +17,7 @@ from pipeline.rules import (
     quantity_times_price,
     tax_is_plausible,
 )
-from pipeline.schema import Amount, Currency, Date, Printed, Role
+from pipeline.schema import Amount, Currency, Date, Printed, Role, Split
 
 DESCRIPTION = Printed(
     "Description", "Item", "Article", "Product", "Artikel", "Bezeichnung", "Beschreibung", "Désignation", "Libellé",
@@ -102,6 +102,8 @@ class Receipt(BaseModel):
     # 25 articles of 55 tokens below 130 for the rest; the longest of 60 labelled receipts has 930 with all its text.
     max_output_tokens: ClassVar[int] = 1536
     text_layer_needs: ClassVar[tuple[str, ...]] = ("seller", "date", "total")
+    # Of several receipts of one shop on one day, the end of each tells where the next one begins.
+    split_on: ClassVar[Split] = Split(head=("seller", "address", "date"), end=("total",))
     rules: ClassVar[tuple[Rule, ...]] = (
         tax_is_plausible("tax", of="total"),
         lines_add_up("total"),

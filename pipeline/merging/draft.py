@@ -1,0 +1,113 @@
+"""One record in the making: the pages that it is of, one after another."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline.data import Breach, RecordPart
+from pipeline.errors import GenerationInvalid
+from pipeline.merging.notes import unpack
+from pipeline.merging.slots import Budget, open_slot
+from pipeline.rules import check_rules
+
+if TYPE_CHECKING:
+    from pipeline.data import FieldEvidence, Json
+    from pipeline.merging.leaves import Leaf
+    from pipeline.merging.notes import Note
+    from pipeline.rules import Rule
+    from pipeline.schema import Split
+
+
+class Frame(NamedTuple):
+    """What all records of an extraction have in common."""
+
+    leaves: Sequence[Leaf]
+    split: Split | None
+    rules: Sequence[Rule]
+    check: Callable[[Json], Json]
+    """Returns the typed record of merged values, or raises GenerationInvalid."""
+
+
+class Draft:
+    """Takes in the pages of one record in their order. Memory: as much as its record and the budgets allow."""
+
+    def __init__(self, frame: Frame, budgets: Mapping[str, Budget]) -> None:
+        self._frame = frame
+        self._slots = {leaf.path: open_slot(leaf, budgets.get(leaf.path)) for leaf in frame.leaves}
+        self._num_records = 0
+        self._first_come: Json = {}
+        self._empty: Json = {}
+        """Of required fields, what pages have that have nothing."""
+
+    def add(self, note: Note) -> None:
+        """Take in the next page."""
+        self._num_records += 1
+        record = self._first_come = note.whole
+        evidence = self._by_leaf([*unpack(note.evidence), *unpack(note.series_evidence)])
+        head = self._frame.split.head if self._frame.split else ()
+        is_head = sum(record.get(name) not in (None, "") for name in head) > 1
+        for leaf in self._frame.leaves:
+            value = leaf.value(record)
+            if value not in (None, [], ""):
+                # One field of a head alone is hardly a head: readers take something else for one.
+                counts = is_head or leaf.path not in head
+                self._slots[leaf.path].add(note.page_number, value, evidence.get(leaf.path, []), counts=counts)
+            elif leaf.is_required:
+                self._empty.setdefault(leaf.path, value)
+
+    def finish(self, first_page: int, last_page: int) -> tuple[RecordPart, GenerationInvalid | None]:
+        """Return the record of these pages, without it and why where its values break the schema.
+
+        A single page's record is returned as it came. Those of several are validated once merged: the schema's
+        validators run again on values they have seen, so they must leave those as they are.
+        """
+        try:
+            record = self._single() if self._num_records == 1 else self._frame.check(self._merged())
+        except GenerationInvalid as invalid:
+            return RecordPart(first_page, last_page, None), invalid
+        outcomes = check_rules(self._frame.rules, record, whole=True)
+        slots = [self._slots[leaf.path] for leaf in self._frame.leaves]
+        return RecordPart(
+            first_page=first_page,
+            last_page=last_page,
+            record=record,
+            evidence=tuple(one for slot in slots for one in slot.evidence()),
+            breaches=tuple(Breach(one.rule, one.message, one.paths) for one in outcomes if one.message is not None),
+            conflicts=tuple(found for slot in slots if (found := slot.conflict())),
+        ), None
+
+    def _single(self) -> Json:
+        record = dict(self._first_come)
+        for leaf in self._frame.leaves:
+            if self._slots[leaf.path].is_cut:
+                _put(leaf, record, self._slots[leaf.path].value())
+        return record
+
+    def _merged(self) -> Json:
+        record: Json = {}
+        for leaf in self._frame.leaves:
+            if self._slots[leaf.path].is_set:
+                leaf.put(record, self._slots[leaf.path].value())
+            elif leaf.path in self._empty:
+                leaf.put(record, self._empty[leaf.path])
+        return record
+
+    def _by_leaf(self, evidence: Sequence[FieldEvidence]) -> dict[str, list[FieldEvidence]]:
+        """Return evidence by the path of the field that it is of."""
+        found: dict[str, list[FieldEvidence]] = defaultdict(list)
+        for one in evidence:
+            path = one.path.partition("[")[0]
+            while path and path not in self._slots:
+                path = path.rpartition(".")[0]
+            found[path].append(one)
+        return found
+
+
+def _put(leaf: Leaf, record: Json, value: object) -> None:
+    """Set a value without changing what the record shares with the page's own."""
+    for name in leaf.names[:-1]:
+        record[name] = dict(record[name])
+        record = record[name]
+    record[leaf.names[-1]] = value

@@ -1,0 +1,141 @@
+"""Where in a file a new record begins.
+
+Every cue says how much likelier it is on the first page of another record than on a further page of this one, in
+natural logarithms; they are added up. See docs/extractions.md for what an author declares and docs/quality.md for how
+often it is right.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pipeline.merging.alike import Likeness, are_same, likeness
+
+if TYPE_CHECKING:
+    from pipeline.data import Json
+    from pipeline.merging.notes import Note
+    from pipeline.merging.numbering import SheetNumber
+    from pipeline.schema import Split
+
+PRIOR = -1.0
+"""Most pages that follow another continue it."""
+
+
+class Cue(StrEnum):
+    """What a page is found to say beside the record so far."""
+
+    NUMBER_SAME = "number same"
+    NUMBER_NEAR = "number near"
+    NUMBER_OTHER = "number other"
+    NUMBER_MISSING = "number missing"
+    HEAD_SAME = "head same"
+    HEAD_OTHER = "head other"
+    HEADS_OTHER = "heads other"
+    """One more beside another one."""
+    HEAD_MISSING = "head missing"
+    END_BEFORE = "end before"
+    END_OPEN = "end open"
+    END_SAME = "end same"
+    END_OTHER = "end other"
+    SHEET_FIRST = "sheet first"
+    SHEET_NEXT = "sheet next"
+    SHEET_LATER = "sheet later"
+    SHEET_AFTER_LAST = "sheet after last"
+    SHEET_BEFORE_LAST = "sheet before last"
+
+
+WEIGHTS = {
+    Cue.NUMBER_SAME: -4.0,
+    Cue.NUMBER_NEAR: 1.0,
+    Cue.NUMBER_OTHER: 3.5,
+    Cue.NUMBER_MISSING: -3.0,  # of 60 first pages of labelled invoices two are read without, of further ones most
+    Cue.HEAD_SAME: 0.0,
+    Cue.HEAD_OTHER: 0.5,  # little: of a further page something else is often taken for one head, seldom for two
+    Cue.HEADS_OTHER: 2.5,
+    Cue.HEAD_MISSING: -2.0,
+    Cue.END_BEFORE: 0.5,
+    Cue.END_OPEN: -2.5,
+    Cue.END_SAME: -1.5,
+    Cue.END_OTHER: 1.5,
+    Cue.SHEET_FIRST: 4.0,
+    Cue.SHEET_NEXT: -4.0,
+    Cue.SHEET_LATER: -2.0,
+    Cue.SHEET_AFTER_LAST: 1.5,
+    Cue.SHEET_BEFORE_LAST: -1.5,
+}
+
+
+class Splitter:
+    """Takes the pages of a file in their order and says which of them begin a record."""
+
+    def __init__(self, split: Split) -> None:
+        self._split = split
+        self._names = (*([split.number] if split.number else []), *split.head, *split.end)
+        self._so_far: Json = {}
+        """Of the record: its number and end as the last page has them, its head as the first one has it."""
+        self._sheet: SheetNumber | None = None
+
+    def begins(self, note: Note) -> bool:
+        """Take the next page that has a record; tell whether that begins a new one, which the first one does not."""
+        said = {name: value for name in self._names if (value := note.record.get(name)) not in (None, "", [])}
+        is_new = bool(self._so_far) and bool(said) and self._score(said, note.sheet) > 0
+        if is_new:
+            self._so_far, self._sheet = {}, None
+        kept = {name: self._so_far[name] for name in self._split.head if name in self._so_far}
+        self._so_far = {**self._so_far, **said, **kept}
+        self._sheet = note.sheet
+        return is_new
+
+    def _score(self, said: Json, sheet: SheetNumber | None) -> float:
+        return PRIOR + sum(WEIGHTS[cue] for cue in self.cues(said, sheet))
+
+    def cues(self, said: Json, sheet: SheetNumber | None) -> list[Cue]:
+        """Return what tells a page that says this from the record so far."""
+        cues = [*self._of_heads(said), *self._of_sheets(sheet)]
+        if number := self._split.number:
+            cues += _of_number(self._so_far.get(number), said.get(number))
+        if ends := self._split.end:
+            cues.append(self._of_ends(ends, said))
+        return cues
+
+    def _of_heads(self, said: Json) -> list[Cue]:
+        cues: list[Cue] = []
+        for name in self._split.head:
+            before, now = self._so_far.get(name), said.get(name)
+            if now is None:
+                cues.append(Cue.HEAD_MISSING)
+            elif before is not None and are_same(before, now):
+                cues.append(Cue.HEAD_SAME)
+            elif before is not None:
+                cues.append(Cue.HEADS_OTHER if Cue.HEAD_OTHER in cues else Cue.HEAD_OTHER)
+        return cues
+
+    def _of_ends(self, ends: tuple[str, ...], said: Json) -> Cue:
+        before = [name for name in ends if name in self._so_far]
+        now = [name for name in before if name in said]
+        if not before:
+            return Cue.END_OPEN
+        if not now:
+            return Cue.END_BEFORE
+        return Cue.END_SAME if all(are_same(self._so_far[name], said[name]) for name in now) else Cue.END_OTHER
+
+    def _of_sheets(self, sheet: SheetNumber | None) -> list[Cue]:
+        before = self._sheet
+        if sheet is None:
+            if before is None or before.of is None:
+                return []
+            return [Cue.SHEET_AFTER_LAST if before.is_last else Cue.SHEET_BEFORE_LAST]
+        if sheet.number == 1:
+            return [Cue.SHEET_FIRST]
+        follows = before is not None and sheet.number == before.number + 1 and sheet.of == before.of
+        return [Cue.SHEET_NEXT if follows else Cue.SHEET_LATER]
+
+
+def _of_number(before: Any, now: Any) -> list[Cue]:
+    if now is None:
+        return [Cue.NUMBER_MISSING]
+    if before is None:
+        return []
+    of = {Likeness.SAME: Cue.NUMBER_SAME, Likeness.NEAR: Cue.NUMBER_NEAR, Likeness.OTHER: Cue.NUMBER_OTHER}
+    return [of[likeness(before, now)]]
