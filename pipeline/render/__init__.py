@@ -105,19 +105,17 @@ class Renderer:
         page = RenderPage(document, path, page_number, spec, PIXELS_ONLY)
         return self._submit(SavePage(page, target), path, RenderError)
 
-    def preview(
-        self, document: Document, path: Path, page_number: int, spec: RenderSpec, target: Path, *, longest_px: int
-    ) -> Future[tuple[int, int]]:
-        """Write the image that `render` returns to `target`, as WebP for people; return its width and height in pixels.
+    def preview(self, page: RenderPage, target: Path, *, longest_px: int, turn_deg: int = 0) -> Future[tuple[int, int]]:
+        """Write a page's image to `target`, as WebP for people; return the width and height that `render` gives it.
 
         Args:
             longest_px: of the longer side of what is written.
+            turn_deg: clockwise turn of what is written.
 
         Raises (from the future):
             RenderError: this page cannot be rasterised, or `target` cannot be written.
         """
-        page = RenderPage(document, path, page_number, spec, PIXELS_ONLY)
-        return self._submit(PreviewPage(page, target, longest_px), path, RenderError)
+        return self._submit(PreviewPage(page, target, longest_px, turn_deg), page.path, RenderError)
 
     def close(self) -> None:
         """Stop the workers; futures not done end cancelled or with WorkerError."""

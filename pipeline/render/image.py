@@ -67,16 +67,17 @@ def write_png(pixels: npt.NDArray[np.uint8], target: Path) -> None:
     Image.fromarray(pixels).save(target, "PNG", compress_level=1)
 
 
-def write_preview(pixels: npt.NDArray[np.uint8], target: Path, longest_px: int) -> None:
+def write_preview(pixels: npt.NDArray[np.uint8], target: Path, *, longest_px: int, turn_deg: int) -> None:
     """Write RGB pixels to a WebP file that a person can read and a browser loads quickly.
 
     Args:
         longest_px: of the longer side; larger images are made smaller, padding included.
+        turn_deg: clockwise turn of the whole image, a multiple of 90.
 
     Raises:
         OSError: the file cannot be written.
     """
-    image = Image.fromarray(pixels)
+    image = Image.fromarray(np.rot90(pixels, -turn_deg // 90) if turn_deg else pixels)
     image.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
     image.save(target, "WEBP", quality=PREVIEW_QUALITY, method=PREVIEW_METHOD)
 

@@ -64,6 +64,8 @@ class PreviewPage:
     target: Path
     """Overwritten."""
     longest_px: int
+    turn_deg: int
+    """Clockwise turn of the image as it was rendered, padding included."""
 
 
 Job = OpenDocument | RenderPage | SavePage | PreviewPage
@@ -126,7 +128,7 @@ class _Worker:
                 return None
             case PreviewPage():
                 image = self._render(job.page)
-                write_preview(image.pixels, job.target, job.longest_px)
+                write_preview(image.pixels, job.target, longest_px=job.longest_px, turn_deg=job.turn_deg)
                 return image.width_px, image.height_px
 
     def _open(self, job: OpenDocument) -> Document:
