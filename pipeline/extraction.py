@@ -25,9 +25,8 @@ from pydantic import BaseModel, ValidationError, create_model
 from pipeline.config import MAX_TOKENS
 from pipeline.data import Json
 from pipeline.errors import ConfigError, ErrorType, GenerationInvalid
-from pipeline.merging import Frame, Limits, Merger, leaves_of, split_of
+from pipeline.merging import Frame, Limits, Merger, frame_of
 from pipeline.outputs import drop_invalid, parse_cut_json, parse_json
-from pipeline.rules import rules_of
 from pipeline.values import DateOrder
 
 log = logging.getLogger(__name__)
@@ -136,18 +135,13 @@ class Extraction:
     def merger(self, limits: Limits, *, split: bool = True) -> Merger:
         """Return what makes one record, or several, from the records of a file's pages.
 
-        Each field merges as its `Printed(merge=...)` says, see `schema.Merge`.
-
-        Args:
-            split: Whether several records in one file are told apart, where the model's `split_on` says how.
+        Each field merges as its `Printed(merge=...)` says; `split` tells several apart as the model's `split_on` says.
         """
         return Merger(self._frame if split else self._frame._replace(split=None), limits)
 
     @cached_property
     def _frame(self) -> Frame:
-        check = partial(self._checked, date_order=DateOrder.DAY_FIRST)
-        leaves = leaves_of(self.model, self.plain_text_field)
-        return Frame(leaves, split_of(self.model), rules_of(self.model), check)
+        return frame_of(self.model, self.plain_text_field, partial(self._checked, date_order=DateOrder.DAY_FIRST))
 
     def _checked(self, data: Any, date_order: DateOrder) -> Json:
         try:

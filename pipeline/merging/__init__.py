@@ -5,9 +5,8 @@
 Knows nothing of prompts and engines; what makes a record valid is the extraction's.
 """
 
-from pipeline.merging.draft import Frame
-from pipeline.merging.leaves import leaves_of, split_of
+from pipeline.merging.draft import Frame, frame_of
 from pipeline.merging.merger import Limits, Merged, Merger
 from pipeline.merging.slots import PAGE_BREAK
 
-__all__ = ["PAGE_BREAK", "Frame", "Limits", "Merged", "Merger", "leaves_of", "split_of"]
+__all__ = ["PAGE_BREAK", "Frame", "Limits", "Merged", "Merger", "frame_of"]

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.data import Breach, RecordPart
 from pipeline.errors import GenerationInvalid
+from pipeline.merging.leaves import leaves_of, split_of
 from pipeline.merging.notes import unpack
 from pipeline.merging.slots import Budget, open_slot
-from pipeline.rules import check_rules
+from pipeline.rules import check_rules, rules_of
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from pipeline.data import FieldEvidence, Json
     from pipeline.merging.leaves import Leaf
     from pipeline.merging.notes import Note
@@ -28,6 +31,15 @@ class Frame(NamedTuple):
     rules: Sequence[Rule]
     check: Callable[[Json], Json]
     """Returns the typed record of merged values, or raises GenerationInvalid."""
+
+
+def frame_of(model: type[BaseModel], plain_text_field: str | None, check: Callable[[Json], Json]) -> Frame:
+    """Return what the records of a model have in common.
+
+    Raises:
+        ConfigError: the model says of merging, splitting or rules what cannot be.
+    """
+    return Frame(leaves_of(model, plain_text_field), split_of(model), rules_of(model), check)
 
 
 class Draft:

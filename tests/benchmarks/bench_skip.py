@@ -28,6 +28,7 @@ from pipeline.eval.labels import EXTRACTIONS, Labelled, read_labels
 from pipeline.eval.scoring import score_document
 from pipeline.eval.texts import character_errors, words_read
 from pipeline.extraction import Extraction, load_extraction
+from pipeline.merging import Limits
 from pipeline.planning import engine_task
 from pipeline.render import Renderer
 from pipeline.results import open_results
@@ -37,7 +38,7 @@ from pipeline.source import list_documents, path_of
 
 SPEC = RenderSpec(1_003_520)
 FACTS = PageFacts(text_layer=True, digest=True, is_blank=True)
-NO_LIMIT = {"max_characters": 1 << 40, "max_items": 1 << 40}
+NO_LIMIT = Limits(characters=1 << 40, items=1 << 40, records=1 << 40)
 
 
 class Reading(NamedTuple):
@@ -94,7 +95,7 @@ def read_layers(documents: Sequence[Labelled], extraction: Extraction, wanted: s
     read = start_layer_worker(engine_task(extraction, RunConfig(input="", output="")))
     with closing(Renderer(RenderConfig(), num_workers=2, facts=FACTS)) as renderer:
         for document in documents:
-            merger, texts = extraction.merger(**NO_LIMIT), []
+            merger, texts = extraction.merger(NO_LIMIT), []
             ref = DocumentRef(document.path.resolve().as_uri(), 0, None)
             with suppress(PageError, GenerationInvalid, ConfigError):
                 pages = list(pages_of(renderer, ref))
@@ -108,7 +109,7 @@ def read_layers(documents: Sequence[Labelled], extraction: Extraction, wanted: s
                     merger.add(image.page_number, record)
                     texts.append("\n".join(line.text for line in output.lines))
                 else:
-                    found[document.name] = Reading("\n".join(texts), merger.result()[0] or {})
+                    found[document.name] = Reading("\n".join(texts), merger.result().record or {})
     return found
 
 
