@@ -25,6 +25,9 @@ OTHERS_LEFT, OTHERS_ABOVE = 1.5, 0.5
 POSITION = 0.5
 """How much the very top speaks for a place, or the very bottom, for what stands last."""
 
+CLEAR = 0.6
+"""Share of a run's letters from which a label says what the run is about."""
+
 IN_TABLE, TAKEN = 1.0, 0.8
 """How much it speaks against one that it stands among items, or is another field's."""
 
@@ -65,7 +68,18 @@ class Choice:
     def best(self, leaf: Leaf, places: Sequence[Place], taken: Sequence[Place]) -> Judged | None:
         """Return the likeliest place that can be the field's, if any can."""
         judged = [one for place in places if (one := self._judged(leaf, place, taken))]
-        return max(judged, key=lambda one: one.score, default=None)
+        best = max(judged, key=lambda one: one.score, default=None)
+        if best and not best.is_labelled and self.is_others(leaf, places):
+            return None
+        return best
+
+    def is_others(self, leaf: Leaf, places: Sequence[Place]) -> bool:
+        """Whether a number or day is labelled on the page, and only as another field's that has another value."""
+        if leaf.kind is Kind.TEXT:
+            return False
+        attached = [self._labels.attached(place) for place in places]
+        own = (one for one in attached if not one.left or not one.numbers_between)
+        return any(self._is_others(leaf, one) for one in attached) and not any(self._own(leaf, one) for one in own)
 
     def _judged(self, leaf: Leaf, place: Place, taken: Sequence[Place]) -> Judged | None:
         attached = self._labels.attached(place)
@@ -100,9 +114,11 @@ class Choice:
         """Whether a place is labelled as another field's that has another value."""
         left, above = attached.left, attached.above
         if left is not None:
-            is_close = attached.numbers_between == 0 and (leaf.kind is not Kind.TEXT or left.has_colon)
-            return is_close and self._is_rival(leaf, left.owners)
-        if above is None or attached.rows_above > 1 or (leaf.kind is Kind.TEXT and not above.is_whole_run):
+            is_clear = left.has_colon or (leaf.kind is not Kind.TEXT and left.share >= CLEAR)
+            is_close = attached.numbers_between == 0 and is_clear
+            owners = left.owners.union(*(label.owners for label in attached.qualified))
+            return is_close and self._is_rival(leaf, owners)
+        if above is None or attached.rows_above > 1 or above.share < CLEAR:
             return False
         return self._is_rival(leaf, above.owners)
 

@@ -64,7 +64,11 @@ class _Search:
         self._values: dict[str, list[object]] = defaultdict(list)
         for leaf in leaves:
             self._values[leaf.spec.owner].append(leaf.value)
+        self._roles = {leaf.spec.owner: leaf.spec.role for leaf in leaves}
+        self._has_tax = any(leaf.spec.role is Role.TAX and leaf.value for leaf in leaves)
         self._lists = list(self._placed_lists())
+        self._misplaced: set[str] = set()
+        """Paths of values that the page shows, but as something else."""
         self.places: dict[str, Place] = {path: place for one in self._lists for path, place in one.chosen.items()}
         self._find_similar_in_items()
         self._choose_fields(spec_of(model))
@@ -97,6 +101,7 @@ class _Search:
         for one in self._lists:
             for item in one.items:
                 missing = [leaf for leaf in item.leaves if leaf.path not in self.places]
+                self._misplaced.update(leaf.path for leaf in missing if one.is_misplaced(item, leaf))
                 if missing:
                     self._look_around(item, missing)
 
@@ -120,7 +125,11 @@ class _Search:
         taken: list[Place] = []
         fields = [leaf for leaf in self._leaves if leaf.item is None and leaf.kind is not Kind.PLAIN_TEXT]
         for leaf, options in sorted(((leaf, self._options(leaf)) for leaf in fields), key=lambda one: len(one[1])):
-            best = choice.best(leaf, options, taken) or choice.best(leaf, similar_places(self._text, leaf), taken)
+            best = choice.best(leaf, options, taken)
+            if best is None and choice.is_others(leaf, options):
+                self._misplaced.add(leaf.path)
+            elif best is None:
+                best = choice.best(leaf, similar_places(self._text, leaf), taken)
             if best:
                 self.places[leaf.path] = best.place
                 taken.append(best.place)
@@ -131,7 +140,11 @@ class _Search:
         return places_of(self._text, leaf)
 
     def _has_same_value(self, leaf: Leaf, owner: str) -> bool:
-        return leaf.value in self._values.get(owner, ())
+        """Whether a field has the same value and may have it: a sum without tax is not one with it."""
+        if leaf.value not in self._values.get(owner, ()):
+            return False
+        nets = {Role.NET, Role.TAX} & {leaf.spec.role, self._roles.get(owner)}
+        return not nets or not self._has_tax
 
     def _column_sums(self) -> list[Decimal]:
         """Return the sums of the items' columns of numbers that are shown whole."""
@@ -147,6 +160,8 @@ class _Search:
 
     def _implied(self, leaf: Leaf) -> tuple[Verdict, Place | None]:
         """Return whether a value that does not stand there follows from others, and where it does from one place."""
+        if leaf.path in self._misplaced:
+            return Verdict.NOT_FOUND, None
         if leaf.kind is Kind.NUMBER and follows(leaf, list(self._shown.numbers_beside(leaf)), self._sums):
             return Verdict.COMPUTED, None
         if leaf.kind is Kind.YES_OR_NO and leaf.value is False and not self._labels.of(leaf.spec.owner):

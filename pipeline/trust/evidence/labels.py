@@ -30,9 +30,9 @@ class Label:
     end: int
     """Character of the last piece at which it ends."""
     flat: Box
-    has_colon: bool = False
-    is_whole_run: bool = False
-    """Whether nothing but a colon stands beside it."""
+    has_colon: bool
+    share: float
+    """Of the letters in its run that it is: less than half, and the run says something else or more."""
 
 
 class Vocabulary:
@@ -146,7 +146,10 @@ def _label(owners: Owners, first: tuple[Atom, Piece], last: tuple[Atom, Piece], 
     start = part_of(head.flat, head.text, a.start, len(head.text))
     end = part_of(tail.flat, tail.text, 0, b.end)
     flat = Box(start.x0, min(start.y0, end.y0), end.x1, max(start.y1, end.y1))
-    behind = run.pieces[tail.place - run.pieces[0].place + 1 :]
+    first_place = run.pieces[0].place
+    named = [piece.text for piece in run.pieces[head.place - first_place : tail.place - first_place + 1]]
+    following = run.pieces[tail.place - first_place + 1 :][:1]
+    ours = _letters("".join(named)) - _letters(head.text[: a.start]) - _letters(tail.text[b.end :])
     return Label(
         owners,
         head.row,
@@ -154,6 +157,10 @@ def _label(owners: Owners, first: tuple[Atom, Piece], last: tuple[Atom, Piece], 
         tail.place,
         b.end,
         flat,
-        has_colon=tail.text[b.end : b.end + 1] == ":" or any(piece.text.startswith(":") for piece in behind[:1]),
-        is_whole_run=head is run.pieces[0] and not any(fold(piece.text) for piece in behind),
+        has_colon=tail.text[b.end : b.end + 1] == ":" or any(piece.text.startswith(":") for piece in following),
+        share=ours / max(sum(_letters(piece.text) for piece in run.pieces), 1),
     )
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalpha, text))

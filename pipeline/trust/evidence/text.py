@@ -98,7 +98,10 @@ class PageText:
     def _read(self, find: Callable[[str], Sequence[Found[T]]]) -> dict[T, list[Place]]:
         places: dict[T, list[Place]] = defaultdict(list)
         for run in self.page.runs:
-            for found in find(" ".join(piece.text for piece in run.pieces)):
+            text = " ".join(piece.text for piece in run.pieces)
+            for found in find(text):
+                if text[found.start - 1 : found.start].isdigit() and text[found.start].isdigit():
+                    continue  # a number goes on before it
                 places[found.value].append(Place(spans_in(run, found.start, found.end), Verdict.NORMALISED))
         return places
 
