@@ -12,6 +12,8 @@ ASPECT = 5.0
 """Width by height of every cut-out, so that they stand below each other in a column."""
 _LINES, _WIDER = 2.4, 1.15
 """Height of the box that is shown at least, and its width."""
+_LEAST_SHARE = 0.36
+"""Of the image's width that is shown at least: less would be larger than print, and say nothing of where it is."""
 
 
 class Crop(NamedTuple):
@@ -25,7 +27,8 @@ class Crop(NamedTuple):
 
 def crop_of(box: Box, image: ImageView) -> Crop:
     """Return the cut-out around a box, moved into the image where it would stick out."""
-    height = max((box.y1 - box.y0) * _LINES, (box.x1 - box.x0) * _WIDER / ASPECT, 24.0)
+    height = max((box.y1 - box.y0) * _LINES, (box.x1 - box.x0) * _WIDER / ASPECT)
+    height = max(height, image.width_px * _LEAST_SHARE / ASPECT)
     height = min(height, image.height_px, image.width_px / ASPECT)
     width = height * ASPECT
     x = min(max((box.x0 + box.x1 - width) / 2, 0.0), image.width_px - width)

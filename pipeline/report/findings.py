@@ -77,6 +77,12 @@ class FoundRecord:
     pages: str
     reasons: tuple[str, ...]
     confidence: float | None
+    """Of its least certain value."""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether one of its values is."""
+        return any(reason.startswith("doubtful") for reason in self.reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,5 +210,5 @@ def _listed(view: DocumentView, name: str, href: str) -> Listed:
         breaches=sum(len(record.breaches) for record in view.records),
         confidence=min(known, default=None),
         review=view.needs_review,
-        gist=gist[:_GIST_CHARACTERS],
+        gist=gist if len(gist) <= _GIST_CHARACTERS else f"{gist[: _GIST_CHARACTERS - 1]}…",
     )

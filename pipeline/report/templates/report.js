@@ -1,5 +1,6 @@
 "use strict";
 (() => {
+  document.documentElement.classList.add("js");
   const all = (selector, from = document) => [...from.querySelectorAll(selector)];
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const typing = (target) => target.closest("input, textarea, select, [contenteditable]");
