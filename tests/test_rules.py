@@ -19,6 +19,7 @@ from pipeline.rules import (
     currency_fits_country,
     date_is_plausible,
     dates_in_order,
+    is_between,
     lines_add_up,
     number_is_valid,
     quantity_times_price,
@@ -134,6 +135,7 @@ def test_lines_may_make_the_net_or_the_total() -> None:
         (("3", "1.50", "4.05"), []),
         (("3", "1.50", "45.00"), [False]),
         (("3", None, "4.50"), []),
+        (("0", "0", "0"), []),
     ],
 )
 def test_quantity_times_unit_price_is_the_line(row: tuple[str, str | None, str], said: list[bool]) -> None:
@@ -178,6 +180,13 @@ def test_an_amount_like_a_barcode_is_a_breach() -> None:
     assert _said(one, _record(total="4006381333931")) == [False]
     assert _said(one, _record(total="250000000", currency="IDR")) == []
     assert _said(one, _record(total="-1200.50")) == []
+
+
+def test_a_number_out_of_its_range_is_a_breach() -> None:
+    """The 7 of a tax rate read with the line beside it."""
+    rates = {"line_items": [{"tax_rate": Decimal(rate)} for rate in ("7", "0.19", "78", "-7", "30")]}
+    broken = check_rules((is_between("line_items[].tax_rate", 0, 30),), rates, whole=True)
+    assert [outcome.paths for outcome in broken] == [("line_items[2].tax_rate",), ("line_items[3].tax_rate",)]
 
 
 @pytest.mark.parametrize(

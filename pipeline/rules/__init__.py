@@ -10,7 +10,7 @@ A rule says something only where all the values that it needs are there. What it
 rates, currencies) is stated with its source beside it.
 """
 
-from pipeline.rules.amounts import adds_up, amount_is_plausible, tax_is_plausible
+from pipeline.rules.amounts import adds_up, amount_is_plausible, is_between, tax_is_plausible
 from pipeline.rules.countries import currency_fits_country
 from pipeline.rules.dates import date_is_plausible, dates_in_order
 from pipeline.rules.lines import lines_add_up, quantity_times_price
@@ -27,6 +27,7 @@ __all__ = [
     "currency_fits_country",
     "date_is_plausible",
     "dates_in_order",
+    "is_between",
     "lines_add_up",
     "number_is_valid",
     "quantity_times_price",

@@ -143,3 +143,20 @@ def amount_is_plausible(
                     yield Finding((path,), f"{path} {printed(amount)} is larger than {printed(limit)}.")
 
     return Rule(name or f"{field.replace('[].', '_')}_is_plausible", (field,), check)
+
+
+def is_between(field: str, lowest: float, highest: float, *, name: str | None = None) -> Rule:
+    """Make the rule that a number is in a range, its ends included: a tax rate of 0 to 30 per cent.
+
+    Args:
+        name: default `line_items_tax_rate_in_range`.
+    """
+
+    def check(record: Values) -> Iterator[Finding]:
+        for found in values_at(record, (field,)):
+            for path, value in found.items():
+                amount = number(value)
+                if amount is not None and not lowest <= amount <= highest:
+                    yield Finding((path,), f"{path} {printed(amount)} is not between {lowest} and {highest}.")
+
+    return Rule(name or f"{field.replace('[].', '_')}_in_range", (field,), check)

@@ -84,7 +84,8 @@ def quantity_times_price(
             off = min(abs(product - sum_), abs(product + sum_))
             allowed = CENT_SLACK + abs(count) * _half_place(each) + abs(each) * _half_place(count)
             if off <= allowed:
-                yield Finding(tuple(found))
+                if sum_:  # that nothing is nothing confirms no value
+                    yield Finding(tuple(found))
             elif off > allowed + unexplained * abs(product):
                 message = (
                     f"{printed(count)} x {printed(each)} is {printed(product)}, but the line says {printed(sum_)}."

@@ -15,6 +15,7 @@ from pipeline.rules import (
     currency_fits_country,
     date_is_plausible,
     dates_in_order,
+    is_between,
     lines_add_up,
     quantity_times_price,
     tax_is_plausible,
@@ -267,6 +268,7 @@ class Invoice(BaseModel):
         tax_is_plausible("tax", of="subtotal", net=True),
         lines_add_up("subtotal", "total"),
         quantity_times_price(),
+        is_between("line_items[].tax_rate", 0, 30),  # the highest of value-added taxes is Hungary's 27 %
         dates_in_order("date", "due_date"),
         date_is_plausible("date"),
         amount_is_plausible("total"),
