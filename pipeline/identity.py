@@ -41,6 +41,7 @@ def identify_run(
         "date_order": config.date_order,
         **({"legible_px": legible_px, "min_pixels": config.render.min_pixels} if legible_px else {}),
         **_skipped(config, extraction, engine),
+        **_read_again(config),
     }
     limits = {
         "tries": {
@@ -82,6 +83,17 @@ def _skipped(config: RunConfig, extraction: Extraction, engine: EngineInfo) -> d
     """
     said = {"text_layer": reads_text_layers(config, extraction, engine), "reads_blank": not config.skip.blank}
     return {name: True for name, is_so in said.items() if is_so}
+
+
+def _read_again(config: RunConfig) -> dict[str, object]:
+    """Return what gives a valid page another try, whose record may be another one.
+
+    What is only said of records (evidence, reasons for review) is no part of it: it changes none, and a run that is to
+    say it does not take what was read for unread.
+    """
+    of_doubts = ("retry", "evidence", "scans", "min_confidence")
+    trust = config.trust
+    return {"trust": trust.model_dump(mode="json", include=set(of_doubts))} if trust.retry != "off" else {}
 
 
 def _hash(settings: object) -> str:

@@ -54,6 +54,43 @@ class Listener(Protocol):
         ...
 
 
+class Texts(Protocol):
+    """The text of pages whose engine tells none; see trust.reading.PageTexts."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the engine's next pages had better wait."""
+        ...
+
+    def patience_s(self, reading_s: float) -> float:
+        """Return how long the end of a run that has read for so long may wait for what is still to be read."""
+        ...
+
+    def begin(self, task: PageTask, image: PageImage, wake: Callable[[], None]) -> None:
+        """Begin to read a page that goes to the engine; `wake` is called when that is done, if it takes time."""
+        ...
+
+    def of(self, task: PageTask) -> PageText | None:
+        """Return the text of a page; None where it is still being read."""
+        ...
+
+    def arrived(self) -> Iterator[PageKey]:
+        """Yield the pages that were read, or given up, since the last call."""
+        ...
+
+    def drop(self, task: PageTask) -> None:
+        """Forget a page that has its terminal record."""
+        ...
+
+    def give_up(self) -> None:
+        """Read no images but those that are being read; the others have no text."""
+        ...
+
+    def close(self) -> None:
+        """End the processes."""
+        ...
+
+
 def needs_layers(config: RunConfig, extraction: Extraction, engine: EngineInfo) -> bool:
     """Return whether text layers are to be found out: to be read from, or to hold values against."""
     return engine.engine == "ocr" or reads_text_layers(config, extraction, engine) or _reads_texts(config, engine)
@@ -108,7 +145,7 @@ class Settling:
         trust: Trust,
         doubts: Doubts,
         *,
-        texts: PageTexts | None,
+        texts: Texts | None,
         stop: Stop,
         tally: Tally,
         settle: Callable[[PageRecord], None],

@@ -8,6 +8,7 @@ import resource
 import tempfile
 import typing
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +21,7 @@ from made_records import (
     NOON,
     Bill,
     Item,
+    attempt,
     commit,
     document,
     document_of,
@@ -31,10 +33,11 @@ from made_records import (
 from pydantic import BaseModel, Field, RootModel
 
 from pipeline.data import PageRecord
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import ConfigError, ErrorType, GenerationInvalid, StorageError
 from pipeline.results import open_results
 from pipeline.sink import (
     CommittedDocument,
+    PartReader,
     ShardWriter,
     arrow_type,
     committed_parts,
@@ -170,6 +173,21 @@ def test_page_row_holds_the_page_and_all_its_tries(tmp_path: Path) -> None:
     assert [t["raw_text"] for t in row["tries"]] == ["first", None]
     assert row["tries"][1]["temperature"] == pytest.approx(0.2)
     assert row["finish_reason"] == "length"
+
+
+def test_the_output_of_the_try_that_counts_is_the_row_s_and_stands_once(tmp_path: Path) -> None:
+    """Of two valid outputs the first may count; the other one stays where one can compare them."""
+    doubt = GenerationInvalid(ErrorType.OUTPUT_DOUBTFUL, "Try 1 is in no more doubt, and counts.")
+    tries = (attempt(1, raw_text="first"), attempt(2, raw_text="second", error=doubt))
+    [row] = written(tmp_path, ok_page(document(), raw_text="first", attempts=tries))
+    assert (row["raw_text"], row["finish_reason"]) == ("first", "stop")
+    assert [(one["raw_text"], one["error_type"]) for one in row["tries"]] == [
+        (None, None),
+        ("second", "output_doubtful"),
+    ]
+    with closing(PartReader(open_storage(str(tmp_path)), "bill", Bill)) as reader:
+        [page] = reader.pages("part-1.parquet", document().ref.uri)
+    assert [one.raw_text for one in page.attempts] == ["first", "second"]
 
 
 def test_lines_keep_boxes_and_confidence(tmp_path: Path) -> None:

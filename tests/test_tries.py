@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.config import TriesConfig
-from pipeline.data import Attempt, FinishReason, RenderSpec, TrySettings
+from pipeline.data import Attempt, FinishReason, ImageFacts, RenderSpec, TrySettings
 from pipeline.errors import ErrorType, PageError
 from pipeline.tries import Ladder
 
@@ -96,3 +96,33 @@ def test_tries_end_and_a_deterministic_engine_is_never_asked_the_same_twice(erro
     assert len(climb(LADDER, error_type)) <= LADDER.config.max_tries
     asked = climb(Ladder(LADDER.config, LADDER.max_pixels, deterministic=True), error_type)
     assert len({settings.render for settings in asked}) == len(asked)
+
+
+FULL, SMALL = ImageFacts(1000, 990), ImageFacts(600, 800)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize(("legible_px", "expected"), [(11.0, (1_000_000, None)), (None, (1_500_000, None))])
+def test_a_page_in_doubt_is_shown_larger_and_asked_as_before(
+    legible_px: float | None, expected: tuple[int, None], *, deterministic: bool
+) -> None:
+    """Greedy answers are the best ones; what was too small to read is the likeliest cause."""
+    ladder = replace(LADDER, deterministic=deterministic, legible_px=legible_px)
+    accepted = replace(failed(ladder.first(), ErrorType.OUTPUT_INVALID), error=None)
+    following = ladder.after_doubt(accepted, FULL)
+    assert following is not None
+    assert (following.render.max_pixels, following.render.legible_px) == expected
+    assert (following.temperature, following.constrained, following.number) == (0.0, True, 2)
+
+
+def test_a_page_in_doubt_that_has_no_more_pixels_is_asked_warmer_or_not_at_all() -> None:
+    """The same greedy question about the same image has the same answer."""
+    accepted = replace(failed(LADDER.first(), ErrorType.OUTPUT_INVALID), error=None)
+    following = LADDER.after_doubt(accepted, SMALL)
+    assert following is not None
+    assert (following.render, following.temperature) == (LADDER.first().render, 0.2)
+    sure = replace(LADDER, deterministic=True)
+    assert sure.after_doubt(accepted, SMALL) is None
+    assert sure.after_doubt(accepted, FULL, size_matters=False) is None
+    last = replace(LADDER, config=TriesConfig(max_tries=1))
+    assert last.after_doubt(accepted, FULL) is None

@@ -64,6 +64,12 @@ def error_message(error: PageError | None) -> str | None:
     return str(error) if error else None
 
 
+def counted_try(attempts: Sequence[Attempt]) -> int | None:
+    """Return the index of the try that a row tells of: the one that was accepted, else the last; None without any."""
+    accepted = (index for index, attempt in enumerate(attempts) if attempt.error is None)
+    return next(accepted, len(attempts) - 1) if attempts else None
+
+
 def lines_column(pages: Sequence[PageRecord]) -> pa.Array:
     """Return the lines of each page."""
     lines = list(chain.from_iterable(page.lines for page in pages))
@@ -87,10 +93,8 @@ def token_logprobs_column(pages: Sequence[PageRecord]) -> pa.Array:
 
 
 def tries_column(pages: Sequence[PageRecord]) -> pa.Array:
-    """Return the tries of each page; the last one's output is the row's `raw_text`, not kept twice."""
-    return _structs(
-        TRY, [[_try_values(one, is_last=one is page.attempts[-1]) for one in page.attempts] for page in pages]
-    )
+    """Return the tries of each page; the output of the one that counts is the row's `raw_text`, not kept twice."""
+    return _structs(TRY, [_tries(page.attempts) for page in pages])
 
 
 def evidence_column(found: Sequence[Sequence[FieldEvidence]]) -> pa.Array:
@@ -124,7 +128,12 @@ def _lists(item: pa.StructType, lengths: Sequence[int], fields: Sequence[pa.Arra
     return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(fields, fields=list(item)))
 
 
-def _try_values(attempt: Attempt, *, is_last: bool) -> tuple[Any, ...]:
+def _tries(attempts: Sequence[Attempt]) -> list[tuple[Any, ...]]:
+    counts = counted_try(attempts)
+    return [_try_values(attempt, counts=index == counts) for index, attempt in enumerate(attempts)]
+
+
+def _try_values(attempt: Attempt, *, counts: bool) -> tuple[Any, ...]:
     settings = attempt.settings
     return (
         settings.number,
@@ -137,7 +146,7 @@ def _try_values(attempt: Attempt, *, is_last: bool) -> tuple[Any, ...]:
         attempt.finish_reason,
         error_type(attempt.error),
         error_message(attempt.error),
-        None if is_last else attempt.raw_text,
+        None if counts else attempt.raw_text,
         attempt.prompt_tokens,
         attempt.output_tokens,
         attempt.cached_tokens,

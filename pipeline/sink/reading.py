@@ -31,6 +31,7 @@ from pipeline.data import (
 from pipeline.errors import ErrorType, PageError, StorageError
 from pipeline.layout import table_prefix
 from pipeline.sink.checked import read_checks
+from pipeline.sink.nested import counted_try
 from pipeline.sink.restoring import record_restorer
 from pipeline.sink.tables import IDENTITY
 
@@ -199,8 +200,10 @@ def _line(line: Json) -> TextLine:
 
 
 def _attempts(row: Json) -> tuple[Attempt, ...]:
-    attempts = tuple(_attempt(one) for one in row["tries"])
-    return (*attempts[:-1], replace(attempts[-1], raw_text=row["raw_text"] or "")) if attempts else ()
+    attempts = [_attempt(one) for one in row["tries"]]
+    if (counts := counted_try(attempts)) is not None:
+        attempts[counts] = replace(attempts[counts], raw_text=row["raw_text"] or "")
+    return tuple(attempts)
 
 
 def _attempt(one: Json) -> Attempt:

@@ -29,6 +29,7 @@ from pipeline.sink.nested import (
     TOKEN_LOGPROB,
     TRY,
     breaches_column,
+    counted_try,
     error_message,
     error_type,
     evidence_column,
@@ -129,7 +130,7 @@ def _page_columns(record: pa.DataType) -> tuple[_Column, ...]:
         *_CHECKED_PAGE,
         _Column("num_tries", _INT, lambda page: len(page.attempts)),
         _Column("tries", pa.list_(TRY), array=tries_column),
-        _Column("finish_reason", _TEXT, lambda page: page.attempts[-1].finish_reason if page.attempts else None),
+        _Column("finish_reason", _TEXT, _finish_reason),
         *(_summed(name, _LONG) for name in ("prompt_tokens", "output_tokens", "cached_tokens")),
         _Column("render_s", _REAL, lambda page: page.render_s),
         *(_summed(name, _REAL) for name in ("queue_s", "prefill_s", "decode_s")),
@@ -243,6 +244,11 @@ def _read_by(page: PageRecord) -> RunIdentity | None:
 
 def _page_text(page: PageRecord) -> str | None:
     return "\n".join(line.text for line in page.lines) if page.lines else None
+
+
+def _finish_reason(page: PageRecord) -> str | None:
+    counts = counted_try(page.attempts)
+    return None if counts is None else page.attempts[counts].finish_reason
 
 
 def _summed(name: str, kind: pa.DataType) -> _Column:
