@@ -46,7 +46,7 @@ def score_output(
     return [
         score_document(
             label,
-            readings(label.extraction).of(label.sha256, label.pages),
+            readings(label.extraction).of(label),
             shape_of(extractions[label.extraction].model),
             strict=strict,
         )

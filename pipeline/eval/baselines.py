@@ -123,9 +123,7 @@ def _ours(documents: Sequence[Labelled], output: str, config: RunConfig, speed: 
         readings = read_output(output, load_extraction(name, config.prompts))
         if not readings.has_texts:
             return None
-        texts |= {
-            one.name: readings.of(one.sha256, one.pages).text or "" for one in documents if one.extraction == name
-        }
+        texts |= {one.name: readings.of(one).text or "" for one in documents if one.extraction == name}
     return _Texts(OURS, texts, 0, speed.pages / speed.seconds if speed and speed.seconds else None)
 
 
@@ -168,7 +166,8 @@ def _read(reader: str, wanted: Sequence[Wanted], start: object, workers: int, no
         pool.close()
     pages = sum(one.pages for one in found)
     texts = {one.name: one.text for one in found}
-    return _Texts(reader, texts, len(wanted) - len(found), pages / elapsed_s if pages else None, notes)
+    has_read = any(text.strip() for text in texts.values())
+    return _Texts(reader, texts, len(wanted) - len(found), pages / elapsed_s if has_read else None, notes)
 
 
 def _results(pool: WorkerPool[Wanted, Plain], wanted: Sequence[Wanted]) -> Iterator[Plain]:

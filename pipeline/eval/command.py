@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pipeline.eval.figures import Figures
 
 SCORES_SUFFIX = ".parquet"
+_OF_USE = {"trust.min_confidence", "ocr.workers"}
+"""Settings that mean something where nothing is read: at what confidence to cut, how many processes baselines have."""
 
 
 def evaluate(arguments: argparse.Namespace, settings: Callable[[Sequence[str]], RunConfig]) -> int:
@@ -90,8 +92,7 @@ def _output(arguments: argparse.Namespace) -> Iterator[str]:
     """Yield the output that is scored; it is deleted in the end where nobody asked for it."""
     if arguments.scored or arguments.keep:
         given = vars(arguments)
-        useless = [key for key in SETTINGS - {"trust.min_confidence", "ocr.workers"} if arguments.scored and given.get(key)]
-        if useless:
+        if useless := [key for key in SETTINGS - _OF_USE if arguments.scored and given.get(key)]:
             raise ConfigError(f"--output scores what was read before; {useless[0]} would change nothing.")
         yield arguments.scored or arguments.keep
     else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -54,7 +57,7 @@ def read_dataset(dataset: Dataset, settings: Settings, output: str) -> list[Spee
     for kind, documents in dataset.by_kind.items():
         for extraction in dict.fromkeys(one.extraction for one in documents):
             chosen = [one for one in documents if one.extraction == extraction]
-            with linked(chosen) as folder, show_progress(as_json=False, quiet=False) as show:
+            with _linked(chosen, output) as folder, show_progress(as_json=False, quiet=False) as show:
                 given = settings([f"input={folder}", f"output={output}", f"extraction={extraction}"])
                 config = given.model_copy(update=_ALL_OF_IT)
                 report = run(config, on_progress=show)
@@ -65,9 +68,20 @@ def read_dataset(dataset: Dataset, settings: Settings, output: str) -> list[Spee
 
 
 @contextmanager
-def linked(documents: Sequence[Labelled]) -> Iterator[Path]:
-    """Yield a folder that holds these documents, each content once."""
-    with tempfile.TemporaryDirectory(prefix="pagemill-eval-") as folder:
+def _linked(documents: Sequence[Labelled], output: str) -> Iterator[Path]:
+    """Yield a folder that holds just these documents, each content once.
+
+    For one output it has always the same name: documents are known by their paths.
+    """
+    name = hashlib.sha256(str(Path(output).absolute()).encode()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir(), f"pagemill-eval-{os.getuid()}-{name}")
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:  # another evaluation reads, or one was killed
+        folder = Path(tempfile.mkdtemp(prefix="pagemill-eval-"))
+    try:
         for document in {one.sha256: one for one in documents}.values():
-            Path(folder, f"{document.name}{document.path.suffix}").symlink_to(document.path.resolve())
-        yield Path(folder)
+            (folder / f"{document.name}{document.path.suffix}").symlink_to(document.path.resolve())
+        yield folder
+    finally:
+        shutil.rmtree(folder)

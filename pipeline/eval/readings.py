@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from pipeline.data import Box, FieldEvidence, Status, Verdict
 from pipeline.errors import ConfigError
@@ -12,6 +14,7 @@ from pipeline.results import open_results
 
 if TYPE_CHECKING:
     from pipeline.data import Json
+    from pipeline.eval.labels import Labelled
     from pipeline.extraction import Extraction
     from pipeline.results import ExtractionResults
 
@@ -46,17 +49,20 @@ class Readings:
 
     by_content: Mapping[str, Json]
     """SHA-256 -> the document's row."""
+    by_name: Mapping[str, Json]
+    """File name, without its suffix, of documents that could not be opened; their content is not known."""
     texts: Mapping[str, str]
     """URI -> the document's text."""
     has_texts: bool
     """Whether its reader tells texts at all."""
 
-    def of(self, sha256: str, pages: tuple[int, int] | None = None) -> Reading:
+    def of(self, label: Labelled) -> Reading:
         """Return what was read of a document, or of one record of several in it."""
-        row = self.by_content.get(sha256)
+        row = self.by_content.get(label.sha256)
+        row = row or self.by_name.get(label.name) or self.by_name.get(label.path.stem)
         if row is None:
             return Reading(text="" if self.has_texts else None)
-        return self._reading(row, _part(row, pages))
+        return self._reading(row, _part(row, label.pages))
 
     def _reading(self, row: Json, part: Json) -> Reading:
         text = self.texts.get(row["source_uri"], "") if self.has_texts else None
@@ -86,7 +92,7 @@ def read_output(output: str, extraction: Extraction, run_id: str | None = None) 
         raise ConfigError(f"{output} holds no results; give the folder that a run wrote to.")
     found = next((one for one in results.extractions if one.name == extraction.name), None)
     if found is None:
-        return Readings({}, {}, has_texts=False)
+        return Readings({}, {}, {}, has_texts=False)
     found = found.of_run(run_id) if run_id else found
     rows = found.documents(_DOCUMENTS).to_pylist()
     field_name = extraction.plain_text_field
@@ -94,7 +100,12 @@ def read_output(output: str, extraction: Extraction, run_id: str | None = None) 
         texts = {row["source_uri"]: (row["record"] or {}).get(field_name) or "" for row in rows}
     else:
         texts = _page_texts(found) if all(row["engine"] == "ocr" for row in rows) else {}
-    return Readings({row["sha256"]: row for row in rows}, texts, has_texts=bool(texts))
+    return Readings(
+        by_content={row["sha256"]: row for row in rows if row["sha256"]},
+        by_name={Path(unquote(row["source_uri"])).stem: row for row in rows if not row["sha256"]},
+        texts=texts,
+        has_texts=bool(texts),
+    )
 
 
 def _page_texts(found: ExtractionResults) -> dict[str, str]:
