@@ -83,7 +83,7 @@ LIBRARIES = {
     "cv2": _owned_by("engines.ocr", "render", in_functions_only=True),
     "pymupdf": _owned_by("render", "bench", "eval"),
     "PIL": _owned_by("render", "engines.vllm", "bench"),
-    "matplotlib": _owned_by("bench", in_functions_only=True),
+    "matplotlib": _owned_by("bench", "eval", in_functions_only=True),
     "tokenizers": _owned_by("bench", "engines.vllm", in_functions_only=True),
     "jinja2": _owned_by("report", "review", "eval", in_functions_only=True),
     "xlsxwriter": _owned_by("export", in_functions_only=True),

@@ -63,6 +63,9 @@ def add_eval_arguments(parser: Parser) -> None:
         metavar="FILE",
         help="fit how sure values are to this dataset; for the setting trust.calibration",
     )
+    parser.add_argument(
+        "--reliability", type=Path, metavar="FILE", help="with it: draw how sure values were, and how right (PNG, SVG)"
+    )
     add_flags(parser, (flag for flag in FLAGS if flag.key in SETTINGS))
     add_settings(parser)
 

@@ -19,6 +19,7 @@ from pipeline.eval.figures import figures_of, groups
 from pipeline.eval.pictures import write_worst
 from pipeline.eval.printing import baselines_text, comparison_text, figures_text, put, say
 from pipeline.eval.reading import Speed, read_dataset
+from pipeline.eval.reliability import check_picture, draw_reliability, reliability_text
 from pipeline.eval.table import read_scores, write_scores
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def evaluate(arguments: argparse.Namespace, settings: Callable[[Sequence[str]], 
     Raises:
         ConfigError: there is nothing to measure, or a setting is wrong.
     """
+    if arguments.reliability:
+        check_picture(arguments.reliability)
     config = settings([])
     names = _baselines(arguments.baselines)
     dataset = load_dataset(
@@ -70,6 +73,11 @@ def _fit(arguments: argparse.Namespace, scores: Sequence[DocumentScore], output:
 
     fitted = fit_confidence(scores, output, source=arguments.dataset.name, prompts=config.prompts)
     save_calibrations(arguments.fit_confidence, fitted)
+    for one in fitted:
+        for line in reliability_text(one).splitlines():
+            say(line)
+        if arguments.reliability:
+            draw_reliability(one, arguments.reliability)
     say(f"{arguments.fit_confidence}: for the setting trust.calibration")
 
 

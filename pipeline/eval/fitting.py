@@ -42,6 +42,7 @@ class Judged:
     """A sample, what it was of, and its cross-validated probability."""
 
     sample: Sample
+    document: str
     kind: str
     confidence: float
 
@@ -71,12 +72,12 @@ def fit_confidence(
         ConfigError: too few values are wrong, or too few documents known, to say anything.
     """
     folders = list(prompts)
-    found: dict[str, list[tuple[str, Sample]]] = {}
+    found: dict[str, list[tuple[DocumentScore, Sample]]] = {}
     has_lines: set[str] = set()
     for name in sorted({score.extraction for score in scores}):
         some = [score for score in scores if score.extraction == name and score.uri]
         for row, score, sample in _samples(some, output, load_extraction(name, folders)):
-            found.setdefault(row["engine"], []).append((score.kind, sample))
+            found.setdefault(row["engine"], []).append((score, sample))
             if row["lines"]:
                 has_lines.add(row["engine"])
     if not found:
@@ -89,7 +90,7 @@ def save_calibrations(file: Path, fitted: Sequence[Fitted]) -> None:
     file.write_text(written({one.engine: one.calibration for one in fitted}), "utf-8")
 
 
-def _fitted(engine: str, known: Sequence[tuple[str, Sample]], source: str, *, has_lines: bool) -> Fitted:
+def _fitted(engine: str, known: Sequence[tuple[DocumentScore, Sample]], source: str, *, has_lines: bool) -> Fitted:
     samples = [sample for _, sample in known]
     groups = {sample.group for sample in samples}
     wrong = sum(not sample.is_right for sample in samples)
@@ -110,7 +111,9 @@ def _fitted(engine: str, known: Sequence[tuple[str, Sample]], source: str, *, ha
         documents=len(groups),
         fields=len(samples),
     )
-    judged = (Judged(one, kind, sure) for (kind, one), sure in zip(known, confidences, strict=True))
+    judged = (
+        Judged(sample, score.id, score.kind, sure) for (score, sample), sure in zip(known, confidences, strict=True)
+    )
     return Fitted(engine, calibration, tuple(judged))
 
 
