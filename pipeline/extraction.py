@@ -137,7 +137,7 @@ class Extraction:
 
         Each field merges as its `Printed(merge=...)` says; `split` tells several apart as the model's `split_on` says.
         """
-        return Merger(self._frame if split else self._frame._replace(split=None), limits)
+        return Merger(self._frame._replace(is_split=split), limits)
 
     @cached_property
     def _frame(self) -> Frame:

@@ -15,7 +15,10 @@ from rapidfuzz.distance import OSA
 LOOK_ALIKES = str.maketrans("oqilzsbg", "00112586")
 """Letters that recognisers take for digits, and digits for letters, without case."""
 
-SAME_TEXT = 85.0
+LOOK_ALIKE_PAIRS = (("rn", "m"), ("vv", "w"))
+"""Letters that they take for one."""
+
+SAME_TEXT = 90.0
 """Of 100: how similar two names are that differ by what recognisers get wrong."""
 
 LEAST_PART = 4
@@ -47,7 +50,7 @@ def likeness(one: Any, other: Any) -> Likeness:
     if key == other_key or key.translate(LOOK_ALIKES) == other_key.translate(LOOK_ALIKES) or _holds(one, other):
         return Likeness.SAME
     if max(_digit_share(key), _digit_share(other_key)) < MANY_DIGITS:
-        return Likeness.SAME if fuzz.ratio(key, other_key) >= SAME_TEXT else Likeness.OTHER
+        return Likeness.SAME if fuzz.ratio(_folded(key), _folded(other_key)) >= SAME_TEXT else Likeness.OTHER
     return _of_numbers(key.translate(LOOK_ALIKES), other_key.translate(LOOK_ALIKES))
 
 
@@ -70,6 +73,12 @@ def _of_numbers(one: str, other: str) -> Likeness:
     if _digits(one) == _digits(other) and wrong <= length // LEAST_PER_LETTER:
         return Likeness.SAME
     return Likeness.NEAR if wrong == 1 and length >= LEAST_PART else Likeness.OTHER
+
+
+def _folded(key: str) -> str:
+    for pair, letter in LOOK_ALIKE_PAIRS:
+        key = key.replace(pair, letter)
+    return key
 
 
 def _plain(value: Any) -> Any:

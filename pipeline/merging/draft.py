@@ -31,6 +31,8 @@ class Frame(NamedTuple):
     rules: Sequence[Rule]
     check: Callable[[Json], Json]
     """Returns the typed record of merged values, or raises GenerationInvalid."""
+    is_split: bool = True
+    """Whether several records in one file are told apart, where `split` says how."""
 
 
 def frame_of(model: type[BaseModel], plain_text_field: str | None, check: Callable[[Json], Json]) -> Frame:
@@ -59,11 +61,11 @@ class Draft:
         record = self._first_come = note.whole
         evidence = self._by_leaf([*unpack(note.evidence), *unpack(note.series_evidence)])
         head = self._frame.split.head if self._frame.split else ()
-        is_head = sum(record.get(name) not in (None, "") for name in head) > 1
+        is_head = self._is_head(record)
         for leaf in self._frame.leaves:
             value = leaf.value(record)
             if value not in (None, [], ""):
-                # One field of a head alone is hardly a head: readers take something else for one.
+                # On a page that is no head, readers take something else for a part of one.
                 counts = is_head or leaf.path not in head
                 self._slots[leaf.path].add(note.page_number, value, evidence.get(leaf.path, []), counts=counts)
             elif leaf.is_required:
@@ -89,6 +91,12 @@ class Draft:
             breaches=tuple(Breach(one.rule, one.message, one.paths) for one in outcomes if one.message is not None),
             conflicts=tuple(found for slot in slots if (found := slot.conflict())),
         ), None
+
+    def _is_head(self, record: Json) -> bool:
+        """Tell whether a page looks like the first one of a record: it has most of what is printed there."""
+        split = self._frame.split
+        names = (*((split.number,) if split.number else ()), *split.head) if split else ()
+        return 2 * sum(record.get(name) not in (None, "") for name in names) > len(names)
 
     def _single(self) -> Json:
         record = dict(self._first_come)

@@ -54,9 +54,10 @@ class Merger:
     """
 
     def __init__(self, frame: Frame, limits: Limits) -> None:
-        """Begin a file without pages; see Extraction.merger. A frame without `split` makes one record always."""
+        """Begin a file without pages; see Extraction.merger."""
         self._frame = frame
         self._limits = limits
+        self._splits = frame.is_split and frame.split is not None
         self._notes = PageNotes()
         self._num_pages = 0
         self._series = {leaf.path: leaf.empty for leaf in frame.leaves if leaf.is_series and len(leaf.names) == 1}
@@ -78,7 +79,7 @@ class Merger:
         self._num_pages = max(self._num_pages, page_number)
         if record is None:
             return
-        sheet = sheet_number(lines) if self._frame.split else None
+        sheet = sheet_number(lines) if self._splits else None
         said, series = (
             {name: value for name, value in record.items() if (name in self._series) is is_series}
             for is_series in (False, True)
@@ -121,7 +122,7 @@ class Merger:
     def _drafts(self) -> Iterator[tuple[Draft, int]]:
         """Yield each record in the making with its last page."""
         draft: Draft | None = None
-        splitter = Splitter(self._frame.split) if self._frame.split else None
+        splitter = Splitter(self._frame.split) if self._frame.split and self._splits else None
         for read in self._notes.read(self._wants_series):
             note = read if read.series is not None else read._replace(series=self._series)
             begins = splitter.begins(note) if splitter else False

@@ -8,7 +8,7 @@ often it is right.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.merging.alike import Likeness, are_same, likeness
 
@@ -43,11 +43,13 @@ class Cue(StrEnum):
     SHEET_LATER = "sheet later"
     SHEET_AFTER_LAST = "sheet after last"
     SHEET_BEFORE_LAST = "sheet before last"
+    COPY = "copy"
+    """The page says all that the first one says, items included: it was printed or scanned twice."""
 
 
 WEIGHTS = {
     Cue.NUMBER_SAME: -4.0,
-    Cue.NUMBER_NEAR: 1.0,
+    Cue.NUMBER_NEAR: 3.0,
     Cue.NUMBER_OTHER: 3.5,
     Cue.NUMBER_MISSING: -3.0,  # of 60 first pages of labelled invoices two are read without, of further ones most
     Cue.HEAD_SAME: 0.0,
@@ -63,6 +65,7 @@ WEIGHTS = {
     Cue.SHEET_LATER: -2.0,
     Cue.SHEET_AFTER_LAST: 1.5,
     Cue.SHEET_BEFORE_LAST: -1.5,
+    Cue.COPY: 8.0,
 }
 
 
@@ -74,30 +77,35 @@ class Splitter:
         self._names = (*([split.number] if split.number else []), *split.head, *split.end)
         self._so_far: Json = {}
         """Of the record: its number and end as the last page has them, its head as the first one has it."""
+        self._first: Json = {}
+        """All that its first page says."""
         self._sheet: SheetNumber | None = None
 
     def begins(self, note: Note) -> bool:
         """Take the next page that has a record; tell whether that begins a new one, which the first one does not."""
         said = {name: value for name in self._names if (value := note.record.get(name)) not in (None, "", [])}
-        is_new = bool(self._so_far) and bool(said) and self._score(said, note.sheet) > 0
-        if is_new:
-            self._so_far, self._sheet = {}, None
+        is_new = bool(self._so_far) and bool(said) and self._score(said, note) > 0
+        if is_new or not self._so_far:
+            self._so_far, self._first = {}, note.whole
         kept = {name: self._so_far[name] for name in self._split.head if name in self._so_far}
         self._so_far = {**self._so_far, **said, **kept}
         self._sheet = note.sheet
         return is_new
 
-    def _score(self, said: Json, sheet: SheetNumber | None) -> float:
-        return PRIOR + sum(WEIGHTS[cue] for cue in self.cues(said, sheet))
+    def _score(self, said: Json, note: Note) -> float:
+        cues = [*self._of_number(said), *self._of_heads(said), *self._of_ends(said), *self._of_sheets(note.sheet)]
+        if note.whole == self._first and _has_items(note) and not said.keys().isdisjoint(self._split.end):
+            cues.append(Cue.COPY)
+        return PRIOR + sum(WEIGHTS[cue] for cue in cues)
 
-    def cues(self, said: Json, sheet: SheetNumber | None) -> list[Cue]:
-        """Return what tells a page that says this from the record so far."""
-        cues = [*self._of_heads(said), *self._of_sheets(sheet)]
-        if number := self._split.number:
-            cues += _of_number(self._so_far.get(number), said.get(number))
-        if ends := self._split.end:
-            cues.append(self._of_ends(ends, said))
-        return cues
+    def _of_number(self, said: Json) -> list[Cue]:
+        name = self._split.number
+        if name is None:
+            return []
+        before, now = self._so_far.get(name), said.get(name)
+        if now is None:
+            return [Cue.NUMBER_MISSING]
+        return [] if before is None else [_NUMBERS[likeness(before, now)]]
 
     def _of_heads(self, said: Json) -> list[Cue]:
         cues: list[Cue] = []
@@ -111,31 +119,30 @@ class Splitter:
                 cues.append(Cue.HEADS_OTHER if Cue.HEAD_OTHER in cues else Cue.HEAD_OTHER)
         return cues
 
-    def _of_ends(self, ends: tuple[str, ...], said: Json) -> Cue:
-        before = [name for name in ends if name in self._so_far]
+    def _of_ends(self, said: Json) -> list[Cue]:
+        before = [name for name in self._split.end if name in self._so_far]
         now = [name for name in before if name in said]
-        if not before:
-            return Cue.END_OPEN
+        if not self._split.end:
+            return []
         if not now:
-            return Cue.END_BEFORE
-        return Cue.END_SAME if all(are_same(self._so_far[name], said[name]) for name in now) else Cue.END_OTHER
+            return [Cue.END_BEFORE if before else Cue.END_OPEN]
+        is_same = all(are_same(self._so_far[name], said[name]) for name in now)
+        return [Cue.END_SAME if is_same else Cue.END_OTHER]
 
     def _of_sheets(self, sheet: SheetNumber | None) -> list[Cue]:
         before = self._sheet
+        ends = before is not None and before.is_last
         if sheet is None:
-            if before is None or before.of is None:
-                return []
-            return [Cue.SHEET_AFTER_LAST if before.is_last else Cue.SHEET_BEFORE_LAST]
+            is_between = before is not None and before.of is not None and not ends
+            return [Cue.SHEET_AFTER_LAST] * ends + [Cue.SHEET_BEFORE_LAST] * is_between
         if sheet.number == 1:
-            return [Cue.SHEET_FIRST]
+            return [Cue.SHEET_FIRST, *[Cue.SHEET_AFTER_LAST] * ends]
         follows = before is not None and sheet.number == before.number + 1 and sheet.of == before.of
         return [Cue.SHEET_NEXT if follows else Cue.SHEET_LATER]
 
 
-def _of_number(before: Any, now: Any) -> list[Cue]:
-    if now is None:
-        return [Cue.NUMBER_MISSING]
-    if before is None:
-        return []
-    of = {Likeness.SAME: Cue.NUMBER_SAME, Likeness.NEAR: Cue.NUMBER_NEAR, Likeness.OTHER: Cue.NUMBER_OTHER}
-    return [of[likeness(before, now)]]
+_NUMBERS = {Likeness.SAME: Cue.NUMBER_SAME, Likeness.NEAR: Cue.NUMBER_NEAR, Likeness.OTHER: Cue.NUMBER_OTHER}
+
+
+def _has_items(note: Note) -> bool:
+    return any(len(values) > 1 for values in (note.series or {}).values() if isinstance(values, list))
