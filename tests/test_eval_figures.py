@@ -87,6 +87,20 @@ def test_one_document_has_no_interval_and_none_no_figure() -> None:
     assert median_estimate([0.25]) == Estimate(0.25)
 
 
+def test_copies_of_a_document_are_one_draw() -> None:
+    """An invoice that ten programs have printed says no more of others than one."""
+    alone = estimates([Ratio([1, 0, 1, 0], [1] * 4)])
+    copied = estimates([Ratio([1, 0, 1, 0] * 10, [1] * 40)], list("abcd" * 10))
+    assert alone == copied
+    assert alone != estimates([Ratio([1, 0, 1, 0] * 10, [1] * 40)])
+    assert median_estimate([0.1] * 5, list("aaaaa")) == Estimate(0.1)
+    pair = Ratio([0] * 20, [1] * 20), Ratio([1] * 20, [1] * 20)
+    [few], [several] = changes([pair], list("ab" * 10)), changes([pair])
+    assert few is not None
+    assert several is not None
+    assert several.p < 0.001 < 0.3 < few.p
+
+
 def test_figures_are_the_same_each_time() -> None:
     """They are compared and cited."""
     ratio = Ratio([1, 0, 1, 1], [1, 1, 1, 1])

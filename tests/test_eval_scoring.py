@@ -143,6 +143,16 @@ def test_a_document_that_was_not_read_lacks_all_its_values() -> None:
     assert score.status is None
 
 
+def test_copies_are_told_by_their_amounts_or_their_text() -> None:
+    """Names and layouts differ from program to program; one amount alone is a coincidence."""
+    truth = {"total": "119.00", "tax": "19.00", "seller": "A"}
+    assert scored(truth, {}).cluster == scored({**truth, "seller": "B"}, {"total": "1"}).cluster
+    assert scored(truth, {}).cluster != scored({**truth, "tax": "18.00"}, {}).cluster
+    assert scored({"total": "119.00"}, {}).cluster == "a"
+    pages = [Labelled(name, "fulltext", None, text) for name, text in (("a", "An  Odd Text"), ("b", "an odd text"))]  # type: ignore[arg-type]
+    assert len({score_document(page, Reading(), INVOICE).cluster for page in pages}) == 1
+
+
 def test_items_are_paired_one_to_one_wherever_they_stand() -> None:
     """An item that was invented costs precision, one that was missed recall; a price before discounts is right."""
     score = scored({"line_items": [PEN, INK]}, {"line_items": [INK, PEN_MISREAD, GHOST]})

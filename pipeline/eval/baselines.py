@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.errors import WorkerError
+from pipeline.eval.calibration import clusters_of
 from pipeline.eval.equality import shape_of
 from pipeline.eval.figures import TextFigures, text_figures
 from pipeline.eval.intervals import Estimate, Ratio, estimates
 from pipeline.eval.plain_readers import Plain, Wanted, start_pymupdf, start_tesseract
 from pipeline.eval.presence import values_present
-from pipeline.eval.readings import read_output
-from pipeline.eval.texts import score_text, without_markup
+from pipeline.eval.readings import Reading, read_output
+from pipeline.eval.scoring import score_document
 from pipeline.extraction import load_extraction
 from pipeline.workers import WorkerPool
 
@@ -95,24 +96,19 @@ def read_baselines(
 
 
 def _figures(kind: str, documents: Sequence[Labelled], read: _Texts, config: RunConfig) -> BaselineFigures:
-    texts = {one.name: read.texts.get(one.name, "") for one in documents}
-    is_missing = not read.texts and read.notes
-    scores = [
-        score_text(
-            without_markup(texts[one.name]) if one.is_text else texts[one.name], one.text, case_counts=one.is_text
-        )
-        for one in documents
-        if one.text
-    ]
-    present = [
-        values_present(one, shape_of(load_extraction(one.extraction, config.prompts).model), texts[one.name])
-        for one in documents
-    ]
-    [share] = estimates([Ratio([found for found, _ in present], [labelled for _, labelled in present])])
-    if is_missing:
+    if not read.texts and read.notes:
         return BaselineFigures(kind, read.reader, 0, 0, None, None, None, read.notes)
+    scores, present = [], []
+    for one in documents:
+        shape = shape_of(load_extraction(one.extraction, config.prompts).model)
+        text = read.texts.get(one.name, "")
+        scores.append(score_document(one, Reading(text=text), shape))
+        present.append(values_present(one, shape, text))
+    clusters = clusters_of(scores)
+    [share] = estimates([Ratio(*zip(*present, strict=True))], clusters)
+    texts = [(score.text, cluster) for score, cluster in zip(scores, clusters, strict=True) if score.text]
     return BaselineFigures(
-        kind, read.reader, len(documents), read.failed, text_figures(scores), share, read.pages_per_s, read.notes
+        kind, read.reader, len(documents), read.failed, text_figures(texts), share, read.pages_per_s, read.notes
     )
 
 

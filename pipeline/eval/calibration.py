@@ -63,6 +63,11 @@ def judged_values(score: DocumentScore) -> Iterator[ScoredValue]:
     return (one for one in score.values if one.is_read and one.is_known)
 
 
+def clusters_of(scores: Sequence[DocumentScore]) -> list[str]:
+    """Return what must be drawn together, of each document."""
+    return [score.cluster or score.id for score in scores]
+
+
 def calibration_of(scores: Sequence[DocumentScore], *, min_confidence: float) -> Calibration | None:
     """Return how confidences turned out; None where no value has one."""
     judged = [[_pair(one) for one in judged_values(score)] for score in scores]
@@ -72,6 +77,7 @@ def calibration_of(scores: Sequence[DocumentScore], *, min_confidence: float) ->
         return None
     mean = sum(is_right for _, is_right in pairs) / len(pairs)
     bins = tuple(_bins(pairs))
+    clusters = clusters_of(scores)
     return Calibration(
         values=len(pairs),
         without=sum(map(len, judged)) - len(pairs),
@@ -79,7 +85,7 @@ def calibration_of(scores: Sequence[DocumentScore], *, min_confidence: float) ->
         brier=sum((confidence - is_right) ** 2 for confidence, is_right in pairs) / len(pairs),
         brier_reference=mean * (1 - mean),
         bins=bins,
-        cuts=tuple(_cut(known, threshold) for threshold in sorted({*THRESHOLDS, min_confidence})),
+        cuts=tuple(_cut(known, threshold, clusters) for threshold in sorted({*THRESHOLDS, min_confidence})),
     )
 
 
@@ -100,8 +106,9 @@ def _bins(pairs: Iterable[tuple[float, bool]]) -> Iterator[Bin]:
         yield Bin(number / BINS, (number + 1) / BINS, count, confidence, right)
 
 
-def _cut(documents: Sequence[Sequence[tuple[float, bool]]], threshold: float) -> Cut:
+def _cut(documents: Sequence[Sequence[tuple[float, bool]]], threshold: float, clusters: Sequence[str]) -> Cut:
     above = [[is_right for confidence, is_right in pairs if confidence >= threshold] for pairs in documents]
     counts = [len(one) for one in above]
-    share, precision = estimates([Ratio(counts, list(map(len, documents))), Ratio(list(map(sum, above)), counts)])
+    ratios = [Ratio(counts, list(map(len, documents))), Ratio(list(map(sum, above)), counts)]
+    share, precision = estimates(ratios, clusters)
     return Cut(threshold, sum(counts), share or Estimate(0), precision)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.eval.calibration import clusters_of
 from pipeline.eval.figures import field_ratio, of_field
 from pipeline.eval.intervals import Change, Ratio, changes, holm
 
@@ -68,6 +69,7 @@ class _Figure(NamedTuple):
     name: str
     ratios: tuple[Ratio, Ratio]
     """Before and after."""
+    clusters: Sequence[str]
     more_is_better: bool = True
 
 
@@ -76,7 +78,7 @@ def compare(before: Sequence[DocumentScore], after: Sequence[DocumentScore]) -> 
     earlier = {score.id: score for score in before}
     pairs = [_Pair(earlier[score.id], score) for score in after if score.id in earlier]
     figures = list(_figures(pairs))
-    found = changes([one.ratios for one in figures])
+    found = [changes([one.ratios], one.clusters)[0] for one in figures]
     known = [(one, change) for one, change in zip(figures, found, strict=True) if change]
     corrected = holm([change.p for _, change in known])
     told = [document for document in map(_document, pairs) if document]
@@ -102,11 +104,12 @@ def _field_figures(kind: str, before: list[DocumentScore], after: list[DocumentS
     def fields(score: DocumentScore) -> Sequence[ScoredValue]:
         return score.fields
 
-    yield _Figure(kind, "all fields, F1", (field_ratio(before, fields), field_ratio(after, fields)))
-    yield _Figure(kind, "documents with all fields right", (_all_right(before), _all_right(after)))
+    clusters = clusters_of(after)
+    yield _Figure(kind, "all fields, F1", (field_ratio(before, fields), field_ratio(after, fields)), clusters)
+    yield _Figure(kind, "documents with all fields right", (_all_right(before), _all_right(after)), clusters)
     for name in dict.fromkeys(value.field for score in (*before, *after) for value in score.values):
         ratios = field_ratio(before, of_field(name)), field_ratio(after, of_field(name))
-        yield _Figure(kind, f"{name}, F1", ratios)
+        yield _Figure(kind, f"{name}, F1", ratios, clusters)
 
 
 def _all_right(scores: Sequence[DocumentScore]) -> Ratio:
@@ -116,10 +119,11 @@ def _all_right(scores: Sequence[DocumentScore]) -> Ratio:
 
 def _text_figures(kind: str, pairs: Sequence[_Pair]) -> Iterator[_Figure]:
     texts = [(old.text, new.text) for old, new in pairs if old.text and new.text]
+    clusters = clusters_of([new for old, new in pairs if old.text and new.text])
     if texts:
         before, after = zip(*texts, strict=True)
-        yield _Figure(kind, "characters wrong", (_errors(before), _errors(after)), more_is_better=False)
-        yield _Figure(kind, "words read", (_words(before), _words(after)))
+        yield _Figure(kind, "characters wrong", (_errors(before), _errors(after)), clusters, more_is_better=False)
+        yield _Figure(kind, "words read", (_words(before), _words(after)), clusters)
 
 
 def _errors(texts: Sequence[TextScore]) -> Ratio:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.data import Status
-from pipeline.eval.calibration import Calibration, calibration_of, judged_values
+from pipeline.eval.calibration import Calibration, calibration_of, clusters_of, judged_values
 from pipeline.eval.intervals import Estimate, Ratio, estimates, median_estimate
 
 if TYPE_CHECKING:
@@ -112,6 +112,8 @@ class Figures:
     language: str | None
     """None: of all languages."""
     documents: int
+    distinct: int
+    """Documents that say different things: one printed by several programs, or turned, counts once in intervals."""
     missing: int
     """Documents that the output does not have."""
     failed: int
@@ -135,21 +137,24 @@ def figures_of(group: Group, *, min_confidence: float) -> Figures:
     names = list(dict.fromkeys(value.field for score in scores for value in score.fields))
     fields = {name: field_figures(scores, of_field(name)) for name in names}
     with_fields = [score for score in scores if score.fields]
-    [all_right] = estimates([_share([score.is_all_right for score in with_fields])]) if with_fields else [None]
+    all_right = [_share([score.is_all_right for score in with_fields])] if with_fields else []
     lists = dict.fromkeys(item.name for score in scores for item in score.items)
     return Figures(
         group=group.name,
         language=group.language,
         documents=len(scores),
+        distinct=len(set(clusters_of(scores))),
         missing=sum(score.status is None for score in scores),
         failed=sum(score.status is Status.FAILED for score in scores),
         pages=sum(score.pages for score in scores),
         pages_failed=sum(score.pages_failed for score in scores),
         fields=fields,
         all_fields=field_figures(scores, lambda score: score.fields) if names else None,
-        all_right=all_right,
+        all_right=next(iter(estimates(all_right, clusters_of(with_fields))), None),
         items={name: _items(scores, name) for name in lists},
-        text=text_figures([score.text for score in scores if score.text]),
+        text=text_figures(
+            [(score.text, cluster) for score, cluster in zip(scores, clusters_of(scores), strict=True) if score.text]
+        ),
         verdicts=tuple(_verdicts(scores)),
         flags=tuple(_flags(scores)),
         calibration=calibration_of(scores, min_confidence=min_confidence),
@@ -172,7 +177,7 @@ def field_figures(
     """Sum up some values of each document."""
     counts = [_counts(choose(score)) for score in scores]
     labelled, read, right, exactly = (list(column) for column in zip(*counts, strict=True))
-    normalised, exact = _rates([(labelled, read, right), (labelled, read, exactly)])
+    normalised, exact = _rates([(labelled, read, right), (labelled, read, exactly)], clusters_of(scores))
     return FieldFigures(sum(labelled), sum(read), sum(right), sum(exactly), normalised, exact)
 
 
@@ -187,10 +192,15 @@ def of_field(name: str) -> Callable[[DocumentScore], list[ScoredValue]]:
     return lambda score: [value for value in score.values if value.field == name]
 
 
-def text_figures(texts: Sequence[TextScore]) -> TextFigures | None:
-    """Sum up scores of texts."""
-    if not texts:
+def text_figures(scores: Sequence[tuple[TextScore, str]]) -> TextFigures | None:
+    """Sum up scores of texts.
+
+    Args:
+        scores: with the cluster of each; see `clusters_of`.
+    """
+    if not scores:
         return None
+    texts, clusters = [text for text, _ in scores], [cluster for _, cluster in scores]
     ones = [1] * len(texts)
     micro, mean, words, bag, bag_alnum = estimates(
         [
@@ -199,9 +209,10 @@ def text_figures(texts: Sequence[TextScore]) -> TextFigures | None:
             Ratio([one.word_errors for one in texts], [one.words for one in texts], is_share=False),
             Ratio([one.bag for one in texts], ones),
             Ratio([one.bag_alnum for one in texts], ones),
-        ]
+        ],
+        clusters,
     )
-    medians = median_estimate([one.cer for one in texts]), median_estimate([one.wer for one in texts])
+    medians = [median_estimate(rates, clusters) for rates in ([one.cer for one in texts], [one.wer for one in texts])]
     characters = sum(one.characters for one in texts)
     return TextFigures(len(texts), characters, micro, mean, medians[0], words, medians[1], bag, bag_alnum)
 
@@ -221,22 +232,25 @@ def _counts(values: Iterable[ScoredValue]) -> tuple[int, int, int, int]:
     return labelled, read, right, exactly
 
 
-def _rates(counts: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]]) -> list[Rates]:
+def _rates(
+    counts: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]], clusters: Sequence[str]
+) -> list[Rates]:
     """Args: counts: labelled, read and right values of each document."""
     ratios = []
     for labelled, read, right in counts:
         both = [one + other for one, other in zip(labelled, read, strict=True)]
         ratios += [Ratio(right, read), Ratio(right, labelled), Ratio([2 * one for one in right], both)]
-    found = estimates(ratios)
+    found = estimates(ratios, clusters)
     return [Rates(*found[start : start + 3]) for start in range(0, len(found), 3)]
 
 
 def _items(scores: Sequence[DocumentScore], name: str) -> ItemFigures:
-    lists = [next((item for item in score.items if item.name == name), None) for score in scores]
-    present = [one for one in lists if one]
+    having = [score for score in scores if any(item.name == name for item in score.items)]
+    present = [item for score in having for item in score.items if item.name == name]
     labelled, read = [one.labelled for one in present], [one.read for one in present]
     found, right = _rates(
-        [(labelled, read, [one.found for one in present]), (labelled, read, [one.right for one in present])]
+        [(labelled, read, [one.found for one in present]), (labelled, read, [one.right for one in present])],
+        clusters_of(having),
     )
     prefix = f"{name}."
     columns = dict.fromkeys(value.field for score in scores for value in score.values if value.field.startswith(prefix))
@@ -257,7 +271,7 @@ def _verdicts(scores: Sequence[DocumentScore]) -> Iterator[VerdictFigures]:
                 found.setdefault(verdict, [[] for _ in scores])[number].append(value.is_right)
     for verdict, documents in sorted(found.items()):
         right, counts = list(map(sum, documents)), list(map(len, documents))
-        [precision] = estimates([Ratio(right, counts)])
+        [precision] = estimates([Ratio(right, counts)], clusters_of(scores))
         yield VerdictFigures(verdict, sum(counts), sum(right), precision)
 
 
@@ -276,7 +290,7 @@ def _flags(scores: Sequence[DocumentScore]) -> Iterator[FlagFigures]:
 def _flag(name: str, scores: Sequence[DocumentScore], flagged: Sequence[bool]) -> FlagFigures:
     wrong = [is_wrong(score) for score in scores]
     both = [one and other for one, other in zip(flagged, wrong, strict=True)]
-    precision, recall = estimates([Ratio(both, flagged), Ratio(both, wrong)])
+    precision, recall = estimates([Ratio(both, flagged), Ratio(both, wrong)], clusters_of(scores))
     return FlagFigures(name, sum(flagged), sum(both), sum(wrong), precision, recall)
 
 

@@ -1,7 +1,8 @@
 """How far figures of a sample of documents can be trusted. Pure; the same documents give the same intervals.
 
-Documents are what is drawn, not values: values of one document are right or wrong together. Every figure here is a
-ratio of two sums over documents; F1, for one, is 2 x right / (labelled + read).
+Documents are what is drawn, not values: values of one document are right or wrong together. Nor are documents drawn
+that are copies of each other, by `clusters`: an invoice that three programs have printed is one draw. Every figure here
+is a ratio of two sums over documents; F1, for one, is 2 x right / (labelled + read).
 """
 
 from __future__ import annotations
@@ -48,15 +49,22 @@ class Ratio(NamedTuple):
     """Whether it lies between 0 and 1."""
 
 
-def estimates(ratios: Sequence[Ratio], *, seed: int = 0) -> list[Estimate | None]:
+def estimates(
+    ratios: Sequence[Ratio], clusters: Sequence[str] | None = None, *, seed: int = 0
+) -> list[Estimate | None]:
     """Return figures with percentile intervals of a bootstrap over documents; None where a ratio has nothing below.
 
     Where every draw gives the same, as all or none is right, Wilson's interval for as many documents stands instead:
     30 documents without a fault do not promise that there is none.
+
+    Args:
+        clusters: of each document; None: each is its own.
     """
     if not ratios:
         return []
-    above, below = (np.array(rows, dtype=np.float64).T for rows in zip(*(one[:2] for one in ratios), strict=True))
+    above, below = (
+        _summed(np.array(rows, dtype=np.float64).T, clusters) for rows in zip(*(one[:2] for one in ratios), strict=True)
+    )
     drawn = np.concatenate([_divided(weights @ above, weights @ below) for weights in _draws(len(above), seed)])
     return [
         _estimate(drawn[:, number], float(above[:, number].sum()), below[:, number], is_share=ratio.is_share)
@@ -64,16 +72,19 @@ def estimates(ratios: Sequence[Ratio], *, seed: int = 0) -> list[Estimate | None
     ]
 
 
-def median_estimate(values: Sequence[float], *, seed: int = 0) -> Estimate | None:
+def median_estimate(
+    values: Sequence[float], clusters: Sequence[str] | None = None, *, seed: int = 0
+) -> Estimate | None:
     """Return the median of one number for each document, with its interval."""
     if not values:
         return None
-    if len(values) == 1:
-        return Estimate(values[0])
-    numbers = np.sort(np.array(values, dtype=np.float64))
+    numbers = np.array(values, dtype=np.float64)
+    names, member_of = np.unique(clusters or list(map(str, range(len(values)))), return_inverse=True)
+    if len(names) == 1:
+        return Estimate(float(np.median(numbers)))
     medians = [
-        float(np.median(np.repeat(numbers, counts)))
-        for weights in _draws(len(numbers), seed)
+        float(np.median(np.repeat(numbers, counts[member_of])))
+        for weights in _draws(len(names), seed)
         for counts in weights.astype(np.int64)
     ]
     return Estimate(float(np.median(numbers)), *_bounds(np.array(medians)))
@@ -90,13 +101,19 @@ class Change:
     """How often chance alone makes a difference as large: both readings of each document swapped at random."""
 
 
-def changes(ratios: Sequence[tuple[Ratio, Ratio]], *, seed: int = 0) -> list[Change | None]:
+def changes(
+    ratios: Sequence[tuple[Ratio, Ratio]], clusters: Sequence[str] | None = None, *, seed: int = 0
+) -> list[Change | None]:
     """Return how figures differ between two readings of the same documents, in the same order.
 
     The interval is that of a bootstrap over documents, both readings of each drawn together; p that of a permutation
-    test over documents, two-sided.
+    test over documents, two-sided. Clusters are drawn, and swapped, whole.
     """
-    return [_change(before, after, seed) for before, after in ratios]
+    found = []
+    for before, after in ratios:
+        columns = np.array([before.above, before.below, after.above, after.below], dtype=np.float64).T
+        found.append(_change(_summed(columns, clusters), seed))
+    return found
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -109,8 +126,18 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _change(before: Ratio, after: Ratio, seed: int) -> Change | None:
-    columns = np.array([before.above, before.below, after.above, after.below], dtype=np.float64).T
+def _summed(columns: Numbers, clusters: Sequence[str] | None) -> Numbers:
+    """Add up the rows of each cluster."""
+    if clusters is None:
+        return columns
+    names, member_of = np.unique(list(clusters), return_inverse=True)
+    found = np.zeros((len(names), columns.shape[1]))
+    np.add.at(found, member_of, columns)
+    return found
+
+
+def _change(columns: Numbers, seed: int) -> Change | None:
+    """Args: columns: above and below before, above and below after."""
     sums = columns.sum(axis=0)
     if not sums[1] or not sums[3]:
         return None
@@ -137,12 +164,12 @@ def _difference(sums: Numbers) -> Numbers:
     return _divided(sums[:, 2], sums[:, 3]) - _divided(sums[:, 0], sums[:, 1])
 
 
-def _draws(documents: int, seed: int) -> Iterator[Numbers]:
-    """Yield how often each document is drawn, in blocks of draws: shape (draws, documents)."""
+def _draws(clusters: int, seed: int) -> Iterator[Numbers]:
+    """Yield how often each cluster is drawn, in blocks of draws: shape (draws, clusters)."""
     generator = np.random.default_rng(seed)
-    shares = np.full(documents, 1 / documents)
+    shares = np.full(clusters, 1 / clusters)
     for _ in range(DRAWS // _BLOCK):
-        yield generator.multinomial(documents, shares, size=_BLOCK).astype(np.float64)
+        yield generator.multinomial(clusters, shares, size=_BLOCK).astype(np.float64)
 
 
 def _divided(above: Numbers, below: Numbers) -> Numbers:

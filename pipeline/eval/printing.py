@@ -41,7 +41,7 @@ def figures_text(figures: Sequence[Figures]) -> str:
     blocks = ["\n".join(_group(one)) for one in whole if one.group != ALL or len(whole) > 2]
     if languages:
         blocks.append("by language\n" + table([_LANGUAGE_HEADS, *map(_language, languages)]))
-    note = "in brackets: 95 % confidence intervals, documents drawn anew 2,000 times"
+    note = "in brackets: 95 % confidence intervals, different documents drawn anew 2,000 times"
     return "\n\n".join([*blocks, note])
 
 
@@ -55,7 +55,8 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 def _group(figures: Figures) -> Iterator[str]:
     missing = f", {figures.missing} not in the output" if figures.missing else ""
     documents, pages = counted(figures.documents, "document"), counted(figures.pages, "page")
-    yield f"{figures.group}: {documents}, {pages}; {figures.failed} failed{missing}"
+    distinct = f" ({figures.distinct:,} different ones)" if figures.distinct < figures.documents else ""
+    yield f"{figures.group}: {documents}{distinct}, {pages}; {figures.failed} failed{missing}"
     rows = [_FIELD_HEADS, *(_field(name, one) for name, one in figures.fields.items())]
     if figures.all_fields:
         rows.append(_field("all fields", figures.all_fields))

@@ -7,6 +7,7 @@ was not read at all has none of its values.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 from pipeline.data import FieldEvidence, Status
 from pipeline.eval.equality import Column, Shape, Sort, as_text, is_exact, is_same, says_something, value_at
 from pipeline.eval.matching import Item, is_same_cell, pair_items
-from pipeline.eval.texts import TextScore, score_text, without_markup
+from pipeline.eval.texts import TextScore, folded, score_text, without_markup
 from pipeline.schema import Role
 
 if TYPE_CHECKING:
     from pipeline.eval.labels import Labelled
     from pipeline.eval.readings import Reading
 
+_TELLING_AMOUNTS = 2
+"""Different ones in a label, from which on another document with the same ones is a copy."""
 _SHOWN_AS = {"description": "line_desc", "line_total": "line_total"}
 """Column of items -> the name under which `visible_on_page` says how many of its values stand on the page."""
 _TELLING_ROLES = (Role.DESCRIPTION, Role.QUANTITY, Role.LINE_TOTAL)
@@ -78,6 +81,8 @@ class DocumentScore:
     pages_failed: int = 0
     error: str | None = None
     uri: str | None = None
+    cluster: str = ""
+    """Equal for documents that say the same, as one printed by several programs, or turned."""
 
     @property
     def fields(self) -> tuple[ScoredValue, ...]:
@@ -118,7 +123,20 @@ def score_document(label: Labelled, reading: Reading, shape: Shape, *, strict: b
         pages_failed=reading.pages_failed,
         error=reading.error,
         uri=reading.uri,
+        cluster=_cluster(label, shape),
     )
+
+
+def _cluster(label: Labelled, shape: Shape) -> str:
+    """Return what copies of a document have in common: their text, or their amounts where there are several."""
+    if label.is_text and label.text:
+        said = folded(label.text)
+    else:
+        amounts = {as_text(value_at(label.fields, name)) for name, sort in shape.fields.items() if sort is Sort.AMOUNT}
+        said = "|".join(sorted(amounts - {""}))
+        if len(amounts - {""}) < _TELLING_AMOUNTS:
+            return label.name
+    return hashlib.sha256(f"{label.kind}:{said}".encode()).hexdigest()[:16]
 
 
 def _fields(label: Labelled, reading: Reading, shape: Shape, *, strict: bool) -> Iterator[ScoredValue]:

@@ -54,6 +54,7 @@ _SCHEMA = pa.schema(
         ("pages_failed", pa.int32()),
         ("error", pa.string()),
         ("uri", pa.string()),
+        ("cluster", pa.string()),
     ]
 )
 
