@@ -5,10 +5,11 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from browser import chromium
 from rendering import renderer
 from s3_server import bucket, s3_faults, s3_faults_of_the_session, s3_server
 
-__all__ = ["bucket", "renderer", "s3_faults", "s3_faults_of_the_session", "s3_server"]
+__all__ = ["bucket", "chromium", "renderer", "s3_faults", "s3_faults_of_the_session", "s3_server"]
 
 TOGETHER = ("vllm_engine", "prefect_flows")
 """Folders whose tests share what is slow to start; of other folders each file stays together."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 _UNSEEN = {code: f"\\x{code:02x}" for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160))}
 """Control characters are shown as what they are; HTML allows few of them."""
+_UNSEEN |= {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+"""So are those that turn the direction of what follows: "gpj.exe" must not read "exe.jpg"."""
 
 
 @dataclass(frozen=True, slots=True)
