@@ -98,7 +98,8 @@ def test_copies_of_a_document_are_one_draw() -> None:
     [few], [several] = changes([pair], list("ab" * 10)), changes([pair])
     assert few is not None
     assert several is not None
-    assert several.p < 0.001 < 0.3 < few.p
+    assert several.p < 0.001
+    assert few.p > 0.3
 
 
 def test_figures_are_the_same_each_time() -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.config import RunConfig
     from pipeline.eval.labels import Dataset, Labelled
     from pipeline.eval.reading import Speed
+    from pipeline.eval.scoring import DocumentScore
 
 TESSERACT, PYMUPDF, OURS = "tesseract", "pymupdf", "pagemill"
 BASELINES = (TESSERACT, PYMUPDF)
@@ -98,17 +99,17 @@ def read_baselines(
 def _figures(kind: str, documents: Sequence[Labelled], read: _Texts, config: RunConfig) -> BaselineFigures:
     if not read.texts and read.notes:
         return BaselineFigures(kind, read.reader, 0, 0, None, None, None, read.notes)
-    scores, present = [], []
+    scores: list[DocumentScore] = []
+    present: list[tuple[int, int]] = []
     for one in documents:
         shape = shape_of(load_extraction(one.extraction, config.prompts).model)
         text = read.texts.get(one.name, "")
         scores.append(score_document(one, Reading(text=text), shape))
         present.append(values_present(one, shape, text))
-    clusters = clusters_of(scores)
-    [share] = estimates([Ratio(*zip(*present, strict=True))], clusters)
-    texts = [(score.text, cluster) for score, cluster in zip(scores, clusters, strict=True) if score.text]
+    found, labelled = ([pair[side] for pair in present] for side in (0, 1))
+    [share] = estimates([Ratio(found, labelled)], clusters_of(scores))
     return BaselineFigures(
-        kind, read.reader, len(documents), read.failed, text_figures(texts), share, read.pages_per_s, read.notes
+        kind, read.reader, len(documents), read.failed, text_figures(scores), share, read.pages_per_s, read.notes
     )
 
 

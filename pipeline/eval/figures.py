@@ -12,7 +12,6 @@ from pipeline.eval.intervals import Estimate, Ratio, estimates, median_estimate
 
 if TYPE_CHECKING:
     from pipeline.eval.scoring import DocumentScore, ScoredValue
-    from pipeline.eval.texts import TextScore
 
 ALL = "all"
 UNCHECKED = "not checked"
@@ -137,7 +136,7 @@ def figures_of(group: Group, *, min_confidence: float) -> Figures:
     names = list(dict.fromkeys(value.field for score in scores for value in score.fields))
     fields = {name: field_figures(scores, of_field(name)) for name in names}
     with_fields = [score for score in scores if score.fields]
-    all_right = [_share([score.is_all_right for score in with_fields])] if with_fields else []
+    all_right = [Ratio([score.is_all_right for score in with_fields], [1] * len(with_fields))] * bool(with_fields)
     lists = dict.fromkeys(item.name for score in scores for item in score.items)
     return Figures(
         group=group.name,
@@ -152,9 +151,7 @@ def figures_of(group: Group, *, min_confidence: float) -> Figures:
         all_fields=field_figures(scores, lambda score: score.fields) if names else None,
         all_right=next(iter(estimates(all_right, clusters_of(with_fields))), None),
         items={name: _items(scores, name) for name in lists},
-        text=text_figures(
-            [(score.text, cluster) for score, cluster in zip(scores, clusters_of(scores), strict=True) if score.text]
-        ),
+        text=text_figures(scores),
         verdicts=tuple(_verdicts(scores)),
         flags=tuple(_flags(scores)),
         calibration=calibration_of(scores, min_confidence=min_confidence),
@@ -192,15 +189,12 @@ def of_field(name: str) -> Callable[[DocumentScore], list[ScoredValue]]:
     return lambda score: [value for value in score.values if value.field == name]
 
 
-def text_figures(scores: Sequence[tuple[TextScore, str]]) -> TextFigures | None:
-    """Sum up scores of texts.
-
-    Args:
-        scores: with the cluster of each; see `clusters_of`.
-    """
-    if not scores:
+def text_figures(scores: Sequence[DocumentScore]) -> TextFigures | None:
+    """Sum up how texts were read; None where none is labelled."""
+    texts = [score.text for score in scores if score.text]
+    clusters = clusters_of([score for score in scores if score.text])
+    if not texts:
         return None
-    texts, clusters = [text for text, _ in scores], [cluster for _, cluster in scores]
     ones = [1] * len(texts)
     micro, mean, words, bag, bag_alnum = estimates(
         [
@@ -292,10 +286,6 @@ def _flag(name: str, scores: Sequence[DocumentScore], flagged: Sequence[bool]) -
     both = [one and other for one, other in zip(flagged, wrong, strict=True)]
     precision, recall = estimates([Ratio(both, flagged), Ratio(both, wrong)], clusters_of(scores))
     return FlagFigures(name, sum(flagged), sum(both), sum(wrong), precision, recall)
-
-
-def _share(flags: Sequence[bool]) -> Ratio:
-    return Ratio(flags, [1] * len(flags))
 
 
 def _grouped(
