@@ -2,7 +2,9 @@
 
 import datetime as dt
 import logging
+import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -331,3 +333,19 @@ def test_shipped_extractions_have_rules_that_can_be_asked() -> None:
     """Invoices and receipts are what rules are for."""
     with_rules = {one.name for one in list_extractions() if rules_of(one.model)}
     assert with_rules == {"invoice", "receipt"}
+
+
+def test_the_example_in_the_docs_works() -> None:
+    """It is what people copy."""
+    text = (Path(__file__).parent.parent / "docs" / "extractions.md").read_text("utf-8")
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "class Bill" in block)
+    names: dict[str, Any] = {"__name__": "schema"}
+    exec(compile(example, "schema.py", "exec"), names)  # noqa: S102 - our own text
+    rules = rules_of(names["Bill"])
+    assert len(rules) == 4
+    record = names["Bill"](
+        seller="A", buyer="A", net="100.00", tax="19.00", deposit="20.00", total="99.00"
+    ).model_dump()
+    said = check_rules(rules, record, whole=True)
+    assert [outcome.rule for outcome in said if outcome.message] == ["seller_is_not_buyer"]
+    assert [outcome.rule for outcome in said if not outcome.message] == ["net_plus_tax_is_total"]
