@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.data import Status
-from pipeline.show.text import cell, clipped_left, labels
+from pipeline.show.text import cell, clipped_left, labels, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.console import JustifyMethod
+
+    from pipeline.data import Json
 
 _NARROWEST_TEXT = 12
 _WIDEST_LABEL = 32
@@ -69,17 +71,54 @@ class _Field:
         return max(min(self.full_width, _NARROWEST_TEXT), *map(cell_len, self.header.split("\n")))
 
 
-def record_table(documents: pa.Table, width: int) -> tuple[Table, list[str]]:
-    """Return a table of document rows and the names of the fields that found no room.
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record as it is shown; a file of several has several rows."""
+
+    name: str
+    pages: str
+    is_failed: bool
+    record: Json | None
+    conflicts: tuple[Json, ...] = ()
+
+
+def record_rows(documents: pa.Table, parts: Mapping[str, Sequence[Json]]) -> list[Row]:
+    """Return a row for each record.
 
     Args:
         documents: with source_uri, status, pages_ok, pages_failed and record.
+        parts: `records` of documents that have several, or conflicts, by source_uri.
+    """
+    uris = documents["source_uri"].to_pylist()
+    names = [clipped_left(label, _WIDEST_LABEL) for label in labels(uris)]
+    records = documents["record"].to_pylist()
+    if not pa.types.is_struct(documents["record"].type):  # JSON text, where the schema changed too much for one struct
+        records = [json.loads(record) if record is not None else None for record in records]
+    whole = zip(uris, names, _pages(documents), documents["status"].to_pylist(), records, strict=True)
+    return [row for uri, *rest in whole for row in _rows(parts.get(uri, ()), *rest)]
+
+
+def _rows(parts: Sequence[Json], name: str, pages: str, status: str, record: Json | None) -> Iterator[Row]:
+    if len(parts) <= 1:
+        conflicts = tuple(parts[0]["conflicts"]) if parts else ()
+        yield Row(name, pages, status == Status.FAILED, record, conflicts)
+        return
+    for part in parts:
+        first, last = part["first_page"], part["last_page"]
+        said = f"p. {first}" if first == last else f"p. {first}-{last}"
+        yield Row(name, said, part["record"] is None, part["record"], tuple(part["conflicts"]))
+
+
+def record_table(rows: Sequence[Row], kind: pa.DataType, width: int) -> tuple[Table, list[str]]:
+    """Return a table of records and the names of the fields that found no room.
+
+    Args:
+        kind: of the column `record`.
         width: character cells of the terminal.
     """
-    names = [clipped_left(label, _WIDEST_LABEL) for label in labels(documents["source_uri"].to_pylist())]
-    pages = _pages(documents)
-    fields = _fields(documents["record"])
-    room = width - max(map(cell_len, (*names, "document"))) - max(map(cell_len, (*pages, "pages"))) - 2 * _GAP
+    fields = _fields([row.record for row in rows], kind)
+    widest_name = max(map(cell_len, (*(row.name for row in rows), "document")))
+    room = width - widest_name - max(map(cell_len, (*(row.pages for row in rows), "pages"))) - 2 * _GAP
     fields, dropped = _fitting(fields, room)
     widths = _widened(fields, room)
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", show_edge=False)
@@ -88,11 +127,18 @@ def record_table(documents: pa.Table, width: int) -> tuple[Table, list[str]]:
     for field, cells in zip(fields, widths, strict=True):
         side: JustifyMethod = "right" if field.is_number else "left"
         table.add_column(Text(field.header), justify=side, no_wrap=True, max_width=cells)
-    for row, status in enumerate(documents["status"].to_pylist()):
-        style = "red" if status == Status.FAILED else ""
-        values = (field.cells[row] for field in fields)
-        table.add_row(Text(names[row], style), Text(pages[row], style), *(Text(value) for value in values))
+    for number, row in enumerate(rows):
+        style = "red" if row.is_failed else ""
+        table.add_row(Text(row.name, style), Text(row.pages, style), *(Text(field.cells[number]) for field in fields))
     return table, dropped
+
+
+def conflict_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield what pages of one record say differently, a line a field."""
+    for row in rows:
+        for conflict in row.conflicts:
+            said = ", ".join(f"{printable(one['value'])} (page {one['page_number']})" for one in conflict["values"])
+            yield f"{printable(conflict['path'])} of {row.name}: {said}"
 
 
 def _pages(documents: pa.Table) -> list[str]:
@@ -103,20 +149,17 @@ def _pages(documents: pa.Table) -> list[str]:
     ]
 
 
-def _fields(records: pa.ChunkedArray) -> list[_Field]:
+def _fields(records: Sequence[Json | None], kind: pa.DataType) -> list[_Field]:
     """Return the record's fields in the order of the schema; those without any value say nothing and are left out."""
-    rows = records.to_pylist()
-    kinds: dict[str, pa.DataType | None] = {}
-    if pa.types.is_struct(records.type):
-        kinds = {part.name: part.type for part in records.type}
-    else:  # JSON text, where the schema changed too much for one struct
-        rows = [json.loads(row) if row is not None else None for row in rows]
-        kinds = dict.fromkeys(name for row in rows for name in row or ())
+    if pa.types.is_struct(kind):
+        kinds: dict[str, pa.DataType | None] = {part.name: part.type for part in kind}
+    else:
+        kinds = dict.fromkeys(name for record in records for name in record or ())
     fields = []
-    for name, kind in kinds.items():
-        values = [row.get(name) if row is not None else None for row in rows]
+    for name, of_field in kinds.items():
+        values = [record.get(name) if record is not None else None for record in records]
         if any(value not in (None, "", []) for value in values):
-            fields.append(_Field(name, tuple(cell(value) for value in values), kind))
+            fields.append(_Field(name, tuple(cell(value) for value in values), of_field))
     return fields
 
 

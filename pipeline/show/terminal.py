@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pipeline.data import Status
 from pipeline.results import Totals
-from pipeline.show.records import record_table
+from pipeline.show.records import conflict_lines, record_rows, record_table
 from pipeline.show.statistics import hour_table, run_line, summary_lines
 from pipeline.show.text import clipped_left, counted, labels, printable
 from pipeline.stats import hour_rows, total
@@ -21,18 +21,20 @@ from pipeline.stats import hour_rows, total
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipeline.data import Json
     from pipeline.results import ExtractionResults, Results
 
 _NARROWEST, _WIDEST = 80, 120
 _HOURS_SHOWN = 24
 _EXAMPLES, _WIDEST_NAME = 3, 32
+_CONFLICTS_SHOWN = 5
 DOUBTFUL = {
     "truncated": "read as far as the file goes",
     "page_tree_mismatch": "with other pages than the file says",
     "merged_cut": "too long for one row: the pages have all of it",
 }
 """Flags that say of a document that something may be missing, and what."""
-_RECORD_COLUMNS = ("source_uri", "status", "pages_ok", "pages_failed", "record")
+_RECORD_COLUMNS = ("source_uri", "status", "pages_ok", "pages_failed", "record", "num_records", "conflicts")
 
 
 class _Console(Console):
@@ -102,12 +104,36 @@ def _print_records(console: Console, results: ExtractionResults, limit: int) -> 
     documents = results.documents(_RECORD_COLUMNS, first=limit)
     if not documents.num_rows:
         return
-    table, dropped = record_table(documents, console.width)
+    rows = record_rows(documents, _parts(results, documents))
+    table, dropped = record_table(rows[:limit], documents["record"].type, console.width)
     console.print(table)
     counts = results.totals()
+    _print_rest(console, len(rows) - limit, "record of these documents", "records of these documents")
     _print_rest(console, counts.documents_ok + counts.documents_failed - documents.num_rows, "document")
     if dropped:
         console.print(Text(f"No room for: {', '.join(map(printable, dropped))}; the files have them.", "dim"))
+    console.print()
+    _print_conflicts(console, list(conflict_lines(rows[:limit])))
+
+
+def _parts(results: ExtractionResults, documents: pa.Table) -> dict[str, list[Json]]:
+    """Return the records of those documents that have several, or conflicts; older ones have neither."""
+    if "num_records" not in documents.column_names:
+        return {}
+    several = pc.greater(documents["num_records"], 1)
+    divided = pc.greater(pc.list_value_length(documents["conflicts"]), 0)
+    wanted = documents.filter(pc.fill_null(pc.or_(several, divided), fill_value=False))["source_uri"].to_pylist()
+    batches = results.documents_at(wanted, ("source_uri", "records")) if wanted else ()
+    return {row["source_uri"]: row["records"] for batch in batches for row in batch.to_pylist()}
+
+
+def _print_conflicts(console: Console, lines: list[str]) -> None:
+    if not lines:
+        return
+    console.print(Text("Pages of one record that say different things", "bold"), end="\n\n")
+    for line in lines[:_CONFLICTS_SHOWN]:
+        console.print(Text(line, "yellow"), soft_wrap=True)
+    _print_rest(console, len(lines) - _CONFLICTS_SHOWN, "conflict")
     console.print()
 
 
@@ -173,6 +199,6 @@ def _print_paths(console: Console, location: str, results: ExtractionResults) ->
     console.print()
 
 
-def _print_rest(console: Console, count: int, what: str) -> None:
+def _print_rest(console: Console, count: int, what: str, whats: str = "") -> None:
     if count > 0:
-        console.print(Text(f"… and {counted(count, f'more {what}')}", "dim"))
+        console.print(Text(f"… and {counted(count, f'more {what}', whats and f'more {whats}')}", "dim"))

@@ -75,6 +75,6 @@ def money(value: Decimal) -> str:
     return f"{value:,.2f}" if value >= 1 else f"{value:.4f}"
 
 
-def counted(count: int, noun: str) -> str:
-    """Return "1 page", "2,000 pages"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """Return "1 page", "2,000 pages"; `nouns` is the plural where it takes more than an s."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {nouns or f'{noun}s'}"
