@@ -111,7 +111,7 @@ def test_items_can_be_changed_taken_out_and_added_by_the_places_they_were_read_a
         ),
         KIND,
     )
-    assert [item.get("description") for item in found.record["line_items"]] == ["two", "THREE", None]
+    assert [item["description"] for item in found.record["line_items"]] == ["two", "THREE", None]
     assert found.record["line_items"][2]["line_total"] == Decimal(4)
     assert found.laid["line_items"][0] is None
 

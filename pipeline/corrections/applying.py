@@ -6,15 +6,16 @@ import copy
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from pipeline.corrections.paths import Step, get_value, parse_path
 from pipeline.corrections.store import Action
-from pipeline.corrections.values import canonical, from_json
+from pipeline.corrections.values import canonical, complete, from_json
 from pipeline.data import Json
 
 if TYPE_CHECKING:
@@ -91,12 +92,13 @@ def apply(record: Json, corrections: Mapping[str, Correction], kind: pa.StructTy
             value, steps = _value_of(correction, kind), parse_path(path)
             if value is None and isinstance(steps[-1], int):
                 removed.append(steps)
-            else:
-                _set(laid, steps, value)
+            elif not _set(laid, steps, value):
+                reviews[path] = replace(review, action=ReviewAction.OUTDATED)
     for steps in removed:
         _set(laid, steps, None)
+    laid = complete(laid, kind)
     result = copy.deepcopy(laid) if removed else laid
-    for steps in sorted(removed, key=lambda steps: steps[-1], reverse=True):
+    for steps in sorted(removed, key=itemgetter(-1), reverse=True):
         _remove(result, steps)
     return Applied(result, laid, reviews)
 
@@ -179,7 +181,16 @@ def _order(path: str) -> list[tuple[int, int, str]]:
     return [(0, step, "") if isinstance(step, int) else (1, 0, step) for step in parse_path(path)]
 
 
-def _set(record: Any, steps: tuple[Step, ...], value: Any) -> None:
+def _set(record: Any, steps: tuple[Step, ...], value: Any) -> bool:
+    """Put a value in its place, and return whether there is one."""
+    try:
+        _put(record, steps, value)
+    except (LookupError, TypeError, AttributeError):
+        return False
+    return True
+
+
+def _put(record: Any, steps: tuple[Step, ...], value: Any) -> None:
     for step, following in _pairs(steps):
         if isinstance(step, int):
             _lengthen(record, step)

@@ -70,6 +70,15 @@ def plain(value: Any, kind: pa.DataType) -> Any:
     return value
 
 
+def complete(value: Any, kind: pa.DataType) -> Any:
+    """Return a value with None for all fields that it lacks."""
+    if isinstance(value, dict) and pa.types.is_struct(kind):
+        return {field.name: complete(value.get(field.name), field.type) for field in kind}
+    if isinstance(value, list) and pa.types.is_list(kind):
+        return [complete(item, kind.value_type) for item in value]
+    return value
+
+
 def from_json(value: Any, kind: pa.DataType) -> Any:
     """Return the value of a column of `kind` that a JSON value stands for, amounts and dates as people write them too.
 

@@ -61,7 +61,7 @@ EVIDENCE = "evidence"
 
 def record_sheet(kind: pa.DataType) -> Sheet:
     """Return the table with a row for each record; lists of items have tables of their own."""
-    fields = list(_flat(kind))
+    fields = list(flat_fields(kind))
 
     def rows(record: Record) -> Iterator[list[Any]]:
         yield [*_before(record), *(_cell(get_value(record.record, path)) for path, _ in fields), *_after(record)]
@@ -71,11 +71,11 @@ def record_sheet(kind: pa.DataType) -> Sheet:
 
 def item_sheets(kind: pa.DataType) -> list[Sheet]:
     """Return a table for each list of items, with a row for each item."""
-    return [_item_sheet(path, of.value_type) for path, of in _lists(kind)]
+    return [_item_sheet(path, of.value_type) for path, of in item_lists(kind)]
 
 
 def _item_sheet(path: str, kind: pa.StructType) -> Sheet:
-    fields = list(_flat(kind))
+    fields = list(flat_fields(kind))
 
     def rows(record: Record) -> Iterator[list[Any]]:
         for number, item in enumerate(get_value(record.record, path) or [], start=1):
@@ -103,23 +103,24 @@ def _after(record: Record) -> list[Any]:
     return [record.status.value, record.needs_review, record.confidence, reasons, corrected, record.error_message]
 
 
-def _flat(kind: pa.DataType, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
-    """Yield (path, type) of what one cell can hold."""
+def flat_fields(kind: pa.DataType, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    """Yield (path, type) of each field of a struct that one cell can hold; lists of items are none."""
     if not pa.types.is_struct(kind):
         return
     for field in kind:
         if pa.types.is_struct(field.type):
-            yield from _flat(field.type, f"{prefix}{field.name}.")
+            yield from flat_fields(field.type, f"{prefix}{field.name}.")
         elif not _is_items(field.type):
             yield f"{prefix}{field.name}", field.type
 
 
-def _lists(kind: pa.DataType, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
+def item_lists(kind: pa.DataType, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    """Yield (path, type) of each list of items in a struct."""
     for field in kind if pa.types.is_struct(kind) else ():
         if _is_items(field.type):
             yield f"{prefix}{field.name}", field.type
         else:
-            yield from _lists(field.type, f"{prefix}{field.name}.")
+            yield from item_lists(field.type, f"{prefix}{field.name}.")
 
 
 def _is_items(kind: pa.DataType) -> bool:

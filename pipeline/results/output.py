@@ -157,9 +157,12 @@ class ExtractionResults(ExtractionTables):
 
     def records_at(self, source_uri: str) -> list[Record]:
         """Return the records of one document, in page order; empty when there is no such document."""
-        for batch in self.documents_at([source_uri], DOCUMENT_COLUMNS):
-            return list(records_of(rows_of(batch), self.name, self.corrections, self.rules))
-        return []
+        return list(self.records_in([source_uri]))
+
+    def records_in(self, source_uris: Sequence[str]) -> Iterator[Record]:
+        """Yield the records of some documents, those of one document together and in page order."""
+        for batch in self.documents_at(source_uris, DOCUMENT_COLUMNS):
+            yield from records_of(rows_of(batch), self.name, self.corrections, self.rules)
 
     @cached_property
     def corrections(self) -> Corrections:

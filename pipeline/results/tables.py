@@ -100,7 +100,9 @@ class ExtractionTables:
         self, source_uris: Sequence[str], columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Yield the current rows of these documents, part by part, without the rest of the parts."""
-        found = self._current.filter(pc.is_in(self._current["source_uri"], value_set=pa.array(source_uris)))
+        found = self._current.filter(
+            pc.is_in(self._current["source_uri"], value_set=pa.array(source_uris, pa.string()))
+        )
         for key, rows in self._by_part(found):
             yield from self._read(key, columns).take(rows["row"]).combine_chunks().to_batches()
 
@@ -111,7 +113,7 @@ class ExtractionTables:
         wanted = None if columns is None else [*columns, "page_number"]
         for key, rows in self._by_part(row):
             for batch in self._pages_of(pages_key(key), rows["source_uri"], wanted):
-                found += batch.to_pylist()
+                found += batch.to_pylist(maps_as_pydicts="lossy")
         return sorted(found, key=lambda page: page["page_number"] or 0)
 
     def record_types(self) -> list[pa.DataType]:
@@ -204,12 +206,13 @@ class ExtractionTables:
             return parquet.read(columns=_present(parquet, columns)).replace_schema_metadata(None)
 
     def _pages_of(self, key: str, uris: pa.ChunkedArray, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        asked = None if columns is None else {name.partition(".")[0] for name in columns}
         with self._parquet(key) as parquet:
             wanted = None if columns is None else list(dict.fromkeys((*columns, "source_uri")))
             for batch in parquet.iter_batches(columns=_present(parquet, wanted)):
                 kept = batch.filter(pc.is_in(batch["source_uri"], value_set=uris.combine_chunks()))
                 if kept.num_rows:
-                    yield kept.select([name for name in kept.schema.names if columns is None or name in columns])
+                    yield kept.select([name for name in kept.schema.names if asked is None or name in asked])
 
     @contextlib.contextmanager
     def _parquet(self, key: str, repeated: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
@@ -253,7 +256,7 @@ def _present(parquet: pq.ParquetFile, columns: Sequence[str] | None) -> list[str
     """Drop the names a part does not have: it may be older than a column."""
     if columns is None:
         return None
-    return [name for name in columns if name in parquet.schema_arrow.names]
+    return [name for name in columns if name.partition(".")[0] in parquet.schema_arrow.names]
 
 
 def _empty_index() -> pa.Table:
