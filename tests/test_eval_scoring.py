@@ -143,6 +143,14 @@ def test_a_document_that_was_not_read_lacks_all_its_values() -> None:
     assert score.status is None
 
 
+def test_a_broken_rule_counts_where_it_is_about_labelled_values() -> None:
+    """Of receipts whose items nobody labelled, nobody can say whether an item is wrong."""
+    label = Labelled("a", "invoice", None, None, {"total": "1.00"}, "invoice")  # type: ignore[arg-type]
+    broken = (("adds_up", ("total", "tax")), ("per_item", ("line_items[3].quantity",)), ("whole", ()))
+    score = score_document(label, Reading(record={"total": "1.00"}, breaches=broken), INVOICE)
+    assert score.breaches == ("adds_up", "whole")
+
+
 def test_copies_are_told_by_their_amounts_or_their_text() -> None:
     """Names and layouts differ from program to program; one amount alone is a coincidence."""
     truth = {"total": "119.00", "tax": "19.00", "seller": "A"}

@@ -35,8 +35,8 @@ class Reading:
     text: str | None = None
     """None: its reader tells no text."""
     evidence: Mapping[str, FieldEvidence] = field(default_factory=dict)
-    breaches: tuple[str, ...] = ()
-    """Names of rules."""
+    breaches: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Names of broken rules, and the values that each is about."""
     needs_review: bool = False
     pages: int = 0
     pages_failed: int = 0
@@ -72,7 +72,7 @@ class Readings:
             record=part.get("record") or {},
             text=text,
             evidence={one["path"]: evidence_of(one) for one in part.get("evidence") or ()},
-            breaches=tuple(dict.fromkeys(one["rule"] for one in part.get("breaches") or ())),
+            breaches=tuple((one["rule"], tuple(one["paths"])) for one in part.get("breaches") or ()),
             needs_review=bool(part.get("needs_review")),
             pages=row["pages_ok"] + row["pages_failed"],
             pages_failed=row["pages_failed"],

@@ -8,6 +8,7 @@ was not read at all has none of its values.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,7 @@ class DocumentScore:
     items: tuple[ItemsScore, ...] = ()
     text: TextScore | None = None
     breaches: tuple[str, ...] = ()
+    """Rules that are broken by values of which any is labelled: of others nobody can say that they are wrong."""
     needs_review: bool = False
     pages: int = 0
     pages_failed: int = 0
@@ -117,7 +119,7 @@ def score_document(label: Labelled, reading: Reading, shape: Shape, *, strict: b
         values=tuple(values),
         items=tuple(items),
         text=_text(label, reading),
-        breaches=reading.breaches,
+        breaches=tuple(_judged_breaches(reading, values)),
         needs_review=reading.needs_review,
         pages=reading.pages,
         pages_failed=reading.pages_failed,
@@ -125,6 +127,16 @@ def score_document(label: Labelled, reading: Reading, shape: Shape, *, strict: b
         uri=reading.uri,
         cluster=_cluster(label, shape),
     )
+
+
+def _judged_breaches(reading: Reading, values: Sequence[ScoredValue]) -> Iterator[str]:
+    judged = {value.field for value in values if value.is_known}
+    rules = (rule for rule, paths in reading.breaches if not paths or judged & {_field_of(path) for path in paths})
+    return iter(dict.fromkeys(rules))
+
+
+def _field_of(path: str) -> str:
+    return re.sub(r"\[\d+\]", "", path)
 
 
 def _cluster(label: Labelled, shape: Shape) -> str:
