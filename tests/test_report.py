@@ -178,9 +178,9 @@ def test_the_record_says_what_is_to_be_known_of_a_value(on_real: Seen) -> None:
 def test_a_cut_out_shows_the_place_without_another_file(on_index: Seen, made: Made) -> None:
     """The picture of the page is loaded once, however many values stand on it."""
     page = on_index.page
-    page.locator(".cards .crop").first.scroll_into_view_if_needed()
-    page.wait_for_function("[...document.querySelectorAll('.crop img')].some((one) => one.naturalWidth > 0)")
-    crop = page.locator(".card:has-text('real.pdf') svg.crop").first
+    crop = page.locator(".card:has(rect):has-text('real.pdf') svg.crop").first
+    crop.scroll_into_view_if_needed()
+    crop.locator("img").evaluate("one => one.decode()")
     clip: Any = crop.bounding_box()
     assert darkest(page, clip) < 90, "the cut-out shows nothing"
     names = {url for url in on_index.asked if url.endswith(".webp")}

@@ -138,9 +138,10 @@ class PageImages:
 
     def _there(self, shot: Shot, sha256: str | None) -> ImageView | None:
         key = f"{IMAGE_FOLDER}/{shot.name(sha256 or '')}"
-        if sha256 is None or key not in self._known:
+        facts = self.made.get(key) or self._known.get(key)  # copies of a document share their pictures
+        if sha256 is None or facts is None:
             return None
-        width_px, height_px, size = self._known[key]
+        width_px, height_px, size = facts
         return self._kept(key, width_px, height_px, size)
 
     def _kept(self, key: str, width_px: int, height_px: int, size: int) -> ImageView:

@@ -66,6 +66,7 @@ class Pages:
             lstrip_blocks=True,
             loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
             finalize=_visible,
+            auto_reload=False,
         )
         self._environment.filters |= {"n": _number, "percent": _percent, "utc": _utc, "day": _day, "crop": crop_of}
         self._environment.tests["image"] = lambda value: isinstance(value, ImageView)
