@@ -97,6 +97,8 @@ class Choice:
     def _own(self, leaf: Leaf, attached: Attached) -> float:
         """Return how much the field's own label speaks for a place; 0 without one."""
         owner, best = leaf.spec.owner, 0.0
+        if attached.numbers_between and self._is_below_other(leaf, attached):
+            return best
         if attached.left and owner in attached.left.owners:
             best = max(LEFT - NUMBER_BETWEEN * attached.numbers_between, 0.5)
         elif any(owner in label.owners for label in attached.qualified):
@@ -112,15 +114,20 @@ class Choice:
 
     def _is_others(self, leaf: Leaf, attached: Attached) -> bool:
         """Whether a place is labelled as another field's that has another value."""
-        left, above = attached.left, attached.above
+        left = attached.left
+        if attached.numbers_between and self._is_below_other(leaf, attached):
+            return True
         if left is not None:
             is_clear = left.has_colon or (leaf.kind is not Kind.TEXT and left.share >= CLEAR)
             is_close = attached.numbers_between == 0 and is_clear
             owners = left.owners.union(*(label.owners for label in attached.qualified))
             return is_close and self._is_rival(leaf, owners)
-        if above is None or attached.rows_above > 1 or above.share < CLEAR:
-            return False
-        return self._is_rival(leaf, above.owners)
+        return attached.rows_above == 1 and self._is_below_other(leaf, attached)
+
+    def _is_below_other(self, leaf: Leaf, attached: Attached) -> bool:
+        """Whether another field's label stands above: in a row of sums, it counts for more than "Total" before them."""
+        above = attached.above
+        return above is not None and above.share >= CLEAR and self._is_rival(leaf, above.owners)
 
     def _is_rival(self, leaf: Leaf, owners: frozenset[str]) -> bool:
         """Whether a label is of other fields alone, of which one is of the same kind and none has the same value."""

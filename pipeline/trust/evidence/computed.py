@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from itertools import combinations, permutations
 
@@ -26,20 +26,13 @@ _DAYS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The values of a record of which the page has a place, and all of them."""
-
-    leaves: Sequence[Leaf]
-    places: Mapping[str, Place]
-
-    def numbers_beside(self, leaf: Leaf) -> Iterator[Leaf]:
-        """Yield the shown numbers of the object that a value is of."""
-        parent = leaf.path.rpartition(".")[0]
-        for other in self.leaves:
-            is_beside = other.path != leaf.path and other.path.rpartition(".")[0] == parent
-            if is_beside and other.kind is Kind.NUMBER and other.path in self.places:
-                yield other
+def beside(leaves: Sequence[Leaf], places: Mapping[str, Place]) -> dict[str, list[Leaf]]:
+    """Return the numbers that are shown of each object of a record, by its path."""
+    found: dict[str, list[Leaf]] = defaultdict(list)
+    for leaf in leaves:
+        if leaf.kind is Kind.NUMBER and leaf.path in places:
+            found[leaf.path.rpartition(".")[0]].append(leaf)
+    return found
 
 
 def follows(leaf: Leaf, siblings: Sequence[Leaf], sums: Sequence[Decimal]) -> bool:

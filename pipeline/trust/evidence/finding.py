@@ -13,7 +13,7 @@ from pipeline.schema import Role
 from pipeline.trust.evidence.answers import answers
 from pipeline.trust.evidence.candidates import places_of, similar_places
 from pipeline.trust.evidence.choice import Choice
-from pipeline.trust.evidence.computed import Shown, column_sum, days_after, follows
+from pipeline.trust.evidence.computed import beside, column_sum, days_after, follows
 from pipeline.trust.evidence.fold import bare, fold
 from pipeline.trust.evidence.items import Item, Items
 from pipeline.trust.evidence.labels import Labels, Vocabulary
@@ -73,7 +73,7 @@ class _Search:
         self._find_similar_in_items()
         self._choose_fields(spec_of(model))
         self._sums = self._column_sums()
-        self._shown = Shown(leaves, self.places)
+        self._beside = beside(leaves, self.places)
 
     def evidence(self, leaf: Leaf, page_number: int) -> FieldEvidence:
         """Return what the page says of a value."""
@@ -162,7 +162,7 @@ class _Search:
         """Return whether a value that does not stand there follows from others, and where it does from one place."""
         if leaf.path in self._misplaced:
             return Verdict.NOT_FOUND, None
-        if leaf.kind is Kind.NUMBER and follows(leaf, list(self._shown.numbers_beside(leaf)), self._sums):
+        if leaf.kind is Kind.NUMBER and follows(leaf, self._beside.get(leaf.path.rpartition(".")[0], ()), self._sums):
             return Verdict.COMPUTED, None
         if leaf.kind is Kind.YES_OR_NO and leaf.value is False and not self._labels.of(leaf.spec.owner):
             return Verdict.COMPUTED, None

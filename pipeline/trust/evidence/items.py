@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.data import Verdict
 from pipeline.trust.evidence.columns import Columns, edge_of, header_row, headers_above
@@ -70,10 +71,14 @@ class Items:
     def __init__(self, page: Page, labels: Labels, leaves: Sequence[Leaf], find: Callable[[Leaf], list[Place]]) -> None:
         self._runs = page.runs
         numbered: dict[int, Item] = defaultdict(Item)
+        known: dict[tuple[str, Any], list[Place]] = {}
         for leaf in leaves:
             item = numbered[leaf.item[1] if leaf.item else 0]
             item.leaves.append(leaf)
-            item.options[leaf.path] = sorted(find(leaf), key=lambda place: place.row)
+            key = leaf.spec.owner, leaf.value
+            if key not in known:  # a thousand items of one piece each ask for the same "1"
+                known[key] = sorted(find(leaf), key=lambda place: place.row)
+            item.options[leaf.path] = known[key]
         self.items = [numbered[number] for number in sorted(numbered)]
         owners = leaves[0].spec.owner.rpartition(".")[0] + "."
         place_items(self.items, header_row(labels.rows, owners))

@@ -191,13 +191,17 @@ def _is_apart(a: Piece, b: Piece) -> bool:
 def _rows(runs: list[Run]) -> list[list[Run]]:
     """Group runs by base line; a run joins the row in which its nearest neighbour overlaps it vertically."""
     rows: list[list[Run]] = []
+    bottoms: list[float] = []
     for run in sorted(runs, key=lambda one: one.flat.y0 + one.flat.y1):
-        fits = [(_fit(row, run.flat), number) for number, row in enumerate(rows[-ROWS_IN_REACH:])]
-        best = max(fits, default=(0.0, 0))
+        first = max(0, len(rows) - ROWS_IN_REACH)
+        near = [number for number in range(first, len(rows)) if bottoms[number] > run.flat.y0]
+        best = max(((_fit(rows[number], run.flat), number) for number in near), default=(0.0, 0))
         if best[0] < SAME_ROW_OVERLAP:
             rows.append([run])
+            bottoms.append(run.flat.y1)
         else:
-            rows[-ROWS_IN_REACH:][best[1]].append(run)
+            rows[best[1]].append(run)
+            bottoms[best[1]] = max(bottoms[best[1]], run.flat.y1)
     for row in rows:
         row.sort(key=lambda one: one.flat.x0)
     rows.sort(key=lambda row: sum(one.flat.y0 + one.flat.y1 for one in row) / len(row))

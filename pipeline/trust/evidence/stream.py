@@ -18,8 +18,11 @@ from pipeline.trust.evidence.fold import atoms, bare, fold, look_alike
 from pipeline.trust.evidence.page import Piece
 from pipeline.trust.evidence.place import Place, Span, spans_of
 
-MAX_PLACES = 200
+MAX_PLACES = 5000
 """Of one text; a word that stands there more often says nothing by its place."""
+
+MAX_STARTS = 200
+"""Places at which the first part of a broken text is tried."""
 
 MIN_SIMILARITY = 0.8
 """Below, texts are different ones. Two misread letters in ten, or a lost word in five."""
@@ -79,7 +82,7 @@ class Stream:
             Its length and the first and last atom; of equal ones, that which begins nearest after atom `near`.
         """
         best: tuple[int, int, int, int] | None = None
-        for at in self._grams.get(folded[:GRAM], ())[:MAX_PLACES]:
+        for at in self._grams.get(folded[:GRAM], ())[:MAX_STARTS]:
             first = bisect_left(self._starts, at)
             if first == len(self._starts) or self._starts[first] != at:
                 continue
