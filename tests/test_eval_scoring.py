@@ -170,6 +170,18 @@ def test_items_are_paired_one_to_one_wherever_they_stand() -> None:
     assert sums(score, "line_items.line_total") == (2, 3, 1)
 
 
+def test_a_column_that_nobody_labelled_is_not_known_to_be_wrong() -> None:
+    """Where only descriptions are labelled, prices may be right; precision counts them, confidence does not."""
+    score = scored({"line_items": [{"description": "Something else"}]}, {"line_items": [INK]})
+    known = {value.field: value.is_known for value in score.values if value.is_read}
+    assert known == {
+        "line_items.description": True,
+        "line_items.quantity": False,
+        "line_items.unit_price": False,
+        "line_items.line_total": False,
+    }
+
+
 def test_columns_that_the_page_does_not_show_in_full_are_not_scored() -> None:
     """Descriptions in XML are often longer than those printed."""
     score = scored({"line_items": [PEN]}, {"line_items": [PEN]}, visible={"line_desc": [0, 1]})

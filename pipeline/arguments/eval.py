@@ -17,7 +17,7 @@ examples:
 
 DATASET has a manifest.jsonl, a line for each document: its id, kind (receipt, invoice, fulltext, or the name of an
 extraction), file, ground_truth (JSON with fields, or text) and language; docs/quality.md has all of it, and the rules
-by which a value counts as right. `pagemill export --labelled` writes such a folder from reviewed records.
+by which a value counts as right. `pagemill export --format labelled` writes such a folder from reviewed records.
 
 exit codes: 0 measured; 2 wrong usage, or nothing to measure; 3 the run could not go on; 130, 143 stopped
 """

@@ -47,7 +47,7 @@ class ScoredValue:
     value: str | None
     evidence: FieldEvidence | None = None
     is_known: bool = True
-    """Whether it is known what is right: False for a cell that nobody labelled in an item that somebody did."""
+    """Whether it is known what is right: False where items are labelled, but not this column of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,17 +206,21 @@ class _Items:
 
     def values(self, truth: Sequence[Item]) -> Iterator[ScoredValue]:
         partner = dict(pair_items(self._read, truth, self._all))
+        told = {column for item in truth for column in self._columns if says_something(item.get(column))}
         for i, item in enumerate(self._read):
             label = truth[partner[i]] if i in partner else None
             for column, kind in self._columns.items():
                 if says_something(item.get(column)) or (label and says_something(label.get(column))):
-                    yield self._cell(column, kind, (i, item), label)
+                    yield self._cell(column, kind, (i, item), label, is_told=not truth or column in told)
         for j in sorted(set(range(len(truth))) - set(partner.values())):
             for column, kind in self._columns.items():
                 if says_something(truth[j].get(column)):
-                    yield self._cell(column, kind, (0, {}), truth[j])
+                    yield self._cell(column, kind, (0, {}), truth[j], is_told=True)
 
-    def _cell(self, column: str, kind: Column, read: tuple[int, Item], label: Item | None) -> ScoredValue:
+    def _cell(
+        self, column: str, kind: Column, read: tuple[int, Item], label: Item | None, *, is_told: bool
+    ) -> ScoredValue:
+        """Args: is_told: whether anybody labelled this column, in whatever item."""
         number, item = read
         expected = (label or {}).get(column)
         is_right = label is not None and is_same_cell(column, kind, item, label)
@@ -225,7 +229,7 @@ class _Items:
             (item.get(column), expected),
             self._reading,
             is_right=is_right,
-            is_known=label is None or says_something(expected) or is_right,
+            is_known=is_told if label is None else says_something(expected) or is_right,
         )
 
     def _is_right(self, item: Item, truth: Item) -> bool:
