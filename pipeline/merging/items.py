@@ -98,10 +98,10 @@ class _Kept:
 
     def is_heading(self, one: PageItem) -> bool:
         """Tell whether it is the heading of the table, read as an item: nothing but names of columns."""
-        texts = list(_texts(one.value, self._columns))
-        if not texts or any(True for _ in _amounts(one.value, self._columns)):
+        if any(_get(one.value, name) is not None for name in self._columns.amounts):
             return False
-        return all(key_of(text) in self._columns.labels for text in texts)
+        texts = list(_texts(one.value, self._columns))
+        return bool(texts) and all(key_of(text) in self._columns.labels for text in texts)
 
     def is_carried(self, one: PageItem) -> bool:
         """Tell whether it is the sum of those before: by its name, or by its amount and hardly any name."""

@@ -58,6 +58,11 @@ def unpack(packed: Packed) -> list[FieldEvidence]:
     return [FieldEvidence(*values) for values in packed]
 
 
+def moved(one: FieldEvidence, path: str) -> FieldEvidence:
+    """Return evidence under another path; a long list has a hundred thousand of it."""
+    return one if one.path == path else FieldEvidence(path, *_values_of(one)[1:])
+
+
 class PageNotes:
     """Takes notes in any order and gives them back in page order.
 

