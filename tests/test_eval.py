@@ -219,6 +219,8 @@ def test_text_layers_stand_beside(dataset: Path, output: Path, capsys: pytest.Ca
         (["--output", "nowhere", "--engine", "ocr"], "would change nothing"),
         (["--output", "nowhere", "--kind", "poem"], "names no document of kind poem"),
         (["--against", "none.parquet"], "cannot be read as scores"),
+        (["--html", "nowhere/worst.html"], "there is no folder nowhere"),
+        (["--reliability", "sure.png"], "give that, too"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_first(

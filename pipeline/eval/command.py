@@ -42,8 +42,7 @@ def evaluate(arguments: argparse.Namespace, settings: Callable[[Sequence[str]], 
     Raises:
         ConfigError: there is nothing to measure, or a setting is wrong.
     """
-    if arguments.reliability:
-        check_picture(arguments.reliability)
+    _check_targets(arguments)
     config = settings([])
     names = _baselines(arguments.baselines)
     dataset = load_dataset(
@@ -66,6 +65,17 @@ def evaluate(arguments: argparse.Namespace, settings: Callable[[Sequence[str]], 
         write_scores(arguments.parquet, scores, strict=arguments.strict)
     (_print_json if arguments.json else _print_text)(figures, comparison, baselines, speeds)
     return 0
+
+
+def _check_targets(arguments: argparse.Namespace) -> None:
+    """Refuse, before anything is read, what could not be written in the end."""
+    if arguments.reliability:
+        check_picture(arguments.reliability)
+        if not arguments.fit_confidence:
+            raise ConfigError("--reliability draws what --fit-confidence found: give that, too.")
+    for file in (arguments.html, arguments.parquet, arguments.fit_confidence, arguments.reliability):
+        if file and not file.absolute().parent.is_dir():
+            raise ConfigError(f"{file} cannot be written: there is no folder {file.parent}.")
 
 
 def _fit(arguments: argparse.Namespace, scores: Sequence[DocumentScore], output: str, config: RunConfig) -> None:

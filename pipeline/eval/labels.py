@@ -149,7 +149,6 @@ def _labelled(entry: dict[str, Any], folder: Path, truth: Path, extraction: str)
         content = without_markup(content)
     label: dict[str, Any] = json.loads(content) if truth.suffix == ".json" else {"text": content}
     fields = {name: value for name, value in label.items() if name not in _NO_FIELDS}
-    reviewed = {name for name in entry.get("reviewed") or () if fields.get(name) in (None, "", [])}
     path = folder / entry["file"]
     if not path.is_file():
         raise FileNotFoundError(entry["file"])
@@ -163,7 +162,7 @@ def _labelled(entry: dict[str, Any], folder: Path, truth: Path, extraction: str)
         extraction=extraction,
         language=_language(entry.get("language")),
         visible=label.get("visible_on_page") or {},
-        absent=frozenset(label.get("absent") or ()) | reviewed,
+        absent=frozenset(label.get("absent") or ()),
         pages=pages,
     )
 
