@@ -179,11 +179,20 @@ class TrySettings:
     seed: int = 0
     exact_tokens: bool = False
     """Write `max_tokens` tokens whatever the text; for measuring."""
+    window_pages: int = 1
+    """Consecutive pages of a document that are shown together, at most."""
+
+
+class ShownImage(NamedTuple):
+    """A page image and its identity; see PageRequest."""
+
+    image_key: str
+    image: PageImage
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """One page for one try, ready for an engine."""
+    """One page for one try, ready for an engine; or several that are read together."""
 
     request_id: str
     """Unique in a run, and new for each try."""
@@ -193,6 +202,13 @@ class PageRequest:
     settings: TrySettings
     plain_text: bool = False
     """Read all text, whatever the engine's task is; see canary."""
+    others: tuple[ShownImage, ...] = ()
+    """Pages of the same document that are shown behind it, in their order."""
+
+    @property
+    def shown(self) -> tuple[ShownImage, ...]:
+        """All pages, in their order."""
+        return ShownImage(self.image_key, self.image), *self.others
 
 
 class FinishReason(StrEnum):
@@ -307,7 +323,10 @@ class ImageFacts:
 
 @dataclass(slots=True)
 class PageTask:
-    """One page on its way: the only record here that changes, by the feed and the judge of its tries."""
+    """One page on its way: the only record here that changes, by the feed and the judge of its tries.
+
+    Pages that are shown together travel as the first of them, whose tries are those of all.
+    """
 
     document: Document
     path: Path
@@ -322,6 +341,13 @@ class PageTask:
     shown: ImageFacts = ImageFacts()
     """What the last try was shown."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    others: list[PageTask] = field(default_factory=list)
+    """Pages that are shown behind it, in their order."""
+
+    @property
+    def window(self) -> tuple[PageTask, ...]:
+        """It, and the pages that are shown behind it."""
+        return self, *self.others
 
 
 class Verdict(StrEnum):
@@ -428,6 +454,9 @@ class PageRecord:
     answered_by: AnsweredBy = AnsweredBy.ENGINE
     duplicate_of: str | None = None
     """The page whose reading this row repeats, since it has the same pixels: `<uri>#page=<number>`."""
+    read_with: tuple[int, ...] = ()
+    """Numbers of the pages that were read together, its own among them; empty: it was read by itself. The record,
+    and all that there is to say about it, stands in the row of the first one; the others have none."""
     read_by: RunIdentity | None = None
     """Who read it, when that was another run; its engine and model stand in the row."""
     evidence: tuple[FieldEvidence, ...] = ()

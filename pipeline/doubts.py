@@ -16,7 +16,10 @@ _SHOWN = 5
 
 
 class Doubts:
-    """Remembers the first valid record of each page that is read again. One more try each: a doubt is no fault."""
+    """Remembers the first valid record of each page that is read again. One more try each: a doubt is no fault.
+
+    Pages that were read together have none: it would be a try for all of them.
+    """
 
     def __init__(self, retry: Literal["off", "doubtful", "breaches", "both"], ladder: Ladder) -> None:
         self._beginnings: tuple[str, ...] = _REASONS[retry]
@@ -28,7 +31,7 @@ class Doubts:
     def following(self, task: PageTask, record: PageRecord) -> TrySettings | None:
         """Return the settings of another try, and remember the record meanwhile; None where it would be in vain."""
         reasons = [reason for reason in record.review_reasons if reason.startswith(self._beginnings)]
-        if not self.are_wanted or not reasons or _key(task) in self._first:
+        if not self.are_wanted or not reasons or _key(task) in self._first or task.others:
             return None
         settings = self._ladder.after_doubt(task.attempts[-1], task.shown, size_matters=self._size_matters(record))
         if settings:

@@ -121,7 +121,7 @@ class Driver:
             log.info("page is tried again: %s", task.attempts[-1].error, extra=why)
             self._feed.retry(task, following)
         else:
-            self._tally.page_read()
+            self._tally.page_read(len(task.window))
         return fault.error_type if fault else None
 
     def _watch(self, metrics: EngineMetrics) -> None:

@@ -37,6 +37,8 @@ MAX_ITEMS = 200
 LEAST_TOKENS = 16
 """Of an output limit; `tries.max_tokens` has the same bound."""
 
+SCOPES = ("page", "document")
+
 HIDDEN = (".", "_")
 """How names begin that are never listed, neither as extractions nor in an output."""
 
@@ -65,6 +67,14 @@ class Extraction:
         if not isinstance(tokens, int) or tokens < LEAST_TOKENS:
             raise ConfigError(f"{self.folder}: max_output_tokens must be a whole number of {LEAST_TOKENS} or more.")
         return tokens
+
+    @cached_property
+    def scope(self) -> str:
+        """Whether a "page" or the pages of a "document" together are read, as the model's class variable says."""
+        scope = getattr(self.model, "scope", "page")
+        if scope not in SCOPES:
+            raise ConfigError(f"{self.folder}: scope must be {' or '.join(map(repr, SCOPES))}, not {scope!r}.")
+        return str(scope)
 
     @cached_property
     def json_schema(self) -> Json:
@@ -244,7 +254,7 @@ def _load(folder: Path) -> Extraction:
         schema_sha256=hashlib.sha256(schema_path.read_bytes()).hexdigest(),
     )
     # A rule or limit that cannot work is found before anything is read.
-    extraction._frame, extraction.max_output_tokens  # noqa: B018, SLF001 - see above
+    extraction._frame, extraction.max_output_tokens, extraction.scope  # noqa: B018, SLF001 - see above
     if unknown := set(extraction.needed_of_layers) - extraction.model.model_fields.keys():
         raise ConfigError(f"{schema_path}: text_layer_needs names fields that it lacks: {', '.join(sorted(unknown))}.")
     return extraction

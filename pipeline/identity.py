@@ -42,6 +42,7 @@ def identify_run(
         **({"legible_px": legible_px, "min_pixels": config.render.min_pixels} if legible_px else {}),
         **_skipped(config, extraction, engine),
         **_read_again(config),
+        **({"window_pages": together} if (together := window_pages(config, extraction, engine.engine)) > 1 else {}),
     }
     limits = {
         "tries": {
@@ -73,6 +74,15 @@ def reads_text_layers(config: RunConfig, extraction: Extraction, engine: EngineI
     """Return whether born-digital pages are read from their text layers beside the engine; OCR does so itself."""
     wanted = config.skip.text_layer
     return engine.engine != "ocr" and (extraction.text_layer_suffices if wanted is None else wanted)
+
+
+def window_pages(config: RunConfig, extraction: Extraction, engine: str) -> int:
+    """Return how many pages of a document are read together at most; 1 where each is read by itself.
+
+    OCR knows nothing but pages; and of plain text nobody could tell where one page ends.
+    """
+    together = (config.documents.scope or extraction.scope) == "document"
+    return config.documents.window_pages if together and engine != "ocr" and not extraction.plain_text_field else 1
 
 
 def _skipped(config: RunConfig, extraction: Extraction, engine: EngineInfo) -> dict[str, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
@@ -78,14 +79,30 @@ class Judge:
         self._date_order = date_order
 
     def decide(self, task: PageTask, generation: Generation) -> PageRecord | TrySettings:
-        """Enter the generation as an attempt of `task`; return the page's record, or the settings of its next try."""
+        """Enter the generation as an attempt of `task`; return the page's record, or the settings of its next try.
+
+        Pages that were read together and have had their tries are each read by themselves.
+        """
         record, error = self._validated(generation)
         attempt = _attempt(task, generation, error)
         task.attempts.append(attempt)
         if error is None:
             return self._record(task, generation, record, None)
-        following = self._ladder.next(attempt)
+        following = self._ladder.next(attempt) or (self._ladder.first() if task.settings.window_pages > 1 else None)
         return following or self._record(task, generation, self._salvaged(task), error)
+
+    def read_with(self, task: PageTask, record: PageRecord) -> Iterator[PageRecord]:
+        """Yield the records of the pages that were read with a page: they say in whose row all of it stands."""
+        for page in task.others:
+            yield PageRecord(
+                document=record.document,
+                page_number=page.page_number,
+                status=record.status,
+                started_at=page.started_at,
+                finished_at=record.finished_at,
+                read_with=record.read_with,
+                **asdict(page.shown),
+            )
 
     def give_up(self, task: PageTask, error: PageError) -> PageRecord:
         """Return the record of a page that gets no further try although no engine answered the last one.
@@ -141,6 +158,7 @@ class Judge:
             token_logprobs=generation.token_logprobs if generation else (),
             attempts=tuple(task.attempts),
             error=error,
+            read_with=tuple(page.page_number for page in task.window) if task.others else (),
             **asdict(shown),
         )
 

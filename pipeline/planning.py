@@ -16,7 +16,7 @@ from pipeline.engines import EngineChoice, choose_engine
 from pipeline.engines.base import EngineTask
 from pipeline.errors import ConfigError
 from pipeline.extraction import Extraction, load_extraction, load_model
-from pipeline.identity import identify_run
+from pipeline.identity import identify_run, window_pages
 from pipeline.ready import Readiness
 from pipeline.selection import parse_since
 from pipeline.sink import committed_parts, read_committed
@@ -113,6 +113,7 @@ def engine_task(extraction: Extraction, config: RunConfig) -> EngineTask:
         load_model=partial(load_model, str(extraction.folder / "schema.py")),
         plain_text=extraction.plain_text_field is not None,
         date_order=config.date_order,
+        window_pages=window_pages(config, extraction, config.engine),
     )
 
 

@@ -44,7 +44,7 @@ class KnownPages:
 
     def read_before(self, document: Document) -> Iterator[PageRecord]:
         """Yield the pages of a document that need no reading, in any order, each one once."""
-        return self._once(document, filter(self._stands, self._all(document)))
+        return self._once(document, _whole_windows(filter(self._stands, self._all(document))))
 
     def _all(self, document: Document) -> Iterator[PageRecord]:
         """Yield every reading, those that went well before all others."""
@@ -75,3 +75,16 @@ class KnownPages:
             return not self._retry.wants(record.error.error_type)
         same_limits = record.read_by is None or record.read_by.limits_fingerprint == self._identity.limits_fingerprint
         return same_limits and record.error.error_type not in CURABLE
+
+
+def _whole_windows(records: Iterator[PageRecord]) -> Iterator[PageRecord]:
+    """Leave out pages that were read together with one that is not known, as it is when a run was killed meanwhile."""
+    known: dict[tuple[int, ...], dict[int | None, PageRecord]] = {}
+    for record in records:
+        if not record.read_with:
+            yield record
+            continue
+        window = known.setdefault(record.read_with, {})
+        window[record.page_number] = record
+        if len(window) == len(record.read_with):
+            yield from known.pop(record.read_with).values()

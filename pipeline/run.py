@@ -35,6 +35,7 @@ from pipeline.errors import CanaryError, DocumentChangedError, DocumentError, Er
 from pipeline.failed import FailedDocuments, Retry, find_failed
 from pipeline.feed import PageFeed
 from pipeline.forecast import find_pace
+from pipeline.identity import window_pages
 from pipeline.inbox import check_inbox, clear_input, tagged_until
 from pipeline.journal import Journal
 from pipeline.layout import lease_key
@@ -302,6 +303,7 @@ class _Run:
             shortcuts=self._settling,
             stop=self._admission,
             ahead_bytes=self._config.render.ahead_mb << 20,
+            window_pages=window_pages(self._config, self._extraction, self._choice.info.engine),
         )
 
     @property
@@ -397,10 +399,10 @@ class _Run:
         """It could not be rendered."""
         self._settling.give_up(task, error)
 
-    def pages_in_engine(self, number: int, supply: Supply) -> None:
+    def pages_in_engine(self, pages: int, requests: int, supply: Supply) -> None:
         """The number of pages that the engine holds changed, or how it fares when it asks for another one."""
-        self._admission.pages_in_engine = number
-        self._books.stats.times.in_engine(number, supply)
+        self._admission.pages_in_engine = pages
+        self._books.stats.times.in_engine(requests, supply)
 
     # What settling and the driver tell.
 

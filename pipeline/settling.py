@@ -7,7 +7,7 @@ Nothing here is lost: a page stays parked until its text was read or given up, a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -208,7 +208,7 @@ class Settling:
         elif isinstance(decision, TrySettings):
             return decision
         else:
-            self._end(task, self._assess(decision, self._text_of(task, decision) or NO_TEXT))
+            self._end(task, self._assess(task, decision, [self._text_of(task, decision) or NO_TEXT]))
         return None
 
     def give_up(self, task: PageTask, error: PageError) -> None:
@@ -257,11 +257,13 @@ class Settling:
 
     def _assessed(self, task: PageTask, record: PageRecord) -> TrySettings | None:
         """Settle a valid record as soon as it is assessed; return the settings of another try if it is in doubt."""
-        text = self._text_of(task, record)
-        if text is None:
-            self._parked[key_of(task)] = task, record
-            return None
-        record = self._assess(record, text)
+        texts: list[PageText] = []
+        for page in task.window:
+            if (text := self._text_of(page, record)) is None:
+                self._parked[key_of(page)] = task, record
+                return None
+            texts.append(text)
+        record = self._assess(task, record, texts)
         following = None if self._stop.is_set() else self._doubts.following(task, record)
         if following is None:
             self._end(task, self._doubts.best(task, record))
@@ -272,13 +274,26 @@ class Settling:
         own = PageText(record.lines, task.shown)
         return own if record.lines or not self._texts or record.record is None else self._texts.of(task)
 
-    def _assess(self, record: PageRecord, text: PageText) -> PageRecord:
+    def _assess(self, task: PageTask, record: PageRecord, texts: Sequence[PageText]) -> PageRecord:
+        """Hold a record against the text of its page, or of the pages that were read together, in their order."""
         shown = ImageFacts(record.width_px, record.height_px, rotation_deg=record.rotation_deg)
-        lines = record.lines or placed(text.lines, text.image, shown)
-        return self._trust.assess(replace(record, lines=lines), lines)
+        lines = record.lines or placed(texts[0].lines, texts[0].image, shown)
+        others = [
+            (page.page_number, placed(text.lines, text.image, page.shown))
+            for page, text in zip(task.others, texts[1:], strict=False)
+        ]
+        return self._trust.assess(replace(record, lines=lines), lines, others)
 
     def _end(self, task: PageTask, record: PageRecord) -> None:
-        if self._texts:
-            self._texts.drop(task)
+        others = [*self._read_with(task, record)]
+        for page in task.window if self._texts else ():
+            self._texts.drop(page)
         self._doubts.forget(task)
-        self._settle(record)
+        for one in (record, *others):
+            self._settle(one)
+
+    def _read_with(self, task: PageTask, record: PageRecord) -> Iterator[PageRecord]:
+        """Yield the rows of the pages that were read with a page, with their texts."""
+        for page, row in zip(task.others, self.judge.read_with(task, record), strict=True):
+            text = self._texts.of(page) if self._texts else None
+            yield replace(row, lines=placed(text.lines, text.image, page.shown)) if text else row

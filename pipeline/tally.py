@@ -84,9 +84,9 @@ class Tally:
         self.documents_opened += 1
         self.pages_found += num_pages
 
-    def page_read(self) -> None:
-        """Count a page whose last try the engine has answered."""
-        self._pages_read += 1
+    def page_read(self, count: int = 1) -> None:
+        """Count a page whose last try the engine has answered, or pages that were read together."""
+        self._pages_read += count
 
     def page_done(self, record: PageRecord) -> None:
         """Count a terminal row."""

@@ -57,6 +57,8 @@ class Ladder:
         """Return the settings of the try after `last`, or None when the page has had its tries."""
         if last.settings.number >= self.config.max_tries:
             return None
+        if last.settings.window_pages > 1 and last.error_type in TOO_MUCH:
+            return None  # fewer pages are less, and each of them keeps its size
         changed = self._changed(last)
         hopeless = changed.render == last.settings.render or last.error_type is ErrorType.INPUT_REJECTED
         if self.deterministic and hopeless:
@@ -87,9 +89,12 @@ class Ladder:
         limit = int(self.max_pixels * MAX_PIXEL_GROWTH) if is_limited else 0
         return replace(render, max_pixels=max(render.max_pixels, min(int(render.max_pixels * PIXEL_GROWTH), limit)))
 
+    def _first_tokens(self, settings: TrySettings) -> int:
+        return self.first().max_tokens * settings.window_pages
+
     def _changed(self, last: Attempt) -> TrySettings:
         settings, fault = last.settings, last.error_type
-        if fault is ErrorType.OUTPUT_CUT_OFF and settings.max_tokens < MAX_TOKEN_GROWTH * self.first().max_tokens:
+        if fault is ErrorType.OUTPUT_CUT_OFF and settings.max_tokens < MAX_TOKEN_GROWTH * self._first_tokens(settings):
             return replace(_longer(settings), render=replace(settings.render, legible_px=None))
         if fault in TOO_MUCH:
             return _resized(settings, 1 / PIXEL_GROWTH, settings.render.max_pixels)

@@ -68,5 +68,5 @@ def _vllm(config: RunConfig, task: EngineTask) -> EngineChoice:
 
     max_pixels = config.render.max_pixels or vllm.MAX_PIXELS
     open_engine = partial(vllm.VllmEngine, config.vllm, task, max_pixels)
-    info = vllm.describe(config.vllm, task.name)
+    info = vllm.describe(config.vllm, task.name, task.window_pages)
     return EngineChoice(info, open_engine, max_pixels, legible_px(config.render, "vllm"))

@@ -43,6 +43,8 @@ class EngineTask:
     plain_text: bool
     """The output is the page's text itself, held to no schema."""
     date_order: DateOrder
+    window_pages: int = 1
+    """Pages of a document that one request shows at most."""
 
 
 class Requests(Protocol):

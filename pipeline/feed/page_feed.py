@@ -9,15 +9,15 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from pipeline.data import Document, DocumentRef, ImageFacts, PageImage, PageRequest, PageTask, Supply, TrySettings
+from pipeline.data import Document, DocumentRef, PageImage, PageRequest, PageTask, Supply, TrySettings
 from pipeline.errors import DocumentError, ErrorType, PageError, RenderError
+from pipeline.feed.gathering import Gathering, OpenDocument, num_bytes, take_note, tried_again
 from pipeline.feed.opening import Opening
 from pipeline.feed.seams import Documents, Losses, Shortcuts, Stop
 from pipeline.suspects import Suspects
@@ -25,27 +25,9 @@ from pipeline.suspects import Suspects
 WAIT_S = 0.1
 LONGEST_S = 0.02
 """How long an engine that cannot wait is kept by pages that need none: about as long as one of its steps."""
-BYTES_PER_PIXEL = 3
 MAX_TIMEOUTS = 5
 """Pages of a document that may run out of time one after the other; the others are then given up, as twenty
 thousand of them would take days."""
-
-
-@dataclass(slots=True)
-class _OpenDocument:
-    document: Document
-    path: Path
-    done: Container[int]
-    """Pages that need no reading."""
-    number: int = 0
-
-    def next_number(self) -> int | None:
-        """Return the next page to read."""
-        while self.number < self.document.num_pages:
-            self.number += 1
-            if self.number not in self.done:
-                return self.number
-        return None
 
 
 class PageFeed:
@@ -62,13 +44,16 @@ class PageFeed:
         stop: Stop,
         ahead_bytes: int,
         ahead: int = 2,
+        window_pages: int = 1,
     ) -> None:
         """Open and render nothing yet.
 
         Args:
             stop: once set, no more pages are taken.
-            ahead: page images ready or in the making at most; one at least, whatever its size.
-            ahead_bytes: memory that these may take.
+            first: of a page that is read by itself.
+            ahead: windows ready or in the making at most; one at least, whatever its size.
+            ahead_bytes: memory that their page images may take.
+            window_pages: consecutive pages of a document that are shown together, at most.
         """
         self.ahead = ahead
         self.paused = False
@@ -78,15 +63,17 @@ class PageFeed:
         self._documents = documents
         self._losses = losses
         self._first = first
+        self._window_pages = window_pages
         self._shortcuts = shortcuts
         self._opening = Opening(refs, documents.open, self._wake)
-        self._current: _OpenDocument | None = None
+        self._current: OpenDocument | None = None
         self._retries: deque[PageTask] = deque()
         self._rendering = 0
         self._rendering_bytes = self._ready_bytes = 0
-        self._rendered: SimpleQueue[tuple[PageTask, Future[PageImage]] | None] = SimpleQueue()
+        self._rendered: SimpleQueue[tuple[Gathering, PageTask, Future[PageImage]] | None] = SimpleQueue()
         self._ready: deque[tuple[PageTask, PageRequest]] = deque()
         self._in_flight: dict[str, PageTask] = {}
+        self._pages_in_flight = 0
         self._suspects = Suspects()
         self._timeouts: dict[str, int] = {}
         """Pages in a row that ran out of time, by URI."""
@@ -126,40 +113,48 @@ class PageFeed:
             self._tell(self._lacking)
             return None
         task, request = self._ready.popleft()
-        self._ready_bytes -= request.image.pixels.nbytes
+        self._ready_bytes -= num_bytes(request)
         self._in_flight[request.request_id] = task
+        self._pages_in_flight += len(task.window)
         self._tell(Supply.READY)
         return request
 
     def resolve(self, request_id: str) -> PageTask:
-        """Return the page of a generation; it is no longer in flight."""
+        """Return the page of a generation, with those that were read with it; they are no longer in flight."""
         task = self._in_flight.pop(request_id)
+        self._pages_in_flight -= len(task.window)
         self._suspects.clear(task)
         self._tell(self._supply if self._in_flight else self._lacking)
         return task
 
     def retry(self, task: PageTask, settings: TrySettings) -> None:
-        """Send a page again, before any new one."""
-        task.settings = settings
-        self._retries.append(task)
+        """Send a page again, before any new one; with those that were read with it, or each by itself."""
+        self._retries.extend(tried_again(task, settings))
 
     def engine_died(self) -> PageTask | None:
-        """Send the pages that the engine held again; return the page that killed it, once that is certain."""
+        """Send the pages that the engine held again; return the page that killed it, once that is certain.
+
+        Where several pages killed it together, each of them is sent by itself.
+        """
         killer = self._suspects.accuse([*self._in_flight.values()])
         self.send_again()
         if killer:
             self._retries.pop()
+        if killer and killer.others:
+            self.retry(killer, self._first)
+            return None
         return killer
 
     def send_again(self) -> None:
         """Give the pages that the engine held to the next one."""
         self._retries.extend(self._in_flight.values())
         self._in_flight.clear()
+        self._pages_in_flight = 0
         self._tell(self._lacking)
 
     def _tell(self, supply: Supply) -> None:
         self._supply = supply
-        self._losses.pages_in_engine(len(self._in_flight), supply)
+        self._losses.pages_in_engine(self._pages_in_flight, len(self._in_flight), supply)
 
     @property
     def _lacking(self) -> Supply:
@@ -173,11 +168,11 @@ class PageFeed:
     @property
     def num_in_flight(self) -> int:
         """Pages that the engine holds."""
-        return len(self._in_flight)
+        return self._pages_in_flight
 
     @property
     def num_ready(self) -> int:
-        """Page images that wait for the engine; none for long: rendering holds it up."""
+        """Pages that wait for the engine, or windows of them; none for long: rendering holds it up."""
         return len(self._ready)
 
     def close(self) -> None:
@@ -206,30 +201,35 @@ class PageFeed:
         self._opening.go_on()
         self._retries.extend(self._shortcuts.again())
         while self._has_room():
-            task = self._retries.popleft() if self._retries else self._next_page()
+            task = self._retries.popleft() if self._retries else self._next_window()
             if task is None:
                 return
-            if self._timeouts.get(task.document.ref.uri, 0) >= MAX_TIMEOUTS:
+            self._render(Gathering(task))
+
+    def _render(self, window: Gathering) -> None:
+        self._rendering += 1
+        self._rendering_bytes += window.num_bytes
+        for page in window.pages:
+            if self._timeouts.get(page.document.ref.uri, 0) >= MAX_TIMEOUTS:
                 reason = (
                     f"{MAX_TIMEOUTS} pages of this document ran out of time; raise render.timeout_s if it is honest."
                 )
-                self._suspects.clear(task)
-                self._losses.page_failed(task, RenderError(ErrorType.RENDER_TIMEOUT, reason))
+                window.drop(page)
+                self._lose(page, RenderError(ErrorType.RENDER_TIMEOUT, reason))
                 continue
-            future = self._documents.render(task.document, task.path, task.page_number, task.settings)
-            self._rendering += 1
-            self._rendering_bytes += BYTES_PER_PIXEL * task.settings.render.max_pixels
-            future.add_done_callback(lambda done, task=task: self._rendered.put((task, done)))  # type: ignore[misc]
+            future = self._documents.render(page.document, page.path, page.page_number, page.settings)
+            future.add_done_callback(lambda done, page=page: self._rendered.put((window, page, done)))  # type: ignore[misc]
+        self._send_whole(window)
 
     def _has_room(self) -> bool:
         ahead = self._rendering + len(self._ready) + self._shortcuts.num_pending
         has_bytes = self._rendering_bytes + self._ready_bytes < self._ahead_bytes
         return ahead < self.ahead and not self._shortcuts.is_full and (has_bytes or not ahead)
 
-    def _next_page(self) -> PageTask | None:
+    def _next_window(self) -> PageTask | None:
         while True:
-            if self._current and (number := self._current.next_number()):
-                return PageTask(self._current.document, self._current.path, number, self._first)
+            if self._current and (window := self._current.next_window(self._first, self._window_pages)):
+                return window
             self._current = None
             opened = self._opening.take()
             if opened is None:
@@ -243,34 +243,42 @@ class PageFeed:
         except DocumentError as error:
             self._losses.document_failed(ref, error, started_at)
             return
-        self._current = _OpenDocument(document, path, self._losses.document_opened(document))
+        self._current = OpenDocument(document, path, self._losses.document_opened(document))
 
-    def _receive(self, task: PageTask, rendered: Future[PageImage]) -> None:
-        self._rendering -= 1
-        self._rendering_bytes -= BYTES_PER_PIXEL * task.settings.render.max_pixels
-        uri = task.document.ref.uri
+    def _receive(self, window: Gathering, page: PageTask, rendered: Future[PageImage]) -> None:
+        uri = page.document.ref.uri
         try:
             image = rendered.result()
         except PageError as error:
             if error.error_type is ErrorType.RENDER_TIMEOUT:
                 self._timeouts[uri] = self._timeouts.get(uri, 0) + 1
-            self._suspects.clear(task)
-            self._losses.page_failed(task, error)
+            window.drop(page)
+            self._lose(page, error)
+        else:
+            self._timeouts.pop(uri, None)
+            self._gather(window, page, image)
+        self._send_whole(window)
+
+    def _lose(self, page: PageTask, error: PageError) -> None:
+        self._suspects.clear(page)
+        self._losses.page_failed(page, error)
+
+    def _gather(self, window: Gathering, page: PageTask, image: PageImage) -> None:
+        """Enter a page image in its window, unless the page needs no engine."""
+        take_note(page, image)
+        is_new = page.settings.number == 1 and not page.suspected and not page.attempts
+        if is_new and self._shortcuts.take(page, image, self._wake):
+            window.drop(page)
+        else:
+            window.add(page, image)
+
+    def _send_whole(self, window: Gathering) -> None:
+        """Have the engine read a window, once all of it is there."""
+        if not window.is_complete:
             return
-        self._timeouts.pop(uri, None)
-        spec = image.spec
-        task.settings = replace(task.settings, render=spec)
-        task.shown = ImageFacts(
-            image.width_px, image.height_px, image.dpi, spec.rotation_deg, image.render_s, image.full_pixels
-        )
-        is_new = task.settings.number == 1 and not task.suspected
-        if is_new and self._shortcuts.take(task, image, self._wake):
-            return
-        request = PageRequest(
-            request_id=f"{next(self._ids)}",
-            image_key=f"{task.document.sha256}:{task.page_number}:{spec.key}",
-            image=image,
-            settings=task.settings,
-        )
-        self._ready.append((task, request))
-        self._ready_bytes += image.pixels.nbytes
+        self._rendering -= 1
+        self._rendering_bytes -= window.num_bytes
+        if window.pages:
+            request = window.request(f"{next(self._ids)}")
+            self._ready.append((window.pages[0], request))
+            self._ready_bytes += num_bytes(request)

@@ -39,8 +39,12 @@ class Losses(Protocol):
         """It could not be rendered for this try."""
         ...
 
-    def pages_in_engine(self, number: int, supply: Supply) -> None:
-        """The number of pages that the engine holds changed, or how it fares when it asks for another one."""
+    def pages_in_engine(self, pages: int, requests: int, supply: Supply) -> None:
+        """The number of pages that the engine holds changed, or how it fares when it asks for another one.
+
+        Args:
+            requests: that these pages are asked with.
+        """
         ...
 
 

@@ -179,6 +179,7 @@ def _page(row: Json, restore: Callable[[Any], Any] | None) -> PageRecord:
         reused_from=row.get("reused_from") or row[_URI],
         answered_by=AnsweredBy(row.get("answered_by") or AnsweredBy.ENGINE),
         duplicate_of=row.get("duplicate_of"),
+        read_with=tuple(row.get("read_with") or ()),
         full_pixels=row.get("full_pixels"),
         **read_checks(row),
         read_by=RunIdentity(**{name: row[name] for name in IDENTITY if name in row}),

@@ -144,6 +144,7 @@ def _page_columns(record: pa.DataType) -> tuple[_Column, ...]:
         _Column("reused_from", _TEXT, lambda page: page.reused_from),
         _Column("answered_by", _TEXT, lambda page: page.answered_by),
         _Column("duplicate_of", _TEXT, lambda page: page.duplicate_of),
+        _Column("read_with", pa.list_(_INT), lambda page: page.read_with),
         *(_Column(name, _TEXT, reader=None if name in _OF_WRITER else _read_by) for name in IDENTITY),
     )
 

@@ -58,10 +58,16 @@ class Shortcuts:
         return len(self._again) + (self._layers.num_pending if self._layers else 0)
 
     def take(self, task: PageTask, image: PageImage, wake: Callable[[], None]) -> bool:
-        """Return whether the page needs no engine, or not before it is known what becomes of another one."""
+        """Return whether the page needs no engine, or not before it is known what becomes of another one.
+
+        A page that is read together with others is spared only if it is blank: its text layer, or a page with the
+        same image, says nothing about the others.
+        """
         if self._config.blank and image.is_blank and not (image.text_layer and image.text_layer.lines):
             self._end(_record(task, AnsweredBy.BLANK, record=self._extraction.empty_record))
             return True
+        if task.settings.window_pages > 1:
+            return False
         if (key := identity_of(image)) is not None and self._config.duplicates:
             if earlier := self._duplicates.find(key):
                 self._end(_repeated(task, earlier))

@@ -12,6 +12,7 @@ from pipeline.rules import check_rules, rules_of
 from pipeline.trust.confidence import PageSupport, load_calibration, with_confidence
 from pipeline.trust.evidence import find_evidence
 from pipeline.trust.logprobs import field_logprobs
+from pipeline.trust.windows import best_shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.config import TrustConfig
     from pipeline.data import FieldEvidence, Json, PageRecord, TextLine
     from pipeline.rules import Outcome
+    from pipeline.trust.windows import NumberedText
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +47,17 @@ class Trust:
         self._plain_text_field = plain_text_field
         self._calibration = load_calibration(engine, config.calibration)
 
-    def assess(self, page: PageRecord, lines: Sequence[TextLine]) -> PageRecord:
+    def assess(self, page: PageRecord, lines: Sequence[TextLine], others: Sequence[NumberedText] = ()) -> PageRecord:
         """Return a page with what can be said of its record.
 
         Args:
             lines: the page's text, boxes on the image that the row tells of; none where nobody could read it.
+            others: the same of pages that were read together with it, whose record it is, too.
         """
         if page.record is None:
             return page
         try:
-            return self.reviewed(self._assessed(page, page.record, lines))
+            return self.reviewed(self._assessed(page, page.record, [(page.page_number or 1, lines), *others]))
         except Exception:  # a page that was read is not lost for a fault in what looks at it afterwards
             where = {"document": page.document.ref.uri, "page": page.page_number}
             log.exception("a page could not be assessed; this is a fault in Pagemill, please report it", extra=where)
@@ -65,19 +68,19 @@ class Trust:
         reasons = review_reasons(page.evidence, page.breaches, min_confidence=self._config.min_confidence)
         return page if reasons == page.review_reasons else replace(page, review_reasons=reasons)
 
-    def _assessed(self, page: PageRecord, record: Json, lines: Sequence[TextLine]) -> PageRecord:
-        outcomes = check_rules(self._rules, record, whole=page.document.num_pages == 1)
+    def _assessed(self, page: PageRecord, record: Json, texts: Sequence[NumberedText]) -> PageRecord:
+        outcomes = check_rules(self._rules, record, whole=page.document.num_pages == len(texts))
         breaches = tuple(Breach(one.rule, one.message, one.paths) for one in outcomes if one.message is not None)
-        evidence = self._evidence(page, record, lines, outcomes) if self._config.evidence else ()
+        found = [self._evidence(page, record, text, outcomes) for text in texts] if self._config.evidence else []
+        evidence = best_shown(found) if len(found) > 1 else found[0] if found else ()
         return replace(page, evidence=evidence, breaches=breaches)
 
     def _evidence(
-        self, page: PageRecord, record: Json, lines: Sequence[TextLine], outcomes: Sequence[Outcome]
+        self, page: PageRecord, record: Json, text: NumberedText, outcomes: Sequence[Outcome]
     ) -> tuple[FieldEvidence, ...]:
+        number, lines = text
         plain_text_field = self._plain_text_field
-        found = find_evidence(
-            record, self._model, lines, page_number=page.page_number or 1, plain_text_field=plain_text_field
-        )
+        found = find_evidence(record, self._model, lines, page_number=number, plain_text_field=plain_text_field)
         logprobs = field_logprobs(page.token_logprobs, page.raw_text or "", plain_text_field=plain_text_field)
         support = PageSupport(lines, self._model)
         return with_confidence(found, page=support, outcomes=outcomes, logprobs=logprobs, calibration=self._calibration)

@@ -18,9 +18,9 @@ from pipeline.engines.vllm.steps import Steps
 from pipeline.errors import EngineError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import psutil
+
+    from pipeline.data import ShownImage
 
 SHUTDOWN_S = 10
 EXIT_S = 5
@@ -29,7 +29,7 @@ EXIT_S = 5
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The prompt all pages share: its tokens, with one token in the image's place."""
+    """The prompt all pages share: its tokens, with one token in the place of each image."""
 
     token_ids: tuple[int, ...]
     image_token_id: int
@@ -77,29 +77,26 @@ class Core:
         """Of the engine's own process."""
         return int(self._client.resources.engine_manager.processes[0].pid)
 
-    def build_prompt(self, instructions: str) -> Prompt:
-        """Return the tokens of a conversation: `instructions` as system message, then one image."""
+    def build_prompt(self, instructions: str, num_images: int = 1) -> Prompt:
+        """Return the tokens of a conversation: `instructions` as system message, then the images."""
         from PIL import Image
         from vllm.renderers import ChatParams
 
         image = {"type": "image_pil", "image_pil": Image.new("RGB", (56, 56))}
-        messages = [{"role": "system", "content": instructions}, {"role": "user", "content": [image]}]
+        messages = [{"role": "system", "content": instructions}, {"role": "user", "content": [image] * num_images}]
         _, rendered = self._llm.renderer.render_messages(messages, ChatParams())
         token_ids = rendered.get("prompt_token_ids")
         if token_ids is None:
             token_ids = self._llm.get_tokenizer().encode(rendered["prompt"], add_special_tokens=False)
         return Prompt(tuple(token_ids), int(self._llm.model_config.hf_config.image_token_id))
 
-    def prepare(self, prompt: Prompt, pixels: npt.NDArray[np.uint8], image_key: str) -> Any:
-        """Return model inputs for a page, about 6-11 MiB per megapixel; 15-50 ms of CPU time.
-
-        Args:
-            image_key: identity of the pixels; vLLM takes equal keys for equal pixels.
+    def prepare(self, prompt: Prompt, images: Sequence[ShownImage]) -> Any:
+        """Return model inputs for page images, about 6-11 MiB per megapixel; 15-50 ms of CPU time each.
 
         Raises:
             ValueError: the image or the length of the prompt is not acceptable.
         """
-        return self._llm.renderer.render_cmpl([prompt_of(prompt, pixels, image_key)])[0]
+        return self._llm.renderer.render_cmpl([prompt_of(prompt, images)])[0]
 
     def spell(self, token_ids: Sequence[int]) -> list[str]:
         """Return the text that each token adds; what makes up a character together stands with the last one."""
@@ -252,14 +249,14 @@ class Core:
             ) from cause
 
 
-def prompt_of(prompt: Prompt, pixels: npt.NDArray[np.uint8], image_key: str) -> dict[str, Any]:
-    """Return what vLLM takes for a page whose image it has not processed."""
+def prompt_of(prompt: Prompt, images: Sequence[ShownImage]) -> dict[str, Any]:
+    """Return what vLLM takes for page images that it has not processed; it takes equal keys for equal pixels."""
     from PIL import Image
 
     return {
         "prompt_token_ids": list(prompt.token_ids),
-        "multi_modal_data": {"image": Image.fromarray(pixels)},
-        "multi_modal_uuids": {"image": [image_key]},
+        "multi_modal_data": {"image": [Image.fromarray(shown.image.pixels) for shown in images]},
+        "multi_modal_uuids": {"image": [shown.image_key for shown in images]},
     }
 
 

@@ -53,13 +53,13 @@ class VllmEngine:
         Raises:
             EngineStartError: the message says what to change.
         """
-        plan = plan_engine(config, task.name)
+        plan = plan_engine(config, task.name, task.window_pages)
         config = plan.config
         if plan.profile_note:
             log.info(plan.profile_note)
         self.info = plan.info
         self.slots = plan.settings.max_num_seqs
-        self.instructions = compose_instructions(task.prompt, _schema_of(task))
+        self.instructions = compose_instructions(task.prompt, _schema_of(task), window_pages=task.window_pages)
         """The system message of every page."""
         self.arguments = engine_arguments(plan, max_pixels)
         """What vLLM's LLM is given."""
@@ -76,7 +76,11 @@ class VllmEngine:
         self._threads = ThreadPoolExecutor(threads, "prepare-page")
         try:
             sampler = Sampler(_schema_of(task), config.logprobs)
-            self._task = self._question(self.instructions, sampler, plan.adapter)
+            self._tasks = [
+                self._question(self.instructions, sampler, plan.adapter, num_images)
+                for num_images in range(1, task.window_pages + 1)
+            ]
+            """By the number of pages, from one on."""
             self._transcription = self._question(TRANSCRIPTION, Sampler(None, config.logprobs))
             self._rehearse()
         except BaseException:
@@ -86,7 +90,7 @@ class VllmEngine:
     @property
     def shared_prefix_tokens(self) -> int:
         """Prompt tokens that every page after the first takes from the prefix cache."""
-        return self._task.shared_tokens
+        return self._tasks[0].shared_tokens
 
     @property
     def process_id(self) -> int:
@@ -121,7 +125,7 @@ class VllmEngine:
         """
         pages = [(self._asked(request), request) for request in requests]
         outputs = self._core.generate(
-            [prompt_of(asked.prompt, request.image.pixels, request.image_key) for asked, request in pages],
+            [prompt_of(asked.prompt, request.shown) for asked, request in pages],
             [asked.sampler.build(request.settings) for asked, request in pages],
             [asked.lora for asked, _ in pages],
         )
@@ -149,19 +153,19 @@ class VllmEngine:
         self._core.close()
 
     def prepare(self, request: PageRequest) -> Prepared:
-        """Return a page's inputs, 6-11 MiB per megapixel; 15-50 ms of CPU time, on any thread.
+        """Return the inputs of a page, or of several, 6-11 MiB per megapixel; 15-50 ms of CPU time each, on any thread.
 
         Raises:
-            ValueError: the image is not acceptable.
+            ValueError: an image is not acceptable.
         """
-        height_px, width_px = request.image.pixels.shape[:2]
-        if height_px * width_px > self._image_limit:
-            raise ValueError(
-                f"the page image has {width_px} x {height_px} px, the engine was opened for "
-                f"{self._image_limit} pixels: lower render.max_pixels"
-            )
+        for _, image in request.shown:
+            if image.height_px * image.width_px > self._image_limit:
+                raise ValueError(
+                    f"the page image has {image.width_px} x {image.height_px} px, the engine was opened for "
+                    f"{self._image_limit} pixels: lower render.max_pixels"
+                )
         asked = self._asked(request)
-        inputs = self._core.prepare(asked.prompt, request.image.pixels, request.image_key)
+        inputs = self._core.prepare(asked.prompt, request.shown)
         return Prepared(inputs, new_tokens=len(inputs["prompt_token_ids"]) - asked.shared_tokens)
 
     def _prepare(self, in_advance: Mapping[str, Prepared], request: PageRequest) -> Prepared:
@@ -175,10 +179,12 @@ class VllmEngine:
         return read_output(self._core.spell, request_id, output)
 
     def _asked(self, request: PageRequest) -> _Question:
-        return self._transcription if request.plain_text else self._task
+        return self._transcription if request.plain_text else self._tasks[len(request.others)]
 
-    def _question(self, instructions: str, sampler: Sampler, adapter: Adapter | None = None) -> _Question:
-        prompt = self._core.build_prompt(instructions)
+    def _question(
+        self, instructions: str, sampler: Sampler, adapter: Adapter | None = None, num_images: int = 1
+    ) -> _Question:
+        prompt = self._core.build_prompt(instructions, num_images)
         shared = shared_prefix_tokens(prompt.token_ids, prompt.image_token_id, self._core.block_size)
         return _Question(prompt, sampler, shared, adapter.request() if adapter else None)
 

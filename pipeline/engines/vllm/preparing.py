@@ -49,7 +49,7 @@ class Preparing:
 
     def prepare(self, request: PageRequest) -> Any:
         """Return what the engine is sent for a page."""
-        return self._renderer.render_cmpl([prompt_of(self._prompt, request.image.pixels, request.image_key)])[0]
+        return self._renderer.render_cmpl([prompt_of(self._prompt, request.shown)])[0]
 
     def process_image(self, request: PageRequest) -> Any:
         """Return what the model's image processor alone makes of the page image, called as vLLM calls it."""

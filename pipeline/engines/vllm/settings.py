@@ -15,6 +15,8 @@ MAX_PIXELS = 1280 * 28 * 28
 """1.0 MP, 1,280 image tokens: A4 at about 100 dpi, where Qwen2.5-VL reads 8 pt print."""
 MAX_MODEL_LEN = 16384
 """Instructions and schema 1-2k, image up to 2,880, output up to two doublings of 2,048."""
+FURTHER_PAGE_LEN = 5376
+"""For each further page of a request: its image of usual size, 1,280, and twice an output of 2,048."""
 ADA, HOPPER = (8, 9), (9, 0)
 
 
@@ -73,21 +75,22 @@ class EngineSettings:
         return arguments
 
 
-def resolve_settings(config: VllmConfig, card: Card | None, shape: ModelShape) -> EngineSettings:
+def resolve_settings(config: VllmConfig, card: Card | None, shape: ModelShape, window_pages: int = 1) -> EngineSettings:
     """Return the settings for `shape` on `card`; explicit values in `config` win.
 
     Args:
         card: None for vLLM's CPU build.
+        window_pages: that a request shows at most.
 
     Raises:
         EngineStartError: the settings contradict each other or the model does not fit; says what to change.
     """
     kv_cache_dtype = _choose_kv_cache_dtype(config, card)
+    max_model_len = config.max_model_len or MAX_MODEL_LEN + FURTHER_PAGE_LEN * (window_pages - 1)
     if card is None:
-        return _on_cpu(config, kv_cache_dtype)
+        return _on_cpu(config, kv_cache_dtype, max_model_len)
     _check_cards(config, card)
     tier, utilization = _tier(card.total_bytes), memory_share(config, card.total_bytes)
-    max_model_len = config.max_model_len or MAX_MODEL_LEN
     plan = plan_memory(
         shape,
         min(int(utilization * card.total_bytes), card.free_bytes),
@@ -100,7 +103,7 @@ def resolve_settings(config: VllmConfig, card: Card | None, shape: ModelShape) -
         dtype=config.dtype,
         kv_cache_dtype=kv_cache_dtype,
         max_model_len=max_model_len,
-        max_num_seqs=config.max_num_seqs or _fitting_seqs(tier, plan),
+        max_num_seqs=config.max_num_seqs or _fitting_seqs(tier, plan, window_pages),
         max_num_batched_tokens=config.max_num_batched_tokens or tier.batched_tokens,
         tensor_parallel_size=config.tensor_parallel_size,
         gpu_memory_utilization=utilization,
@@ -118,12 +121,12 @@ def _tier(total_bytes: int) -> Tier:
     return next(tier for tier in TIERS if total_bytes <= tier.gib * GIB)
 
 
-def _on_cpu(config: VllmConfig, kv_cache_dtype: str) -> EngineSettings:
+def _on_cpu(config: VllmConfig, kv_cache_dtype: str, max_model_len: int) -> EngineSettings:
     """The CPU build serves tests and trials: few sequences, and a KV cache that leaves the machine usable."""
     return EngineSettings(
         dtype=config.dtype,
         kv_cache_dtype=kv_cache_dtype,
-        max_model_len=config.max_model_len or MAX_MODEL_LEN,
+        max_model_len=max_model_len,
         max_num_seqs=config.max_num_seqs or 8,
         max_num_batched_tokens=config.max_num_batched_tokens or 4096,
         tensor_parallel_size=config.tensor_parallel_size,
@@ -207,9 +210,9 @@ def _advice(config: VllmConfig, card: Card, plan: MemoryPlan, max_model_len: int
     return f"Try {', or '.join(options)}." if options else "No model that Pagemill knows fits this card."
 
 
-def _fitting_seqs(tier: Tier, plan: MemoryPlan) -> int:
+def _fitting_seqs(tier: Tier, plan: MemoryPlan, window_pages: int) -> int:
     """More sequences than the cache holds pages would only be preempted and computed again."""
-    return max(1, min(tier.num_seqs, plan.kv_tokens // PAGE_TOKENS))
+    return max(1, min(tier.num_seqs, plan.kv_tokens // (PAGE_TOKENS * window_pages)))
 
 
 def _kv_bytes(kv_cache_dtype: str) -> int:

@@ -30,16 +30,17 @@ def find_place(config: VllmConfig) -> Place:
     return _place(config, card, find_model(config.model, config.revision), installed.version)
 
 
-def describe(config: VllmConfig, extraction: str | None = None) -> EngineInfo:
+def describe(config: VllmConfig, extraction: str | None = None, window_pages: int = 1) -> EngineInfo:
     """Return what an engine with these settings would be, without loading it; reads at most a config.json.
 
     Args:
         extraction: whose LoRA adapter is meant, if the configuration has one for it.
+        window_pages: that a request shows at most.
 
     Raises:
         EngineStartError: it could not start; the message says what to change.
     """
-    return plan_engine(config, extraction).info
+    return plan_engine(config, extraction, window_pages).info
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Plan:
     adapter: Adapter | None
     version: str
     has_random_weights: bool
+    window_pages: int
 
     @property
     def info(self) -> EngineInfo:
@@ -71,16 +73,21 @@ class Plan:
         )
 
 
-def plan_engine(config: VllmConfig, extraction: str | None) -> Plan:
-    """Return what an engine would be started with; raises what `describe` does."""
+def plan_engine(config: VllmConfig, extraction: str | None, window_pages: int = 1) -> Plan:
+    """Return what an engine would be started with; raises what `describe` does.
+
+    Args:
+        window_pages: that a request shows at most.
+    """
     installed = find_installed()
     card = None if installed.is_cpu else find_card()
     source = find_model(config.model, config.revision)
     place = _place(config, card, source, installed.version)
     config, note = apply_profile(config, place)
-    settings = resolve_settings(config, card, source.shape)
+    settings = resolve_settings(config, card, source.shape, window_pages)
     adapter = find_adapter(config, extraction) if extraction else None
-    return Plan(source, config, note, settings, adapter, installed.version, config.load_format == "dummy")
+    is_random = config.load_format == "dummy"
+    return Plan(source, config, note, settings, adapter, installed.version, is_random, window_pages)
 
 
 def _place(config: VllmConfig, card: Card | None, source: ModelSource, version: str) -> Place:
@@ -117,7 +124,7 @@ def engine_arguments(plan: Plan, max_pixels: int) -> dict[str, Any]:
         **(plan.adapter.arguments() if plan.adapter else {}),
         "enable_prefix_caching": True,
         # A video would otherwise enter the profiling run and take memory.
-        "limit_mm_per_prompt": {"image": 1, "video": 0},
+        "limit_mm_per_prompt": {"image": plan.window_pages, "video": 0},
         # transformers drops `max_pixels` in 5.23; both vLLM versions read `size`.
         "mm_processor_kwargs": {"size": {"shortest_edge": MIN_PIXELS, "longest_edge": image_limit(max_pixels)}},
         # Pages never repeat, and the cache has hung (vllm#31404, #43941, #46354).

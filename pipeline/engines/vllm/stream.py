@@ -138,7 +138,7 @@ class Stream:
             if request is None:
                 return
             self._has_taken = True
-            self._depth.took(request.image.width_px * request.image.height_px)
+            self._depth.took(sum(shown.image.width_px * shown.image.height_px for shown in request.shown))
             future = self._threads.submit(self._handlers.prepare, request)
             self._preparing[future] = request, time.monotonic()
 
