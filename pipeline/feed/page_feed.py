@@ -134,15 +134,15 @@ class PageFeed:
     def engine_died(self) -> PageTask | None:
         """Send the pages that the engine held again; return the page that killed it, once that is certain.
 
-        Where several pages killed it together, each of them is sent by itself.
+        Where several pages killed it together, each of them is sent by itself, and is a suspect.
         """
         killer = self._suspects.accuse([*self._in_flight.values()])
         self.send_again()
         if killer:
             self._retries.pop()
         if killer and killer.others:
-            self.retry(killer, self._first)
-            return None
+            self._retries.extend(parted := tried_again(killer, self._first))
+            return self._suspects.accuse(parted)
         return killer
 
     def send_again(self) -> None:
