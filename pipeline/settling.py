@@ -286,8 +286,9 @@ class Settling:
 
     def _end(self, task: PageTask, record: PageRecord) -> None:
         others = [*self._read_with(task, record)]
-        for page in task.window if self._texts else ():
-            self._texts.drop(page)
+        if self._texts:
+            for page in task.window:
+                self._texts.drop(page)
         self._doubts.forget(task)
         for one in (record, *others):
             self._settle(one)

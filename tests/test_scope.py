@@ -21,12 +21,23 @@ from test_run import page_keys, rows, run_scripted, write_pdf
 
 from pipeline.check import check_output
 from pipeline.config import RunConfig
-from pipeline.data import Document, DocumentRef, FinishReason, Generation, PageImage, PageRequest, TrySettings
+from pipeline.data import (
+    Document,
+    DocumentRef,
+    FieldEvidence,
+    FinishReason,
+    Generation,
+    PageImage,
+    PageRequest,
+    TrySettings,
+    Verdict,
+)
 from pipeline.errors import ConfigError, EngineError, ErrorType, PageError, RenderError
 from pipeline.extraction import Extraction, load_extraction
 from pipeline.feed import PageFeed
 from pipeline.identity import window_pages
 from pipeline.run import RunReport
+from pipeline.trust.windows import best_shown
 
 Row = dict[str, Any]
 SCHEMA = """
@@ -262,6 +273,28 @@ def test_a_window_of_which_a_kill_left_half_is_read_anew_and_whole_ones_are_not(
     assert [row["read_with"] for row in rows(folder, "pages") if row["page_number"] == first[1]] == [[*first]] * 2
 
 
+def evidence(path: str, page_number: int, verdict: Verdict | None) -> FieldEvidence:
+    """Return where a page shows a value."""
+    shows = verdict not in {None, Verdict.NOT_FOUND, Verdict.COMPUTED}
+    return FieldEvidence(path, page_number, verdict, text="x" if shows else None)
+
+
+def test_a_value_stands_on_the_page_that_shows_it_best_and_an_entry_on_one_page() -> None:
+    """A 1 stands on every page; that of a line item is the one beside its description."""
+    paths = ("seller", "line_items[0].description", "line_items[0].quantity", "total")
+    first = (Verdict.EXACT, Verdict.NOT_FOUND, Verdict.EXACT, Verdict.FUZZY)
+    second = (Verdict.EXACT, Verdict.EXACT, Verdict.EXACT, Verdict.NORMALISED)
+    third = (None, None, None, None)
+    found = best_shown(
+        [
+            [evidence(path, number, verdict) for path, verdict in zip(paths, verdicts, strict=True)]
+            for number, verdicts in enumerate((first, second, third), 1)
+        ]
+    )
+    assert [(one.path, one.page_number) for one in found] == list(zip(paths, (1, 2, 2, 2), strict=True))
+    assert [one.verdict for one in found] == [*second]
+
+
 class Spoilt:
     """A document of which pages fail to be drawn."""
 
@@ -305,6 +338,7 @@ class NoShortcuts:
     """Spares no page."""
 
     num_pending = 0
+    is_full = may_return = False
 
     def take(self, *_: object) -> bool:
         """Do not."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data import PageImage, PageRequest, RenderSpec, TrySettings
+from pipeline.data import PageImage, PageRequest, RenderSpec, ShownImage, TrySettings
 
 _numbers = itertools.count()
 
@@ -24,8 +24,9 @@ def make_request(
     constrained: bool = True,
     plain_text: bool = False,
     exact_tokens: bool = False,
+    others: int = 0,
 ) -> PageRequest:
-    """Return a new request: for a page of its own, or for the page of `like`."""
+    """Return a new request: for a page of its own, or for the page of `like`; with further pages, if wanted."""
     number = next(_numbers)
     spec = RenderSpec(max_pixels=280 * 196)
     if pixels is None:
@@ -37,6 +38,7 @@ def make_request(
         image=image,
         settings=TrySettings(1, max_tokens, temperature, constrained, spec, seed=seed, exact_tokens=exact_tokens),
         plain_text=plain_text,
+        others=tuple(ShownImage(one.image_key, one.image) for one in (make_request() for _ in range(others))),
     )
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -54,6 +55,7 @@ TASK = EngineTask(
     load_model=lambda: BaseModel,
     plain_text=False,
     date_order=DateOrder.DAY_FIRST,
+    window_pages=3,
 )
 
 PATIENCE_S = 25.0
@@ -132,6 +134,34 @@ def test_a_cut_off_page_completes_with_more_tokens(engine: VllmEngine) -> None:
     [whole] = engine.generate(PageList([make_request(like=page, max_tokens=200)]))
     assert whole.finish_reason is FinishReason.STOP
     assert whole.text.startswith(cut.text)
+
+
+def test_several_pages_are_read_in_one_request(engine: VllmEngine) -> None:
+    """Each image takes its tokens, the instructions stay shared, and one answer comes for all."""
+    alone, pair, three = (make_request(others=count) for count in range(3))
+    found = {each.request_id: each for each in engine.generate(PageList([alone, pair, three]))}
+    assert {each.finish_reason for each in found.values()} == {FinishReason.STOP}
+    tokens = [found[request.request_id].prompt_tokens or 0 for request in (alone, pair, three)]
+    assert tokens[1] - tokens[0] == tokens[2] - tokens[1] > 280 * 196 // 28**2
+    assert {each.cached_tokens for each in found.values()} == {engine.shared_prefix_tokens}
+
+
+def test_each_page_of_a_request_is_prepared_in_its_place(engine: VllmEngine) -> None:
+    """Images that were mixed up, or all the first one, would go unnoticed in what random weights write."""
+    request = make_request(others=1)
+    both = engine.prepare(request).inputs
+    assert both["mm_hashes"]["image"] == [shown.image_key for shown in request.shown]
+    for place, shown in enumerate(request.shown):
+        alone = replace(request, image_key=shown.image_key, image=shown.image, others=())
+        [expected] = engine.prepare(alone).inputs["mm_kwargs"]["image"]
+        assert both["mm_kwargs"]["image"][place]["pixel_values"].data.equal(expected["pixel_values"].data)
+
+
+def test_more_pages_than_the_engine_was_opened_for_are_refused(engine: VllmEngine) -> None:
+    """And it lives."""
+    [refused] = engine.generate(PageList([make_request(others=3)]))
+    assert refused.error
+    assert refused.error.error_type is ErrorType.INPUT_REJECTED
 
 
 def test_measuring_fixes_the_length_whatever_the_model_writes(engine: VllmEngine) -> None:
