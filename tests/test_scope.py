@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,11 +32,13 @@ from pipeline.data import (
     TrySettings,
     Verdict,
 )
+from pipeline.engines import EngineChoice
+from pipeline.engines.scripted import ScriptedEngine
 from pipeline.errors import ConfigError, EngineError, ErrorType, PageError, RenderError
 from pipeline.extraction import Extraction, load_extraction
 from pipeline.feed import PageFeed
 from pipeline.identity import window_pages
-from pipeline.run import RunReport
+from pipeline.run import RunReport, run
 from pipeline.trust.windows import best_shown
 
 Row = dict[str, Any]
@@ -427,3 +429,28 @@ def test_an_unknown_scope_is_refused_when_the_extraction_is_loaded(tmp_path: Pat
     """Before anything is read."""
     with pytest.raises(ConfigError, match="'page' or 'document', not 'file'"):
         extraction(tmp_path, "file")
+
+
+def test_values_of_a_window_stand_on_the_pages_that_show_them(folder: Path) -> None:
+    """The first page's row has the record, and says of each value which page it is on; each page keeps its own text."""
+    letter = "This page was made by a program. " * 3
+    write_pdf(folder / "in" / "a.pdf", f"Corner Shop {letter}", f"page 1 {letter}", f"page 2 {letter}", "Total 12,50 €")
+    engine = ScriptedEngine(answer)
+    choice = EngineChoice(replace(engine.info, engine="vllm"), lambda: engine, max_pixels=100_000)
+    values = {
+        "input": str(folder / "in"),
+        "output": str(folder / "out"),
+        "extraction": "receipt",
+        "documents": {"scope": "document"},
+        "trust": {"scans": "off"},
+        "canary": {"mode": "off"},
+        "render": {"workers": 1},
+    }
+    run(RunConfig.model_validate(values), engine=choice)
+    pages = {row["page_number"]: row for row in rows(folder, "pages")}
+    places = {one["path"]: one["page_number"] for one in pages[1]["evidence"] if one["text"]}
+    assert places == {"seller": 1, "line_items[0].description": 2, "line_items[1].description": 3, "total": 4}
+    assert [pages[number]["page_text"][:6] for number in range(1, 5)] == ["Corner", "page 1", "page 2", "Total "]
+    assert [bool(pages[number]["evidence"]) for number in range(1, 5)] == [True, False, False, False]
+    (merged,) = rows(folder, "documents")
+    assert {one["path"]: one["page_number"] for one in merged["evidence"] if one["text"]} == places
