@@ -15,6 +15,7 @@ from made_records import NOON, Bill, commit, document, failed_page, identity, ok
 from rendering import SPEC, open_file, ref
 
 from pipeline.config import RunConfig
+from pipeline.corrections import Action, Correction, Corrections, CorrectionWriter, canonical
 from pipeline.data import Attempt, Box, Breach, FieldEvidence, FinishReason, PageRecord, TrySettings, Verdict
 from pipeline.layout import quarantine_key
 from pipeline.stats import HourRow, RunRow, RunState, write_run, write_stats
@@ -72,6 +73,7 @@ def make_output(folder: Path, renderer: Renderer) -> Made:
     renderer.save(opened, pdf, 1, SPEC, picture).result()
     storage.put(key, picture)
     _tell_runs(storage)
+    _correct(storage, gone)
     boxes = {evidence.path: evidence.box for evidence in real[0].evidence if evidence.box}
     return Made(output, pdf, boxes, (images[0].width_px, images[0].height_px))
 
@@ -133,6 +135,13 @@ def ref_of(name: str) -> Any:
     from pipeline.source import path_uri
 
     return replace(document().ref, uri=path_uri(f"/in/{name}"))
+
+
+def _correct(storage: Storage, of: Document) -> None:
+    """Say that one value was another, as `pagemill review` does."""
+    seen, value = (canonical(Decimal(text)) for text in ("1.000000", "2.50"))
+    one = Correction(of.sha256, 1, "total", Action.CORRECT, "Anna", seen=seen, value=value)
+    CorrectionWriter(storage, "bill", Corrections.load(storage, "bill")).save([one])
 
 
 def _tell_runs(storage: Storage) -> None:

@@ -231,6 +231,13 @@ def test_a_source_that_is_gone_is_said_to_be(chromium: "Browser", made: Made) ->
         assert "no longer where it was read" in found.page.locator(".no-image").inner_text()
 
 
+def test_what_somebody_corrected_is_what_counts(chromium: "Browser", made: Made) -> None:
+    """The report shows the value of now, what was read, and who said so."""
+    with seen(chromium, address(made, "gone.pdf")) as found:
+        total = found.page.locator('.field[data-path="total"]').inner_text()
+        assert ("2.50" in total, "corrected from 1.00 by Anna" in total) == (True, True), total
+
+
 def test_documents_are_found_and_sorted_by_what_was_read(on_index: Seen) -> None:
     """By name or by value; the order is said to those who do not see it."""
     page = on_index.page

@@ -21,7 +21,12 @@ NO_IMAGE = NoImage("No picture of this page was made.")
 
 
 def document_view(
-    extraction: str, document: Json, pages: Sequence[Json], images: Mapping[int, ImageView | NoImage]
+    extraction: str,
+    document: Json,
+    pages: Sequence[Json],
+    images: Mapping[int, ImageView | NoImage],
+    *,
+    notes: Mapping[int, Mapping[str, str]] | None = None,
 ) -> DocumentView:
     """Return what is shown of a document.
 
@@ -29,8 +34,9 @@ def document_view(
         document: its row, with the columns of rows.DOCUMENT_COLUMNS that its part has.
         pages: its pages' rows by number, likewise.
         images: by page number.
+        notes: what to say beside values, by record number and path.
     """
-    records = tuple(record_views(document, pages))
+    records = tuple(record_views(document, pages, notes or {}))
     return DocumentView(
         extraction=extraction,
         uri=document["source_uri"],
@@ -48,7 +54,7 @@ def document_view(
     )
 
 
-def record_views(document: Json, pages: Sequence[Json]) -> list[RecordView]:
+def record_views(document: Json, pages: Sequence[Json], notes: Mapping[int, Mapping[str, str]]) -> list[RecordView]:
     """Return a document's records; of one that failed as a whole what its pages gave."""
     shots = {page["page_number"]: Shot.of(page) for page in pages if page["page_number"] is not None}
     parts = document.get("records") or []
@@ -56,7 +62,7 @@ def record_views(document: Json, pages: Sequence[Json]) -> list[RecordView]:
         single = pages[0] if len(pages) == 1 else {}
         parts = [single | document | {"first_page": 1, "last_page": document["num_pages"] or 1}]
     if parts:
-        return [record_view(_part(part, shots), number) for number, part in enumerate(parts)]
+        return [record_view(_part(part, shots), number, notes=notes.get(number)) for number, part in enumerate(parts)]
     found = [page for page in pages if page.get("record") is not None]
     return [
         record_view(

@@ -26,6 +26,7 @@ from pipeline.report.findings import Findings, Listed
 from pipeline.report.images import ImageLimits, PageImages
 from pipeline.report.night import MOST_NIGHTS, min_confidence, nights
 from pipeline.report.pages import Links, Pages, script_data
+from pipeline.report.reviewed import Notes, with_reviews
 from pipeline.report.rows import Rows
 from pipeline.report.target import open_target
 from pipeline.show.text import duration, labels
@@ -140,6 +141,7 @@ class _Extraction:
         self._names = labels(self._uris)
         self._places = {uri: place for place, uri in enumerate(self._uris)}
         self._listed: list[Listed | None] = [None] * len(self._uris)
+        self._reviewed = frozenset(results.corrections.documents)
         self.pages_seen = self.rendered = 0
 
     def write(self) -> overview.ExtractionView:
@@ -201,7 +203,11 @@ class _Extraction:
     def _write_document(self, rows: DocumentRows, images: dict[int, ImageView | NoImage]) -> None:
         place = rows.place
         name, href = self._link(self._uris[place])
-        view = document_view(self._results.name, rows.document, rows.pages, images)
+        document = rows.document
+        notes: Notes = {}
+        if document.get("sha256") in self._reviewed:
+            document, notes = with_reviews(document, self._results.records_at(self._uris[place]))
+        view = document_view(self._results.name, document, rows.pages, images, notes=notes)
         self.pages_seen += len(view.pages)
         before, after = (
             f"{_file_name(self._uris[near])}" if 0 <= near < len(self._uris) else None

@@ -85,12 +85,9 @@ def main() -> None:
         times = opened(place / "index.html")
         size_kb = (place / "index.html").stat().st_size / 1000
         memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-        print(
-            f"{written.documents:,} documents, {written.pages:,} pages: {written.took_s:.1f} s; again {again.took_s:.1f} s"
-        )
-        print(
-            f"{written.files:,} pages, {written.images:,} pictures; index {size_kb:,.0f} kB; peak memory {memory_mb:,.0f} MB"
-        )
+        print(f"{written.documents:,} documents, {written.pages:,} pages, {written.images:,} pictures")
+        print(f"written in {written.took_s:.1f} s, again in {again.took_s:.1f} s, peak memory {memory_mb:,.0f} MB")
+        print(f"{written.files:,} files, the first of {size_kb:,.0f} kB")
         for number, name in enumerate(("DOMContentLoaded", "load")):
             values = [one[number] for one in times]
             print(f"{name}: median {median(values):.0f} ms, slowest {max(values):.0f} ms of {_OPENED}")
