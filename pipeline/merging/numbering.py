@@ -57,8 +57,8 @@ def _numbers(lines: Sequence[TextLine]) -> Iterator[SheetNumber]:
     margin = MARGIN * (bottom - top)
     for line in lines:
         is_marginal = line.box.y1 <= top + margin or line.box.y0 >= bottom - margin
-        if is_marginal and (match := _BARE.match(line.text.lower())):
-            yield from _checked(match[1], match[2])
+        if is_marginal and (bare := _BARE.match(line.text.lower())):
+            yield from _checked(bare[1], bare[2])
 
 
 def _checked(number: str, of: str | None) -> Iterator[SheetNumber]:
