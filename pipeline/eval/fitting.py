@@ -32,7 +32,7 @@ LEAST_WRONG = 10
 LEAST_GROUPS = 10
 """Of documents: each tenth is tested by weights from the others."""
 
-_COLUMNS = ("page_number", "record", "evidence", "lines", "engine")
+_COLUMNS = ("page_number", "record", "evidence", "lines", "engine", "read_with")
 _AMOUNT = re.compile(r"-?\d+(\.\d+)?")
 _LABEL_FEATURES = ("labelled", "guessed")
 
@@ -126,7 +126,7 @@ def _samples(
     by_uri = {score.uri: score for score in scores if score.uri}
     for row in page_rows(output, extraction.name, set(by_uri), _COLUMNS):
         score = by_uri[row["source_uri"]]
-        on_page = _known_on(row, extraction, whole=score.pages == 1)
+        on_page = _known_on(row, extraction, whole=score.pages == len(row.get("read_with") or (1,)))
         for value in judged_values(score):
             if value.evidence and _is_telling(value, score) and (vector := on_page.get(_key(value.evidence))):
                 yield row, score, Sample(_group(score), vector, value.is_right)
