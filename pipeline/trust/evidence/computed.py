@@ -20,7 +20,6 @@ HALF_A_CENT = Decimal("0.005")
 MAX_TERMS = 5
 """Printed numbers in one column that are added up, the taxes of several rates."""
 
-_SUMS = ((Role.TOTAL, Role.NET, Role.TAX),)
 _DAYS = re.compile(
     r"(?<!\d)(\d{1,3})\s?(?:calendar\s|kalender)?(?:days?|tagen?|jours?|dagen|giorni|d[ií]as)(?!\w)", re.IGNORECASE
 )

@@ -32,6 +32,9 @@ MIN_DIGITS = 3
 WRONG_SIDE = 4
 """Rows that a number seems further away that stands above where others stand below, or the other way round."""
 
+SHUFFLED = 1.25
+"""How much more must speak for the items' rows in any order than in the record's, to give that up."""
+
 STRAYED, MIN_WEIGHT = 1.5, 0.8
 """How much more must speak for a row out of order than for the one in order, and how much at least."""
 
@@ -173,13 +176,31 @@ def place_items(items: Sequence[Item], header: int | None) -> None:
     if header is not None:
         table = range(header + 1, header + 1 + ROWS_AN_ITEM * (len(items) + 1))
         votes = [{row: weight + BELOW_HEADER * (row in table) for row, weight in one.items()} for one in votes]
-    for item, row in zip(items, rising([list(one.items()) for one in votes]), strict=True):
+    in_order, freely = rising([list(one.items()) for one in votes]), _free_rows(votes)
+    is_in_order = _weight(votes, freely) <= SHUFFLED * _weight(votes, in_order)
+    for item, row in zip(items, in_order if is_in_order else freely, strict=True):
         item.anchor = row
     taken = {item.anchor for item in items}
     for item, weights in zip(items, votes, strict=True):
         _take_home(item, weights, taken)
         taken.add(item.anchor)
     _set_bands(items)
+
+
+def _free_rows(votes: Sequence[Mapping[int, float]]) -> list[int | None]:
+    """Return a row for each item whatever their order, the surest first, none twice."""
+    rows: list[int | None] = [None] * len(votes)
+    taken: set[int] = set()
+    surest = sorted((-weight, number, row) for number, one in enumerate(votes) for row, weight in one.items())
+    for _, number, row in surest:
+        if rows[number] is None and row not in taken:
+            rows[number] = row
+            taken.add(row)
+    return rows
+
+
+def _weight(votes: Sequence[Mapping[int, float]], rows: Sequence[int | None]) -> float:
+    return sum(one[row] for one, row in zip(votes, rows, strict=True) if row is not None)
 
 
 def _take_home(item: Item, weights: Mapping[int, float], taken: set[int | None]) -> None:

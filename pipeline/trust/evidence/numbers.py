@@ -13,6 +13,9 @@ from pipeline.trust.evidence.page import Page, Piece, Run
 from pipeline.trust.evidence.place import Place, Span, spans_in
 from pipeline.values import parse_amount
 
+_MISREAD_BEFORE, _MISREAD_BEHIND = re.compile(r"[OoQDC][.,]$"), re.compile(r"[.,][OoQDCIl|](?![^\W\d_]{2})")
+"""Digits that were read as letters: the 15 of "15.O0" is no number."""
+
 MAX_UNITS = 4
 """Letters that may be glued to a whole number: a currency, a unit. More make it part of an identifier."""
 
@@ -164,6 +167,8 @@ def _doubt(text: str, start: int, end: int) -> float | None:
     before, after = text[:start], text[end:]
     if (before[-1:] in set("/:-–") and before[-2:-1].isdigit()) or (after[:1] in set("/:-–") and after[1:2].isdigit()):
         return None
+    if _MISREAD_BEFORE.search(before) or _MISREAD_BEHIND.match(after):
+        return None
     letters = max(_letters_behind(before[::-1]), _letters_behind(after))
     if not letters:
         return 0.0
@@ -191,7 +196,7 @@ def _misread_in(piece: Piece) -> Iterator[tuple[Decimal, Place]]:
         text = match[0].strip(".,|")
         letters = sum(not char.isdigit() and char not in ".," for char in text)
         digits = sum(map(str.isdigit, text))
-        if letters and digits >= letters and _NUMBER.fullmatch(plain := text.translate(_AS_DIGITS)):
+        if letters and digits > max(letters, 1) and _NUMBER.fullmatch(plain := text.translate(_AS_DIGITS)):
             start = match.start() + match[0].index(text)
             span = Span(piece, start, start + len(text))
             place = Place((span,), Verdict.FUZZY, round(1 - letters / len(text), 4), 0.3)

@@ -25,8 +25,8 @@ SAME_ROW_OVERLAP = 0.5
 ROWS_IN_REACH = 6
 """How many rows up a run looks for its own; skewed pages have a few side by side."""
 
-CHAIN_ROWS, CHAIN_GAP = 3, 1.2
-"""How far below a run its column may go on: rows, and heights of empty space."""
+CHAIN_ROWS, CHAIN_GAP, INDENT = 3, 1.2, 2.5
+"""How far below a run its column may go on: rows, and heights of empty space above and to the left."""
 
 
 @dataclass(slots=True)
@@ -128,13 +128,13 @@ class Page:
                     place += 1
 
     def _continued(self, run: Run) -> Run | None:
-        """Return the run right below that is flush with it left, right or in the middle."""
+        """Return the run right below that begins or has its middle where it does; second lines may be indented."""
         slack = max(run.height, 1.0)
         for row in self.rows[run.row + 1 : run.row + 1 + CHAIN_ROWS]:
             for other in _near(row, run):
                 if other.flat.y0 - run.flat.y1 > CHAIN_GAP * slack:
                     continue
-                if abs(other.flat.x0 - run.flat.x0) < slack or abs(_middle(other) - _middle(run)) < slack:
+                if -slack < other.flat.x0 - run.flat.x0 < INDENT * slack or abs(_middle(other) - _middle(run)) < slack:
                     return other
         return None
 
