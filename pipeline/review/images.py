@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -121,6 +121,8 @@ class PageImages:
                 drawing.result()
         except FileNotFoundError as error:
             raise PipelineError("The document is no longer where it was read.") from error
+        except CancelledError as error:
+            raise PipelineError("The server is about to end.") from error
         with self._lock:
             self._kept[name] = target
         return target
