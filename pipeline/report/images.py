@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 LONGEST_PX = 1300
 """Of the longer side of a picture: at A4, 110 dpi."""
+_PAGES_WORTH_A_PROCESS = 16
 _DEFAULT_PIXELS = 1_600_000
 """Of a page whose row does not say how large its image was."""
 IMAGE_FOLDER = "images"
@@ -88,13 +89,50 @@ class Shot:
         return turn_box(box, self.turn_deg // 90, self.width_px or 0, self.height_px or 0)
 
 
+class Drawers:
+    """The processes that draw pages; they start with the first one, as that takes a second for each."""
+
+    def __init__(self, num_pages: int, workers: int | None = None) -> None:
+        """Take note.
+
+        Args:
+            num_pages: that may have to be drawn; few pages are drawn sooner than processes start.
+            workers: default half of the cores.
+        """
+        most = workers or max(1, (os.cpu_count() or 2) // 2)
+        self.num_workers = max(1, min(most, num_pages // _PAGES_WORTH_A_PROCESS))
+        self._renderer: Renderer | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._renderer:
+            self._renderer.close()
+
+    @property
+    def renderer(self) -> Renderer:
+        """The one of this report."""
+        with self._lock:
+            self._renderer = self._renderer or Renderer(RenderConfig(), num_workers=self.num_workers)
+            return self._renderer
+
+
 class PageImages:
     """Makes the pictures of documents, several documents at a time. Those that a report has already are kept."""
 
     def __init__(
-        self, target: Target, storage: Storage, extraction: str, known: Mapping[str, Sequence[int]], limits: ImageLimits
+        self,
+        target: Target,
+        storage: Storage,
+        extraction: str,
+        drawers: Drawers,
+        limits: ImageLimits,
+        *,
+        known: Mapping[str, Sequence[int]],
     ) -> None:
-        """Take note; processes start with the first picture.
+        """Take note.
 
         Args:
             known: (width, height, bytes) of pictures that are there, by their keys.
@@ -104,21 +142,18 @@ class PageImages:
         self.rendered = 0
         self._target, self._storage, self._extraction, self._known = target, storage, extraction, known
         self._limits = limits
-        self._workers = limits.workers or max(1, (os.cpu_count() or 2) // 2)
+        self._drawers = drawers
         self._fetcher = Fetcher()
-        self._renderer: Renderer | None = None
         self._lock = threading.Lock()
         self._names = itertools.count(1)
         self._bytes = 0
-        self._threads = ThreadPoolExecutor(self._workers + 2, thread_name_prefix="report-images")
+        self._threads = ThreadPoolExecutor(drawers.num_workers + 2, thread_name_prefix="report-images")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(cancel_futures=True)
-        if self._renderer:
-            self._renderer.close()
 
     def of(self, rows: DocumentRows, allowed: int) -> Future[dict[int, ImageView | NoImage]]:
         """Begin to make the pictures of a document's first `allowed` pages; failed pages come first."""
@@ -163,7 +198,7 @@ class PageImages:
             with self._fetcher.fetch(ref) as path:
                 if not path.exists():
                     return _without(shots, _GONE)
-                document = self._open_renderer().open(ref, path).result()
+                document = self._drawers.renderer.open(ref, path).result()
                 if document.sha256 != row["sha256"]:
                     return _without(shots, "The document has changed since it was read.")
                 return {shot.page_number: self._shoot(document, path, shot) for shot in shots}
@@ -184,7 +219,7 @@ class PageImages:
             if not self._storage.exists(key):
                 return None
             with self._storage.local_copy(key) as path:
-                document = self._open_renderer().open(DocumentRef(path.as_uri(), 0, None), path).result()
+                document = self._drawers.renderer.open(DocumentRef(path.as_uri(), 0, None), path).result()
                 page = RenderPage(document, path, 1, RenderSpec(shot.spec.max_pixels * 2), PIXELS_ONLY)
                 found = self._picture(page, shot, f"q{shot.name(document.sha256)}")
         except (PipelineError, OSError):
@@ -197,7 +232,7 @@ class PageImages:
             width_px, height_px, size = self._known[key]
             return self._kept(key, width_px, height_px, size)
         try:
-            drawn = self._open_renderer().preview(page, file, longest_px=LONGEST_PX, turn_deg=shot.turn_deg).result()
+            drawn = self._drawers.renderer.preview(page, file, longest_px=LONGEST_PX, turn_deg=shot.turn_deg).result()
         except StorageError:
             raise
         except PipelineError as error:
@@ -207,11 +242,6 @@ class PageImages:
         self._target.place(key, file)
         self.rendered += 1
         return self._kept(key, width_px, height_px, size)
-
-    def _open_renderer(self) -> Renderer:
-        with self._lock:
-            self._renderer = self._renderer or Renderer(RenderConfig(), num_workers=self._workers)
-            return self._renderer
 
     def _too_many(self) -> NoImage:
         if not self._limits.max_images:

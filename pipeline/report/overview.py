@@ -146,7 +146,7 @@ def headline(current: pa.Table, findings: Findings) -> str:
     """Return the state of things in a sentence or two."""
     documents, failed = current.num_rows, _failed_documents(current)
     bad_pages = _sum(current, "pages_failed")
-    told = f"{counted(documents, 'document')}, {counted(_pages(current), 'page')}: "
+    told = f"{counted(documents, 'document')}, {counted(num_pages(current), 'page')}: "
     if not failed:
         told += "all of them were read."
     else:
@@ -179,7 +179,7 @@ def _content_tiles(current: pa.Table, findings: Findings, anchor: str, least: fl
         "Documents", f"{current.num_rows:,}", f"{failed:,} failed" if failed else "all ok", "", f"#documents-{anchor}"
     )
     href = f"#failed-{anchor}" if bad_pages or failed else None
-    yield Tile("Pages failed", f"{bad_pages:,}", f"of {_pages(current):,} pages", "bad" if bad_pages else "", href)
+    yield Tile("Pages failed", f"{bad_pages:,}", f"of {num_pages(current):,} pages", "bad" if bad_pages else "", href)
     review = findings.review.count
     yield Tile(
         "To review",
@@ -226,7 +226,8 @@ def _compared(last: NightView, before: NightView | None) -> str:
     return "as in the run before" if abs(change) < 0.005 else f"{change:+.0%} on the run before"
 
 
-def _pages(current: pa.Table) -> int:
+def num_pages(current: pa.Table) -> int:
+    """Count the pages of documents, failed ones included."""
     return _sum(current, "pages_ok") + _sum(current, "pages_failed")
 
 

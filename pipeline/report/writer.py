@@ -23,7 +23,7 @@ from pipeline.report import overview
 from pipeline.report.changes import changes_of
 from pipeline.report.documents import document_view
 from pipeline.report.findings import Findings, Listed
-from pipeline.report.images import ImageLimits, PageImages
+from pipeline.report.images import Drawers, ImageLimits, PageImages
 from pipeline.report.night import MOST_NIGHTS, min_confidence, nights
 from pipeline.report.pages import Links, Pages, script_data
 from pipeline.report.reviewed import Notes, with_reviews
@@ -83,7 +83,8 @@ def write_report(results: Results, location: str, names: Sequence[str], limits: 
         book = _Book(target)
         extractions = [found for found in results.extractions if found.name in names]
         written = [_Extraction(book, storage, found, limits) for found in extractions]
-        views = [one.write() for one in written]
+        with Drawers(min(sum(one.num_pages for one in written), limits.max_images), limits.workers) as drawers:
+            views = [one.write(drawers) for one in written]
         _write_index(book, results.location, views, started)
         book.close()
     return Report(
@@ -144,11 +145,16 @@ class _Extraction:
         self._reviewed = frozenset(results.corrections.documents)
         self.pages_seen = self.rendered = 0
 
-    def write(self) -> overview.ExtractionView:
+    @property
+    def num_pages(self) -> int:
+        """Of all documents."""
+        return overview.num_pages(self.rows.current)
+
+    def write(self, drawers: Drawers) -> overview.ExtractionView:
         """Write all pages but the index; return what that shows."""
         runs = read_runs(self._storage, self._results.name, last=MOST_NIGHTS)
         last_runs = nights(runs, self._results.stats())
-        self._write_documents()
+        self._write_documents(drawers)
         listed = [one for one in self._listed if one]
         self._book.put(self._data_href, script_data(self._data_name, [_data(one) for one in listed]))
         list_pages = self._write_list(listed)
@@ -182,12 +188,13 @@ class _Extraction:
     def _data_href(self) -> str:
         return f"{self._anchor}/documents.js"
 
-    def _write_documents(self) -> None:
+    def _write_documents(self, drawers: Drawers) -> None:
         allowances = _allowances(self.rows, self._limits.max_images - len(self._book.images))
         waiting: deque[tuple[DocumentRows, Future[dict[int, ImageView | NoImage]]]] = deque()
         ahead = 0
         known = self._book.known_images
-        with PageImages(self._book.target, self._storage, self._results.name, known, self._limits) as images:
+        target, name = self._book.target, self._results.name
+        with PageImages(target, self._storage, name, drawers, self._limits, known=known) as images:
             for rows in self.rows.documents():
                 waiting.append((rows, images.of(rows, int(allowances[rows.place]))))
                 ahead += len(rows.pages)
