@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import tracemalloc
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import OcrConfig, RunConfig
-from pipeline.data import Box, Json, TextLine
+from pipeline.data import Box, FieldEvidence, Json, TextLine, Verdict
 from pipeline.errors import ConfigError
 from pipeline.extraction import Extraction, load_extraction
 from pipeline.merging import Limits, Merged
@@ -207,6 +208,26 @@ def test_items_of_all_records_together_keep_within_the_limit(invoice: Extraction
     found = merged(invoice, *pages, limits=Limits(characters=10, items=4, records=9))
     assert found.is_cut
     assert [len(part.record["line_items"]) for part in found.parts if part.record] == [3, 1, 0, 0]
+
+
+def test_memory_is_bounded_by_the_limits(invoice: Extraction) -> None:
+    """A file of 1,300 invoices takes hardly more than one of 300 where 100 records are kept."""
+    peaks = [_peak_bytes(invoice, num_pages) for num_pages in (300, 1300)]
+    assert peaks[1] - peaks[0] < 24 * 1000
+
+
+def _peak_bytes(invoice: Extraction, num_pages: int) -> int:
+    merger = invoice.merger(Limits(characters=100, items=300, records=100))
+    tracemalloc.start()
+    try:
+        for number in reversed(range(1, num_pages + 1)):
+            evidence = [FieldEvidence(name, number, Verdict.EXACT, "as printed" * 9) for name in (*head(0), *end(0))]
+            items = [{"description": f"Tea {number}"}] * 9
+            merger.add(number, {**head(number), **end(number), "line_items": items}, evidence)
+        assert len(merger.result().parts) == 100
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 pages_of_files = st.lists(
