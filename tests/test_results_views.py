@@ -238,6 +238,7 @@ def test_records_of_a_schema_that_changed_its_types_are_json_in_one_column(tmp_p
     table = bills(tmp_path).view().read_all()
     assert table.schema.field("record").type == pa.string()
     assert '{"seller":"B","total":"about two"}' in table["record"].to_pylist()
+    assert bills(tmp_path).documents().schema.field("record").type == pa.string()
     totals = {(one.record or {}).get("total") for one in bills(tmp_path).records()}
     assert totals == {None, Decimal("12.5"), Decimal(3), "about two"}
 

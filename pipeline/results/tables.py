@@ -281,7 +281,17 @@ def _concat(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _with_json_record(table: pa.Table) -> pa.Table:
-    if "record" not in table.column_names:
-        return table
-    texts = [json.dumps(value, default=str) if value is not None else None for value in table["record"].to_pylist()]
-    return table.set_column(table.column_names.index("record"), "record", pa.array(texts, pa.string()))
+    if "record" in table.column_names:
+        place = table.column_names.index("record")
+        table = table.set_column(place, "record", pa.array(map(_json, table["record"].to_pylist()), pa.string()))
+    if "records" in table.column_names:
+        place = table.column_names.index("records")
+        kind = table.schema.field(place).type.value_type
+        fields = [field.with_type(pa.string()) if field.name == "record" else field for field in kind]
+        rows = [[{**one, "record": _json(one["record"])} for one in row or ()] for row in table["records"].to_pylist()]
+        table = table.set_column(place, "records", pa.array(rows, pa.list_(pa.struct(fields))))
+    return table
+
+
+def _json(value: Any) -> str | None:
+    return json.dumps(value, default=str) if value is not None else None
