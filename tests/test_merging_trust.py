@@ -126,6 +126,14 @@ def test_a_value_that_its_page_does_not_show_yields_to_one_that_is_shown(bill: E
     assert part.conflicts == ()
 
 
+def test_a_likely_value_that_its_page_does_not_show_stays(bill: Extraction) -> None:
+    """A seller's name stands in its logo, which is no text; the bank below is no seller."""
+    evidence = (shown(1, "seller", Verdict.NOT_FOUND, confidence=0.7), shown(2, "seller", confidence=0.6))
+    (part,) = merged(bill, {"seller": "Corner Shop"}, {"seller": "Old Bank"}, evidence=evidence)
+    assert part.record
+    assert part.record["seller"] == "Corner Shop"
+
+
 def test_models_within_a_record_merge_field_by_field(bill: Extraction) -> None:
     """A page with an empty inner model, as constrained output has it, does not hide what the next page says."""
     pages: tuple[Json, ...] = (

@@ -67,7 +67,10 @@ class Slot(Protocol):
 
 
 class _Single:
-    """The value of the first or of the last page that has one; one that its page does not show yields to others."""
+    """The value of the first or of the last page that has one.
+
+    One that its page does not show yields to others, unless it is likely all the same: names stand in logos.
+    """
 
     is_cut = False
 
@@ -81,7 +84,7 @@ class _Single:
         self._is_shown = False
 
     def add(self, page_number: int, value: Any, evidence: list[FieldEvidence], *, counts: bool) -> None:
-        is_shown = all(one.verdict is not Verdict.NOT_FOUND for one in evidence)
+        is_shown = all(one.verdict is not Verdict.NOT_FOUND or _is_likely(one, unknown=False) for one in evidence)
         if counts and is_shown and is_comparable(value, self._leaf.merge) and all(map(_is_likely, evidence)):
             self._sayings.add(page_number, value)
         is_better = is_shown >= self._is_shown if self._leaf.merge is Merge.LAST else is_shown > self._is_shown
@@ -176,5 +179,5 @@ def open_slot(leaf: Leaf, budget: Budget | None) -> Slot:
     return _Joined(budget) if leaf.merge is Merge.JOIN else _Items(leaf.path, leaf.item, budget)
 
 
-def _is_likely(one: FieldEvidence) -> bool:
-    return one.confidence is None or one.confidence >= LIKELY
+def _is_likely(one: FieldEvidence, *, unknown: bool = True) -> bool:
+    return unknown if one.confidence is None else one.confidence >= LIKELY
