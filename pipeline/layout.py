@@ -4,6 +4,7 @@
 <extraction>/documents/part-<shard id>.parquet   the commit marker of the two
 <extraction>/stats/<run id>.parquet
 <extraction>/runs/<run id>.parquet
+<extraction>/corrections/<session>-<number>.parquet   what people said of values; see pipeline/corrections
 <extraction>/quarantine/<document>/...           for people; no table
 <extraction>/_lease                              who writes here
 <extraction>/_tagged-<input>                     until when the documents of an input are tagged

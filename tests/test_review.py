@@ -19,7 +19,9 @@ from review_server import Client, serving
 from pipeline.cli import main
 from pipeline.results import Record, open_results
 from pipeline.review.queue import Show
+from pipeline.review.saying import Refused, Said, correction_of
 from pipeline.review.server import MAX_BODY
+from pipeline.review.sheet import seen_digest
 from pipeline.storage import open_storage
 
 BILL = {"seller": "ACME", "total": "12.5", "line_items": [{"description": "tea", "line_total": "4"}]}
@@ -243,6 +245,17 @@ def test_a_value_that_does_not_fit_is_told_why(
     status, text = guarded.say(path, "correct", value=value)
     assert (status, told in json.loads(text)["error"]) == (422, True)
     assert current(untouched).reviews == {}
+
+
+def test_a_value_is_what_the_schema_makes_of_it(output: Path) -> None:
+    """The schema knows more than the column does: symbols of currencies, check digits."""
+    (output / "bill").rename(output / "invoice")
+    extraction = open_results(str(output))["invoice"]
+    record = extraction.records_at("file:///in/a.pdf")[0]
+    said = Said(0, "currency", "correct", "€", seen_digest(record, "currency"), "")
+    assert correction_of(said, record, extraction, "Ann").value == '"EUR"'
+    with pytest.raises(Refused, match="Not saved"):
+        correction_of(replace(said, value="12 x"), record, extraction, "Ann")
 
 
 def test_any_text_can_be_a_value_and_is_only_shown(client: Client, output: Path) -> None:

@@ -130,7 +130,7 @@ def test_the_page_shows_the_picture_and_where_values_stand(made: Made, page: See
     """It is drawn when somebody looks at it."""
     open_real(page)
     image = page.page.locator("#p-1 img")
-    page.page.wait_for_function("document.querySelector('#p-1 img').naturalWidth > 800")
+    assert image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 800
     frame, seller = image.bounding_box(), page.page.locator('#p-1 .box[data-path="seller"] rect').bounding_box()
     assert frame
     assert seller
