@@ -139,6 +139,8 @@ class _Items:
         self._item = item
         self._budget = budget
         self._pages: list[list[PageItem]] = []
+        self._whole: list[PageItem] | None = None
+        """Of all pages, once they are all there."""
         self._evidence: dict[tuple[int, int], list[FieldEvidence]] = defaultdict(list)
         """By page number and place on that page."""
 
@@ -169,7 +171,9 @@ class _Items:
         return None
 
     def _continued(self) -> list[PageItem]:
-        return continued(self._pages, self._item)
+        if self._whole is None:
+            self._whole = continued(self._pages, self._item)
+        return self._whole
 
 
 def open_slot(leaf: Leaf, budget: Budget | None) -> Slot:
