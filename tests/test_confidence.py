@@ -13,7 +13,7 @@ from pipeline.data import Box, FieldEvidence, TextLine, Verdict
 from pipeline.errors import ConfigError
 from pipeline.rules import Outcome
 from pipeline.schema import Amount, Date, Printed, Role
-from pipeline.trust.confidence import Calibration, load_calibration, with_confidence, written
+from pipeline.trust.confidence import Calibration, WholeText, load_calibration, with_confidence, written
 from pipeline.trust.features import FEATURES, vectors
 from pipeline.trust.support import PageSupport
 
@@ -105,10 +105,21 @@ def test_evidence_keeps_what_it_had_and_its_order() -> None:
 
 def test_a_transcript_is_as_sure_as_the_share_of_it_that_is_right() -> None:
     """A page of text is never right as a whole; how much of it is can be said."""
-    page = PageSupport((), _Text)
-    text = FieldEvidence("text", 1, Verdict.EXACT, similarity=0.9, score=0.8)
-    (found,) = with_confidence((text,), page=page, logprobs={"text": math.log(0.5)}, calibration=STATED)
-    assert found.confidence == pytest.approx(0.9 * 0.8 * 0.5)
+    text = FieldEvidence("text", 1, Verdict.EXACT, similarity=0.9, score=0.3)
+    (stated,) = with_confidence(
+        (text,), page=PageSupport((), _Text), logprobs={"text": math.log(0.5)}, calibration=STATED
+    )
+    assert stated.confidence == pytest.approx((0.9 + 0.5) / 2)
+
+
+@pytest.mark.parametrize(("score", "lowest", "highest"), [(0.995, 0.95, 0.99), (0.95, 0.85, 0.95), (0.8, 0.0, 0.5)])
+def test_text_of_the_ocr_engine_is_as_sure_as_its_lines_on_average(score: float, lowest: float, highest: float) -> None:
+    """Only a page that was read badly is in doubt, not each that has one faint line."""
+    page = PageSupport([TextLine("a line", Box(0, 0, 60, 20), score)], _Text)
+    text = FieldEvidence("text", 1, Verdict.EXACT, similarity=1.0, score=0.3)
+    (found,) = with_confidence((text,), page=page, calibration=load_calibration("ocr"))
+    assert found.confidence is not None
+    assert lowest < found.confidence < highest
 
 
 @pytest.mark.parametrize(
@@ -139,7 +150,15 @@ def test_features_say_what_a_field_is() -> None:
 def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
     """It is fitted on one machine and used on others."""
     weights = {name: 0.125 * number for number, name in enumerate(FEATURES)}
-    fitted = Calibration(weights, measured=True, date=date(2026, 11, 21), source='of "here"', documents=3, fields=9)
+    fitted = Calibration(
+        weights,
+        measured=True,
+        date=date(2026, 11, 21),
+        source='of "here"',
+        documents=3,
+        fields=9,
+        whole_text=WholeText(3.5, -20.0),
+    )
     file = tmp_path / "fitted.toml"
     file.write_text(written({"vllm": fitted}), "utf-8")
     assert load_calibration("vllm", file) == fitted

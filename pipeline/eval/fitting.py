@@ -110,6 +110,7 @@ def _fitted(engine: str, known: Sequence[tuple[DocumentScore, Sample]], source: 
         source=source,
         documents=len(groups),
         fields=len(samples),
+        whole_text=load_calibration(engine).whole_text,
     )
     judged = (
         Judged(sample, score.id, score.kind, sure) for (score, sample), sure in zip(known, confidences, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cached_property
 from importlib.resources import files
@@ -25,6 +25,18 @@ PRIOR = "prior"
 """Section of the stated weights, of engines that nobody fitted any for."""
 
 
+@dataclass(frozen=True, slots=True)
+class WholeText:
+    """Weights for the share of a page's text that is right."""
+
+    base: float
+    poor_page: float
+
+    def share(self, misread_share: float) -> float:
+        """Return the expected share of right characters; see PageSupport.misread_share."""
+        return logistic(self.base + self.poor_page * misread_share)
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Weights, and where they are from."""
@@ -37,6 +49,8 @@ class Calibration:
     source: str
     documents: int = 0
     fields: int = 0
+    whole_text: WholeText | None = None
+    """How right a page's text is; None where nobody measured it."""
 
     def probability(self, vector: Vector) -> float:
         """Return the probability that a value with these features is right."""
@@ -63,7 +77,7 @@ def with_confidence(
     """Return the evidence with log-probabilities and confidence, in its order.
 
     A value of which nothing is known, neither a text to hold it against nor how sure the engine was, has no confidence.
-    That of a page's whole text is the share of it that is likely to be right, and not calibrated.
+    That of a page's whole text is the share of its characters that is likely to be right.
 
     Args:
         page: the lines in which the evidence was found.
@@ -86,8 +100,10 @@ def _confidence(
         return None
     if one.path != page.plain_text_field:
         return calibration.probability(vector)
-    shares = (one.similarity, one.score, None if logprob is None else math.exp(logprob))
-    return math.prod(share for share in shares if share is not None)
+    if calibration.whole_text:
+        return calibration.whole_text.share(page.misread_share) * (1.0 if one.similarity is None else one.similarity)
+    known = [share for share in (one.similarity, None if logprob is None else math.exp(logprob)) if share is not None]
+    return sum(known) / len(known) if known else None
 
 
 def load_calibration(engine: str, file: Path | None = None) -> Calibration:
@@ -124,9 +140,9 @@ def _calibration(section: dict[str, Any]) -> Calibration:
     weights = {name: float(given[name]) for name in FEATURES}
     if not all(map(math.isfinite, weights.values())):
         raise ValueError("a weight is no finite number")
-    return Calibration(
-        weights, bool(section["measured"]), section["date"], section["source"], section["documents"], section["fields"]
-    )
+    about = (bool(section["measured"]), section["date"], section["source"], section["documents"], section["fields"])
+    whole_text = WholeText(**section["whole_text"]) if "whole_text" in section else None
+    return Calibration(weights, *about, whole_text)
 
 
 def written(calibrations: Mapping[str, Calibration]) -> str:
@@ -135,6 +151,8 @@ def written(calibrations: Mapping[str, Calibration]) -> str:
     for engine, one in calibrations.items():
         about = {name: getattr(one, name) for name in ("measured", "date", "source", "documents", "fields")}
         lines += ["", f"[{engine}]", *(f"{name} = {toml_value(value)}" for name, value in about.items())]
+        if one.whole_text:
+            lines.append(f"whole_text = {toml_value(asdict(one.whole_text))}")
         lines += ["", f"[{engine}.weights]", *(f"{name} = {round(one.weights[name], 3)}" for name in FEATURES)]
     return "\n".join(lines) + "\n"
 
