@@ -139,7 +139,7 @@ class TrustConfig(_Part):
     )
     workers: int | None = Field(None, ge=1, description="Processes that do so; default half of the cores.")
     backlog_mb: int = Field(512, ge=16, description="Memory for images of scanned pages that wait for it.")
-    min_confidence: float = Field(0.9, ge=0, le=1, description="A record with a field below it is to be reviewed.")
+    min_confidence: float = Field(0.85, ge=0, le=1, description="A record with a field below it is to be reviewed.")
     calibration: Path | None = Field(
         None,
         description="A file of `pagemill eval --fit-confidence`: how sure values are; default: as shipped.",
