@@ -159,6 +159,9 @@
     act[asked](field);
   });
 
+  const keys = make("p");
+  for (const [key, what] of [["a", "accept"], ["e", "change"], ["u", "take back"], ["x", "take the row out"], ["A", "accept the whole record"]]) keys.append(make("kbd", key), ` ${what}  `);
+  document.querySelector(".foot")?.append(keys);
   addWhole();
   focus(all("#record .field").find(isOpen) ?? document.querySelector("#record .field"));
 })();
