@@ -43,6 +43,7 @@ def measured_config(config: RunConfig, output: str, pages: int, *, is_exact: boo
         "skip": SkipConfig(blank=False, duplicates=False, text_layer=False),
         "canary": CanaryConfig(mode="off"),
         "tries": tries,
+        "trust": config.trust.model_copy(update={"evidence": False}),
     }
     return config.model_copy(update=changes)
 

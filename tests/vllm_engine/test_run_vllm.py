@@ -3,13 +3,15 @@
 import logging
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow.dataset as ds
+import pymupdf
 import pytest
 from PIL import Image
 
-from pipeline.config import CanaryConfig, RunConfig, SkipConfig, TriesConfig, VllmConfig
+from pipeline.config import CanaryConfig, RunConfig, SkipConfig, TriesConfig, TrustConfig, VllmConfig
 from pipeline.run import run
 from pipeline.stats import PARTITION
 from pipeline.tally import Progress
@@ -35,7 +37,10 @@ ANSWER_TOKENS = len('{"kind":"invoice"}')
 """The tiny model's tokens are bytes."""
 FIRST_LIMIT = 16
 """The shortest the configuration allows: an answer needs a second try with twice as many."""
-DOCUMENTS = {"a.pdf": 7, "b.pdf": 12, "c.pdf": 5}
+TYPED, WORDS = "typed.pdf", "An invoice or a receipt. " * 12
+"""A page with a text layer, on which stands whatever the model says of it."""
+SCANS = {"a.pdf": 7, "b.pdf": 12, "c.pdf": 4}
+DOCUMENTS = SCANS | {TYPED: 1}
 
 
 class EngineKiller:
@@ -56,9 +61,13 @@ class EngineKiller:
 def folder(tmp_path: Path) -> Path:
     """Documents, and an extraction whose answers are a little longer than the first try allows."""
     (tmp_path / "in").mkdir()
-    for name, num_pages in DOCUMENTS.items():
+    for name, num_pages in SCANS.items():
         shades = [Image.new("RGB", (280, 196), (10 * number, len(name), num_pages)) for number in range(num_pages)]
         shades[0].save(tmp_path / "in" / name, save_all=True, append_images=shades[1:])
+    with pymupdf.open() as typed:  # type: ignore[no-untyped-call]
+        page: Any = typed.new_page(width=280, height=196)
+        page.insert_textbox((10, 10, 270, 190), WORDS, fontsize=8)
+        typed.save(tmp_path / "in" / TYPED)
     extraction = tmp_path / "prompts" / "kind"
     extraction.mkdir(parents=True)
     (extraction / "prompt.md").write_text("Say what kind of page this is. " * 8)
@@ -78,6 +87,7 @@ def make_config(folder: Path, vllm: VllmConfig) -> RunConfig:
         tries=TriesConfig(max_tokens=FIRST_LIMIT),
         skip=SkipConfig(blank=False),  # they are of one colour each
         canary=CanaryConfig(mode="off"),
+        trust=TrustConfig(scans="off"),  # test_trust_run has these
     )
 
 
@@ -105,3 +115,17 @@ def test_a_run_survives_its_engine_and_every_page_completes_once(
         assert FIRST_LIMIT < ANSWER_TOKENS < row["output_tokens"]
         assert [each["finish_reason"] for each in row["tries"]] == ["length", "stop"]
         assert row["cached_tokens"] >= 128, "the instructions were computed again"
+        [found] = row["evidence"]
+        is_typed = row["source_uri"].endswith(TYPED)
+        assert (found["path"], found["verdict"]) == ("kind", "exact" if is_typed else None)
+        spelling = _spelling(row["token_logprobs"], row["record"]["kind"])
+        assert found["logprob"] == min(token["logprob"] for token in spelling)
+        assert found["confidence"] is not None
+        assert not is_typed or found["x0"] < found["x1"] <= row["width_px"]
+    assert (report.total.pages_unchecked, report.total.fields_exact) == (sum(SCANS.values()), 1)
+
+
+def _spelling(tokens: list[dict[str, Any]], value: str) -> list[dict[str, Any]]:
+    """Return the tokens that spell a value; each is a byte."""
+    start = "".join(token["token"] for token in tokens).index(value)
+    return tokens[start : start + len(value)]
