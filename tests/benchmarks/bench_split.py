@@ -9,7 +9,8 @@ OUT. Half of the documents, told by the seller and number that their labels have
 pipeline/merging/splitting.py were chosen; figures are of each half. Neighbours have different numbers unless `any
 neighbours` says otherwise: copies of one invoice stand in the data under many names. `no page numbers` leaves out
 those that are printed, as for an engine that reads no lines; `cut` are receipts cut in two between two lines of text,
-each half read by itself.
+each half read by itself. `disturbed` has a page of terms and a blank one behind three documents of ten, and a tenth of
+further pages failed.
 """
 
 from __future__ import annotations
@@ -43,6 +44,11 @@ class Page(NamedTuple):
     lines: tuple[TextLine, ...]
     width_px: int
     height_px: int
+
+
+FAILED, FOLLOWED = 0.1, 0.3
+NOTHING = Page(None, (), 0, 0)
+TERMS = Page({"seller": "Terms and conditions"}, (TextLine("Terms and conditions", Box(0, 0, 300, 10)),), 0, 0)
 
 
 class Score(NamedTuple):
@@ -97,6 +103,13 @@ def _read(extraction: Extraction, lines: tuple[TextLine, ...], width_px: int, he
     height_px = max(int(height), LEAST_PIXELS)
     values = fill_record(lines, width_px, height_px, extraction.model, DateOrder.DAY_FIRST)
     return Page(extraction.model.model_validate(values).model_dump(), lines, width_px, height_px)
+
+
+def disturb(pages: Sequence[Page], rng: random.Random) -> list[Page]:
+    """Return a document with further pages that failed, terms and conditions and a blank page, now and then."""
+    disturbed = [page if rng.random() > FAILED else NOTHING for page in pages[1:]]
+    extra = [page for page in (TERMS, NOTHING) if rng.random() < FOLLOWED]
+    return [pages[0], *disturbed, *extra]
 
 
 def starts_of(extraction: Extraction, pages: Sequence[Page], *, with_lines: bool) -> set[int]:
@@ -171,6 +184,7 @@ def measure(kind: str, output: str, documents: Sequence[Labelled], num_files: in
         if halved:
             kinds["cut"] = [[halved[name] for name in file] for file in apart]
             kinds["cut, alone"] = [[halved[one.sha256]] for one in half]
+        kinds["disturbed"] = [[disturb(document, rng) for document in file] for file in kinds["joined"]]
         kinds["alone"] = [[pages[one.sha256]] for one in half]
         for name, files in kinds.items():
             print(f"  {name:16} {score(extraction, files, with_lines=True)}")
