@@ -71,17 +71,15 @@ def _outcomes(rule_: Rule, record: Values) -> list[Outcome]:
     try:
         return [Outcome(rule_.name, found.paths, found.message) for found in rule_.check(record)]
     except Exception as error:  # the user's code: what it says of one record must not end the night
-        _tell(rule_.name, repr(error))
-        log.debug("rule %s failed", rule_.name, exc_info=True)
+        _tell(rule_.name, type(error).__name__)
+        log.debug("the rule %s failed", rule_.name, exc_info=True)
         return []
 
 
 @lru_cache(maxsize=256)
 def _tell(name: str, error: str) -> None:
     """Say once that a rule fails, not once for each of a million pages."""
-    log.error(
-        "The rule %s of the schema fails with %s; records that it fails for count as if it did not apply.", name, error
-    )
+    log.error("The rule %s of the schema fails with %s; where it does, it counts as if it did not apply.", name, error)
 
 
 def rules_of(model: type[BaseModel]) -> tuple[Rule, ...]:
