@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from pipeline import open_results
 from pipeline.corrections import WHOLE, Action, Correction, CorrectionWriter, canonical, digest_of
-from pipeline.data import Status, Verdict
+from pipeline.data import Breach, Status, Verdict
 from pipeline.errors import ConfigError
 from pipeline.results import ExtractionResults, Record, View
 from pipeline.results.views import FIELDS, view_schema
@@ -308,3 +308,41 @@ def test_views_of_a_bucket_are_those_of_a_folder(tmp_path: Path, storage: Storag
     CorrectionWriter(remote, "bill", found.corrections).save([replace(said, source_uri="file:///in/two.pdf")])
     again = open_results(bucket)["bill"].view().read_all().to_pylist()
     assert [row["corrected"] for row in again if row["first_page"] == 1] == [["seller"]]
+
+
+SCHEMA = '''
+"""A bill that checks itself."""
+from decimal import Decimal
+from typing import ClassVar
+from pydantic import BaseModel
+from pipeline.rules import Rule, rule
+
+@rule("total")
+def total_is_small(total: Decimal) -> bool:
+    """The total is large."""
+    return total < 100
+
+class Small(BaseModel):
+    rules: ClassVar[tuple[Rule, ...]] = (total_is_small,)
+    seller: str | None = None
+    total: Decimal | None = None
+'''
+
+
+def test_rules_are_held_against_what_people_corrected(tmp_path: Path) -> None:
+    """A corrected total is right or wrong by the same rules as one that was read."""
+    folder = tmp_path / "prompts" / "bill"
+    folder.mkdir(parents=True)
+    (folder / "schema.py").write_text(SCHEMA)
+    (folder / "prompt.md").write_text("Read it.")
+    breach = Breach("total_is_small", "The total is large.", ("total", "seller"))
+    page = ok_page(document("a.pdf"), breaches=(breach,), review_reasons=("breach: total_is_small",), evidence=())
+    out = tmp_path / "out"
+    commit(open_storage(str(out)), "1", (replace(page, record=Bill(total=Decimal(500)).model_dump()),))
+    for value, breaches in (("50", []), ("700", ["total_is_small"])):
+        known = open_results(str(out), [tmp_path / "prompts"])["bill"]
+        said = Correction(SHA, 1, "total", Action.CORRECT, "Ann", seen='"500"', value=f'"{value}"')
+        CorrectionWriter(open_storage(str(out)), "bill", known.corrections).save([said])
+        [found] = open_results(str(out), [tmp_path / "prompts"])["bill"].records()
+        assert [one.rule for one in found.breaches] == breaches
+        assert found.review_reasons == ("conflict: seller",)

@@ -2,13 +2,15 @@
 
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -323,6 +325,30 @@ def test_the_command_serves_until_it_is_interrupted(output: Path) -> None:
         assert process.wait(20) == 0
         assert lines[0] == "bill: 0 of 1 reviewed\n"
         assert "what was said is saved" in process.stderr.read()
+
+
+@pytest.mark.slow
+def test_the_browser_is_started_without_the_key(output: Path, tmp_path: Path) -> None:
+    """Other people of the machine see the arguments of every process."""
+    browser, started = tmp_path / "browser", tmp_path / "started"
+    browser.write_text(
+        f'#!/bin/sh\necho "$1" > {started}.half; cat "${{1#file://}}" >> {started}.half\nmv {started}.half {started}\n'
+    )
+    browser.chmod(0o755)
+    command = [sys.executable, "-m", "pipeline", "review", str(output), "--reviewer", "Ann"]
+    environment = {**os.environ, "BROWSER": f"{browser} %s"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout
+        url = [process.stdout.readline() for _ in range(3)][1].rpartition(" ")[2].strip()
+        give_up_at = time.monotonic() + 20
+        while not started.exists() and time.monotonic() < give_up_at:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    argument, _, page = started.read_text().partition("\n")
+    assert ("key" in argument, escape(url) in page) == (False, True)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import webbrowser
+from html import escape
 from pathlib import Path
 
 from pipeline.errors import ConfigError
@@ -37,7 +38,9 @@ def review(arguments: argparse.Namespace, results: Results) -> int:
         try:
             desks = {one.name: ReviewDesk(one, reviewer, images, own.token) for one in chosen}
             server = _listen(arguments.host, arguments.port, desks, own)
-            _tell(server, desks, opens=not arguments.no_browser)
+            _tell(server, desks)
+            if not arguments.no_browser:
+                _open_browser(server.url, Path(folder))
             serve(server, threading.Event())
         except KeyboardInterrupt:
             sys.stderr.write("\nstopped; what was said is saved\n")
@@ -68,7 +71,14 @@ def _listen(host: str, port: int, desks: dict[str, ReviewDesk], own: Secrets) ->
         raise ConfigError(f"Nobody can listen on {host}, port {port}: {error}. Choose another --port.") from error
 
 
-def _tell(server: ReviewServer, desks: dict[str, ReviewDesk], *, opens: bool) -> None:
+def _open_browser(url: str, folder: Path) -> None:
+    """Open a browser by a file that only this account can read: everybody can see what a program is started with."""
+    page = folder / "open.html"
+    page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={escape(url)}">', "utf-8")
+    threading.Thread(target=webbrowser.open, args=(page.as_uri(),), daemon=True).start()
+
+
+def _tell(server: ReviewServer, desks: dict[str, ReviewDesk]) -> None:
     for name, desk in desks.items():
         done, due = desk.progress
         told = f"{done:,} of {due:,} reviewed" if due else f"nothing to review among {len(desk.queue):,} documents"
@@ -77,5 +87,3 @@ def _tell(server: ReviewServer, desks: dict[str, ReviewDesk], *, opens: bool) ->
         sys.stdout.write("anybody who can reach this machine and knows the address below may read and review\n")
     sys.stdout.write(f"review at {server.url}\nCtrl-C ends it\n")
     sys.stdout.flush()
-    if opens:
-        threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()

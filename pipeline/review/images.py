@@ -95,9 +95,9 @@ class PageImages:
 
     def close(self) -> None:
         """Stop the processes."""
-        self._ahead.shutdown(cancel_futures=True)
         if self._renderer:
-            self._renderer.close()
+            self._renderer.close()  # what is being drawn ends at once
+        self._ahead.shutdown(cancel_futures=True)
 
     def _known(self, name: str) -> Path | None:
         with self._lock:
