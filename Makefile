@@ -26,7 +26,10 @@ demo: $(VENV)/.default  ## read the documents in sample_docs/ and show what was 
 	    echo "$$ pagemill run sample_docs/$${sample#*:} out/demo --extraction $${sample%:*} --engine ocr"; \
 	    $(VENV)/bin/pagemill run sample_docs/$${sample#*:} out/demo --extraction $${sample%:*} --engine ocr || [ $$? = 1 ]; \
 	done
-	@echo "That was all of sample_docs/; invoice-damaged.pdf is damaged on purpose. Now your own:"
+	@echo "$$ pagemill report out/demo"; $(VENV)/bin/pagemill report out/demo
+	@echo "That was all of sample_docs/; invoice-damaged.pdf is damaged on purpose. Open the page above, or correct what is doubtful:"
+	@echo "  $(VENV)/bin/pagemill review out/demo"
+	@echo "Now your own:"
 	@echo "  $(VENV)/bin/pagemill run FOLDER out/mine --extraction invoice"
 	@echo "  $(VENV)/bin/pagemill --help"
 
