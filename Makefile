@@ -35,7 +35,7 @@ demo: $(VENV)/.default  ## read the documents in sample_docs/ and show what was 
 
 .PHONY: test
 test: $(VENV_TEST)/.tests lint  ## everything CI runs: lint and all tests, those on real vLLM included
-	@$(VENV_TEST)/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	@$(VENV_TEST)/bin/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 .PHONY: lint
 lint: $(VENV_TEST)/.dev  ## ruff, mypy and the import-layer test

@@ -11,6 +11,10 @@ from s3_server import bucket, s3_faults, s3_faults_of_the_session, s3_server
 
 __all__ = ["bucket", "chromium", "renderer", "s3_faults", "s3_faults_of_the_session", "s3_server"]
 
+hypothesis.settings.register_profile("gate", derandomize=True)
+if os.environ.get("PAGEMILL_REQUIRE_VLLM"):
+    hypothesis.settings.load_profile("gate")  # what lets changes in is the same each time; `make test` looks further
+
 TOGETHER = ("vllm_engine", "prefect_flows")
 """Folders whose tests share what is slow to start; of other folders each file stays together."""
 

@@ -358,13 +358,16 @@ def test_activations_stay_within_the_overhead_that_was_measured() -> None:
     card=st.sampled_from(sorted(CARDS)),
 )
 def test_more_work_is_never_faster(pixels: int, output: int, sequences: int, card: str) -> None:
-    """Larger pages and longer outputs take longer, at the roofline and as expected."""
+    """Larger pages and longer outputs take longer, at the roofline and as expected.
+
+    But for a few thousandths: what takes more memory leaves one sequence less, and a step over fewer is launched faster.
+    """
     load, serving = Workload(pixels, 192, 16, output), Serving(sequences)
     found = predict(AWQ_7B, CARDS[card], load, serving)
     for harder in (replace(load, page_pixels=2 * pixels), replace(load, output_tokens=2 * output)):
         slower = predict(AWQ_7B, CARDS[card], harder, serving)
         assert slower.roofline_pages_per_s < found.roofline_pages_per_s
-        assert slower.pages_per_s <= found.pages_per_s
+        assert slower.pages_per_s <= found.pages_per_s * 1.01
     assert found.pages_per_s < found.roofline_pages_per_s
 
 
