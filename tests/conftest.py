@@ -4,6 +4,7 @@ import os
 from importlib.util import find_spec
 from typing import Any
 
+import hypothesis
 import pytest
 from browser import chromium
 from rendering import renderer

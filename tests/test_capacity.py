@@ -360,7 +360,7 @@ def test_activations_stay_within_the_overhead_that_was_measured() -> None:
 def test_more_work_is_never_faster(pixels: int, output: int, sequences: int, card: str) -> None:
     """Larger pages and longer outputs take longer, at the roofline and as expected.
 
-    But for a few thousandths: what takes more memory leaves one sequence less, and a step over fewer is launched faster.
+    But for a few thousandths: what takes more memory leaves one sequence less, and fewer take shorter steps.
     """
     load, serving = Workload(pixels, 192, 16, output), Serving(sequences)
     found = predict(AWQ_7B, CARDS[card], load, serving)
