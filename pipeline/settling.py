@@ -1,7 +1,7 @@
 """Between a page that was read and its row: its record is assessed, once its text is there, and may be in doubt.
 
-Nothing here is lost: a page stays parked until its text was read or given up, and every page that is parked ends in
-`settle`, whatever becomes of engine and run.
+A page stays parked until its text was read or given up, and every page that is parked ends in `settle`, whatever
+becomes of its engine, and however the run is told to end. Only a run that is killed reads them again.
 """
 
 from __future__ import annotations

@@ -14,7 +14,14 @@ from typing import NamedTuple
 
 from pipeline.config import OcrConfig, TrustConfig
 from pipeline.data import ImageFacts, PageImage, PageTask, TextLayer, TextLine
-from pipeline.engines.ocr import PageOutput, is_trustworthy, is_whole_page, layer_lines, start_text_worker
+from pipeline.engines.ocr import (
+    RECYCLE_AFTER_PAGES,
+    PageOutput,
+    is_trustworthy,
+    is_whole_page,
+    layer_lines,
+    start_text_worker,
+)
 from pipeline.errors import WorkerError
 from pipeline.workers import WorkerPool
 
@@ -69,6 +76,7 @@ class PageTexts:
             timeout_s=ocr.timeout_s,
             memory_limit_mb=ocr.memory_limit_mb,
             name="page text",
+            recycle_after=RECYCLE_AFTER_PAGES,
         )
         self._pool: WorkerPool[PageImage, PageOutput] | None = None
         self._pages: dict[PageKey, _Page] = {}
