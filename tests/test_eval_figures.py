@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline.arguments.eval import add_eval_arguments
 from pipeline.data import Box, FieldEvidence, Status, Verdict
 from pipeline.errors import ConfigError
 from pipeline.eval.calibration import calibration_of
 from pipeline.eval.comparing import compare
-from pipeline.eval.equality import Sort
+from pipeline.eval.equality import MIN_DESCRIPTION_LIKENESS, MIN_LIKENESS, Sort
 from pipeline.eval.figures import ANY_RULE, Group, figures_of, groups
-from pipeline.eval.intervals import Estimate, Ratio, changes, estimates, holm, median_estimate
+from pipeline.eval.intervals import DRAWS, SWAPS, Estimate, Ratio, changes, estimates, holm, median_estimate
 from pipeline.eval.presence import stands_in
 from pipeline.eval.printing import comparison_text, figures_text
 from pipeline.eval.scoring import DocumentScore, ItemsScore, ScoredValue
 from pipeline.eval.table import read_scores, write_scores
 from pipeline.eval.texts import score_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TEXT = score_text("abd", "abc", case_counts=True)
 
@@ -278,3 +278,16 @@ def test_figures_can_be_written_as_json() -> None:
 
     figures = figures_of(Group("invoice", None, many(3, 1)), min_confidence=0.9)
     assert json.loads(json.dumps(asdict(figures)))["fields"]["total"]["normalised"]["recall"]["value"] == 0.75
+
+
+def test_the_manual_names_flags_that_there_are_and_rules_that_hold() -> None:
+    """A figure is worth what is known of how it was taken."""
+    manual = (Path(__file__).parent.parent / "docs" / "quality.md").read_text("utf-8")
+    parser = argparse.ArgumentParser()
+    add_eval_arguments(parser)
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", manual)) - {"--format", "--json"}
+    assert flags <= set(re.findall(r"--[a-z][a-z-]+", parser.format_help()))
+    [example] = re.findall(r"```json\n(.+)\n```", manual)
+    assert json.loads(example)["ground_truth"]
+    for figure in (f"{MIN_LIKENESS}", f"{MIN_DESCRIPTION_LIKENESS}", f"{DRAWS:,} draws", f"{SWAPS:,} times"):
+        assert figure in manual

@@ -24,13 +24,12 @@ def load_dataset(
 
 
 def score_output(
-    dataset: Dataset, output: str, *, prompts: Iterable[Path] = (), strict: bool = False, run_id: str | None = None
+    dataset: Dataset, output: str, *, prompts: Iterable[Path] = (), strict: bool = False
 ) -> list[DocumentScore]:
     """Return how an output has each document, in the order of the dataset; those that it lacks count as not read.
 
     Args:
         strict: count only values of which it is known that they stand on the page.
-        run_id: only rows of this run.
 
     Raises:
         ConfigError: there is no output, or an extraction is unknown.
@@ -41,7 +40,7 @@ def score_output(
 
     @cache
     def readings(name: str) -> Readings:
-        return read_output(output, extractions[name], run_id)
+        return read_output(output, extractions[name])
 
     return [
         score_document(

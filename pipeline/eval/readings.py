@@ -80,7 +80,7 @@ class Readings:
         )
 
 
-def read_output(output: str, extraction: Extraction, run_id: str | None = None) -> Readings:
+def read_output(output: str, extraction: Extraction) -> Readings:
     """Return what an extraction left in an output; nothing where it left nothing.
 
     Raises:
@@ -93,7 +93,6 @@ def read_output(output: str, extraction: Extraction, run_id: str | None = None) 
     found = next((one for one in results.extractions if one.name == extraction.name), None)
     if found is None:
         return Readings({}, {}, {}, has_texts=False)
-    found = found.of_run(run_id) if run_id else found
     rows = found.documents(_DOCUMENTS).to_pylist()
     field_name = extraction.plain_text_field
     if field_name:
