@@ -86,9 +86,11 @@ def hours_plot(night: NightView) -> Plot | None:
 
 def nights_plot(found: Sequence[NightView]) -> Plot | None:
     """Return pages per hour of the runs, oldest first; None for fewer than two."""
+    days = {night.started_at.date() for night in found}
+    form = "%d %b" if len(days) == len(found) else "%d %b %H:%M" if len(days) > 1 else "%H:%M"
     values = [
         Value(
-            f"{night.started_at:%d %b}",
+            f"{night.started_at:{form}}",
             night.whole.pages_per_hour or 0.0,
             f"{night.started_at:%Y-%m-%d %H:%M} UTC: {night.rate} pages per hour, {night.whole.pages:,} pages",
             night.whole.pages_failed / night.whole.pages,

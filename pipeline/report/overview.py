@@ -150,9 +150,8 @@ def headline(current: pa.Table, findings: Findings) -> str:
     if not failed:
         told += "all of them were read."
     else:
-        told += f"{counted(failed, 'document')} failed in whole or in part" + (
-            f", {counted(bad_pages, 'page')} of them." if bad_pages else "."
-        )
+        whole_or_part = f", in whole or in part ({counted(bad_pages, 'page')})" if bad_pages else ""
+        told += f"{counted(failed, 'document')} failed{whole_or_part}."
     if findings.review.count:
         verb = "wants" if findings.review.count == 1 else "want"
         told += f" {counted(findings.review.count, 'record')} {verb} a look."
@@ -215,7 +214,10 @@ def _run_tiles(nights: Sequence[NightView]) -> Iterable[Tile]:
         yield Tile("Pages per hour", last.rate, _compared(last, before))
     yield Tile("Last run took", last.took, f"{last.started_at:%a %d %b, %H:%M} UTC")
     if last.cost:
-        yield Tile("Cost", last.cost, f"{last.cost_per_1000} per 1,000 pages" if last.cost_per_1000 else "")
+        value, _, currency = last.cost.partition(" ")
+        yield Tile(
+            "Cost", value, f"{currency}; {last.cost_per_1000} per 1,000 pages" if last.cost_per_1000 else currency
+        )
 
 
 def _compared(last: NightView, before: NightView | None) -> str:

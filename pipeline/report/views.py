@@ -199,8 +199,12 @@ def name_of(uri: str) -> str:
 
 def label_of(path: str) -> str:
     """Return a field's name for people: "Invoice number", "Seller, name", "Tags 1"."""
-    words = path.replace("_", " ").replace(".", ", ").replace("[", " ").replace("]", "")
+    text = path.replace("_", " ").replace(".", ", ").replace("[", " ").replace("]", "")
+    words = " ".join(word.upper() if word in _CAPITALS else word for word in text.split(" "))
     return words[:1].upper() + words[1:]
+
+
+_CAPITALS = frozenset({"bic", "iban", "id", "url", "vat"})
 
 
 def plain(value: Any) -> bool:

@@ -294,7 +294,7 @@ def _write_index(book: _Book, location: str, views: Sequence[overview.Extraction
 
 def _title(views: Sequence[overview.ExtractionView]) -> str:
     begun = [view.night.started_at for view in views if view.night]
-    return f"Read until {max(begun):%A %d %B %Y}" if begun else "What was read"
+    return f"Report of {max(begun):%A %d %B %Y}" if begun else "What was read"
 
 
 def _file_name(uri: str) -> str:
