@@ -31,6 +31,9 @@ CLEAR = 0.6
 IN_TABLE, TAKEN = 1.0, 0.8
 """How much it speaks against one that it stands among items, or is another field's."""
 
+MIN_LETTERS = 3
+"""Of a text that need not stand right behind its label or a label's colon: "4" and "to" stand in any prose."""
+
 MIN_DIGITS = 3
 """Digits from which a number is no one's by chance; shorter ones need their label."""
 
@@ -84,6 +87,8 @@ class Choice:
     def _judged(self, leaf: Leaf, place: Place, taken: Sequence[Place]) -> Judged | None:
         attached = self._labels.attached(place)
         own = self._own(leaf, attached)
+        if leaf.kind is Kind.TEXT and len(leaf.value) < MIN_LETTERS and not _stands_out(place, attached):
+            return None
         if not own and (self._is_others(leaf, attached) or self._may_be_chance(leaf, place)):
             return None
         score = own - place.doubt + 0.2 * (place.verdict is Verdict.EXACT)
@@ -144,3 +149,11 @@ class Choice:
         if not leaf.number or sum(map(str.isdigit, place.text)) < MIN_DIGITS:
             return True
         return self._in_table(place.row)
+
+
+def _stands_out(place: Place, attached: Attached) -> bool:
+    """Whether nothing but a number sign stands between a place and a label before it, or above it."""
+    left = attached.left
+    if left is None:
+        return attached.above is not None
+    return place.spans[0].piece.place - left.last <= 2

@@ -233,12 +233,14 @@ def _votes(item: Item, share: float) -> Iterator[tuple[int, float]]:
     """
     weights: dict[int, float] = defaultdict(float)
     for leaf in item.leaves:
-        rows = {place.row: place for place in _likeliest(item.options[leaf.path], share)}
-        for row, place in rows.items():
-            weights[row] += _strength(leaf) * (1 - place.doubt / 2) / max(len(rows), 1) ** 0.5
-    for row, weight in sorted(weights.items()):
-        around = (weights.get(row + step, 0.0) for step in range(-NEAR_ROWS, NEAR_ROWS + 1) if step)
-        yield row, weight + 0.5 * max(around)
+        doubts = {place.row: place.doubt for place in _likeliest(item.options[leaf.path], share)}
+        strength = _strength(leaf) / max(len(doubts), 1) ** 0.5
+        on_row = {row: strength * (1 - doubt / 2) for row, doubt in doubts.items()}
+        near = {row + step for row in on_row for step in range(-NEAR_ROWS, NEAR_ROWS + 1)}
+        for row in near:
+            weights[row] += on_row.get(row, strength / 4)
+    rows = {place.row for leaf in item.leaves for place in _likeliest(item.options[leaf.path], share)}
+    yield from ((row, weights[row]) for row in sorted(rows))
 
 
 def _likeliest(places: Sequence[Place], share: float) -> Sequence[Place]:
