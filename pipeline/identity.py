@@ -81,8 +81,20 @@ def window_pages(config: RunConfig, extraction: Extraction, engine: str) -> int:
 
     OCR knows nothing but pages; and of plain text nobody could tell where one page ends.
     """
-    together = (config.documents.scope or extraction.scope) == "document"
-    return config.documents.window_pages if together and engine != "ocr" and not extraction.plain_text_field else 1
+    is_possible = engine != "ocr" and not extraction.plain_text_field
+    return config.documents.window_pages if _wants_windows(config, extraction) and is_possible else 1
+
+
+def told_of_scope(config: RunConfig, extraction: Extraction, engine: str) -> str | None:
+    """Return what to tell somebody who wants pages read together that are not; None where there is nothing to tell."""
+    if not _wants_windows(config, extraction) or window_pages(config, extraction, engine) > 1:
+        return None
+    why = "the ocr engine knows nothing but pages" if engine == "ocr" else f"{extraction.name} is plain text"
+    return f"every page is read by itself, not the pages of a document together: {why}"
+
+
+def _wants_windows(config: RunConfig, extraction: Extraction) -> bool:
+    return (config.documents.scope or extraction.scope) == "document"
 
 
 def _skipped(config: RunConfig, extraction: Extraction, engine: EngineInfo) -> dict[str, bool]:

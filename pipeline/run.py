@@ -35,7 +35,7 @@ from pipeline.errors import CanaryError, DocumentChangedError, DocumentError, Er
 from pipeline.failed import FailedDocuments, Retry, find_failed
 from pipeline.feed import PageFeed
 from pipeline.forecast import find_pace
-from pipeline.identity import window_pages
+from pipeline.identity import told_of_scope, window_pages
 from pipeline.inbox import check_inbox, clear_input, tagged_until
 from pipeline.journal import Journal
 from pipeline.layout import lease_key
@@ -295,6 +295,9 @@ class _Run:
         return OpenDocuments(self._renderer, self._scratch.fetched, as_listed=self._failed is None)
 
     def _open_feed(self) -> PageFeed:
+        engine = self._choice.info.engine
+        if told := told_of_scope(self._config, self._extraction, engine):
+            log.warning(told)
         return PageFeed(
             self._admission.limited(self._catalog.pending()),
             self._documents,
@@ -303,7 +306,7 @@ class _Run:
             shortcuts=self._settling,
             stop=self._admission,
             ahead_bytes=self._config.render.ahead_mb << 20,
-            window_pages=window_pages(self._config, self._extraction, self._choice.info.engine),
+            window_pages=window_pages(self._config, self._extraction, engine),
         )
 
     @property

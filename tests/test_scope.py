@@ -19,8 +19,9 @@ from made_records import document
 from test_feed import FIRST, SPEC, Nothing
 from test_run import page_keys, rows, run_scripted, write_pdf
 
+from pipeline.capacity import PROFILES
 from pipeline.check import check_output
-from pipeline.config import RunConfig
+from pipeline.config import RunConfig, VllmConfig
 from pipeline.data import (
     Document,
     DocumentRef,
@@ -34,10 +35,13 @@ from pipeline.data import (
 )
 from pipeline.engines import EngineChoice
 from pipeline.engines.scripted import ScriptedEngine
+from pipeline.engines.vllm import Card
+from pipeline.engines.vllm.prompt import WINDOW_INSTRUCTION, compose_instructions
+from pipeline.engines.vllm.settings import FURTHER_PAGE_LEN, resolve_settings
 from pipeline.errors import ConfigError, EngineError, ErrorType, PageError, RenderError
 from pipeline.extraction import Extraction, load_extraction
 from pipeline.feed import PageFeed
-from pipeline.identity import window_pages
+from pipeline.identity import told_of_scope, window_pages
 from pipeline.run import RunReport, run
 from pipeline.trust.windows import best_shown
 
@@ -423,6 +427,34 @@ def test_plain_text_is_read_page_by_page() -> None:
     """Nobody could tell where in one text a page ends."""
     values = {"input": "in", "output": "out", "documents": {"scope": "document"}}
     assert window_pages(RunConfig.model_validate(values), load_extraction("transcript"), "vllm") == 1
+
+
+@pytest.mark.parametrize(("engine", "name"), [("ocr", "receipt"), ("vllm", "transcript")])
+def test_who_wants_pages_together_that_are_read_one_by_one_is_told(engine: str, name: str) -> None:
+    """Silence would look like an answer to what was asked."""
+    wanted = RunConfig.model_validate({"input": "in", "output": "out", "documents": {"scope": "document"}})
+    told = told_of_scope(wanted, load_extraction(name), engine)
+    assert told
+    assert told.startswith("every page is read by itself")
+    assert told_of_scope(wanted, load_extraction("receipt"), "vllm") is None
+    assert told_of_scope(RunConfig(input="in", output="out"), load_extraction(name), engine) is None
+
+
+def test_longer_requests_get_a_longer_context_and_share_the_cache() -> None:
+    """A window that does not fit would be refused by vLLM, and more of them than fit be computed again and again."""
+    card = Card("NVIDIA L4", 22 << 30, 22 << 30, (8, 9), can_compile=True)
+    shape = PROFILES["qwen2.5-vl-7b-awq"].shape
+    one, four = (resolve_settings(VllmConfig(), card, shape, pages) for pages in (1, 4))
+    assert four.max_model_len == one.max_model_len + 3 * FURTHER_PAGE_LEN
+    assert one.max_num_seqs // 4 <= four.max_num_seqs < one.max_num_seqs
+    assert resolve_settings(VllmConfig(max_model_len=9000), card, shape, 4).max_model_len == 9000
+
+
+def test_the_model_is_told_that_pages_belong_together() -> None:
+    """In the instructions, which all requests of a run share."""
+    alone, together = (compose_instructions("Read.", {"type": "object"}, window_pages=pages) for pages in (1, 4))
+    assert WINDOW_INSTRUCTION in together
+    assert alone == together.replace(f"{WINDOW_INSTRUCTION}\n\n", "")
 
 
 def test_an_unknown_scope_is_refused_when_the_extraction_is_loaded(tmp_path: Path) -> None:

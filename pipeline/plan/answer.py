@@ -89,6 +89,7 @@ class Answer:
         card = Card(self.gpu.name, size, size, self.gpu.compute_capability, self.cards, can_compile=True)
         try:
             settings = resolve_settings(config, card, self.shape)
+            resolve_settings(config, card, self.shape, self.question.window_pages)  # what a run would start with
         except EngineStartError as error:
             return error
         prompt, output = round(self.question.load.prompt_tokens(self.shape.vision)), self.question.load.output_tokens

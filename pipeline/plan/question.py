@@ -15,6 +15,7 @@ from pipeline.engines.vllm import MAX_PIXELS, detect_gpu
 from pipeline.engines.vllm.prompt import compose_instructions
 from pipeline.errors import ConfigError
 from pipeline.extraction import load_extraction
+from pipeline.identity import window_pages
 from pipeline.render.grid import fit
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Question:
     pages_per_night: int | None = None
     window_hours: float = 8.0
     pages_once: int | None = None
+    window_pages: int = 1
+    """That a run shows in one request; figures are for one."""
     nightly: bool = False
     """Whether the pages of `pages_once` are read in nights of `window_hours`, not day and night."""
 
@@ -110,6 +113,9 @@ def ask(arguments: argparse.Namespace, config: RunConfig) -> Question:
     if arguments.matrix and "model" not in config.vllm.model_fields_set:
         models = ("qwen2.5-vl-7b-awq", "qwen2.5-vl-7b-w8a8", "qwen2.5-vl-7b", "qwen2.5-vl-3b-awq")
     assumed = _assumed(arguments.assume)
+    together = window_pages(config, load_extraction(config.extraction, config.prompts), "vllm")
+    if together > 1:
+        given = (*given, Given("scope", "a page at a time", f"a run shows up to {together} together: not predicted"))
     of_card = {name: assumed.pop(name) for name in CARD_FIGURES if name in assumed}
     return Question(
         models=models,
@@ -126,6 +132,7 @@ def ask(arguments: argparse.Namespace, config: RunConfig) -> Question:
         pages_per_night=whole_number(arguments.volume, "--volume"),
         window_hours=_number(arguments.window, "--window", 0.01, 24) or 8.0,
         pages_once=whole_number(arguments.pages, "--pages"),
+        window_pages=together,
         nightly=arguments.window is not None,
     )
 
