@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.data import Document, FieldEvidence, Json
     from pipeline.eval.labels import Dataset, Labelled
     from pipeline.eval.scoring import DocumentScore, ScoredValue
+    from pipeline.extraction import Extraction
 
 LONGEST_PX = 1400
 """Of the longer side of a page image."""
@@ -98,8 +99,19 @@ def write_worst(
     import jinja2
 
     labels = {one.name: one for one in dataset.documents}
+    chosen = worst(scores)[:most]
+    extractions = {score.extraction: load_extraction(score.extraction, config.prompts) for score in chosen}
+    rows = {
+        name: _rows(output, found.name, [score for score in chosen if score.extraction == name])
+        for name, found in extractions.items()
+    }
     with closing(Renderer(RenderConfig(), num_workers=_RENDERERS)) as renderer:
-        shown = [_Shown(labels[score.id], score, output, config).document(renderer) for score in worst(scores)[:most]]
+        shown = [
+            _Shown(
+                labels[score.id], score, extractions[score.extraction], rows[score.extraction].get(score.uri or "", [])
+            ).document(renderer)
+            for score in chosen
+        ]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -120,6 +132,15 @@ def worst(scores: Sequence[DocumentScore]) -> list[DocumentScore]:
     return sorted(flawed, key=lambda score: (-len(_wrong(score)), -(score.text.cer if score.text else 0), score.id))
 
 
+def _rows(output: str, extraction: str, scores: Sequence[DocumentScore]) -> dict[str, list[Json]]:
+    """Return the page rows of some documents by URI, in one pass."""
+    uris = {score.uri for score in scores if score.uri}
+    found: dict[str, list[Json]] = {}
+    for row in page_rows(output, extraction, uris, _PAGE_COLUMNS):
+        found.setdefault(row["source_uri"], []).append(row)
+    return found
+
+
 def _wrong(score: DocumentScore) -> list[ScoredValue]:
     return [value for value in score.values if value.is_known and not value.is_right]
 
@@ -127,12 +148,10 @@ def _wrong(score: DocumentScore) -> list[ScoredValue]:
 class _Shown:
     """One document on its way into the page."""
 
-    def __init__(self, label: Labelled, score: DocumentScore, output: str, config: RunConfig) -> None:
-        self._label, self._score = label, score
-        extraction = load_extraction(label.extraction, config.prompts)
-        self._model = extraction.model
-        rows = page_rows(output, extraction.name, {score.uri} if score.uri else set(), _PAGE_COLUMNS)
-        self._rows: dict[int, Json] = {row["page_number"]: row for row in rows if row["page_number"]}
+    def __init__(self, label: Labelled, score: DocumentScore, extraction: Extraction, rows: Sequence[Json]) -> None:
+        """Args: rows: of its pages."""
+        self._label, self._score, self._model = label, score, extraction.model
+        self._rows = {row["page_number"]: row for row in rows if row["page_number"]}
         self._shots = {number: Shot.of(row) for number, row in self._rows.items() if row["width_px"]}
 
     def document(self, renderer: Renderer) -> WorstDocument:
