@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.data import Verdict
@@ -86,7 +86,8 @@ class Items:
         owners = leaves[0].spec.owner.rpartition(".")[0] + "."
         place_items(self.items, header_row(labels.rows, owners))
         first = min((item.anchor for item in self.items if item.anchor is not None), default=0)
-        self._columns = Columns(page.width, headers_above(labels.rows, first, owners), _samples(self.items))
+        below_labels = Columns(page.width, headers_above(labels.rows, first, owners))
+        self._columns = replace(below_labels, samples=_samples(self.items, below_labels))
         self._side = _number_side(self.items)
         self.chosen: dict[str, Place] = {}
         self._holders: dict[tuple[int, int, int], tuple[Item, Leaf]] = {}
@@ -115,7 +116,20 @@ class Items:
         )
 
     def _choose(self, item: Item, leaf: Leaf) -> None:
-        """Choose the place that fits best; one that fits another item less well is taken from it."""
+        """Choose a place for a value; one that has to make way for it chooses again, and so on."""
+        waiting: tuple[Item, Leaf] | None = (item, leaf)
+        while waiting:
+            place = self._best_place(*waiting)
+            if place is None:
+                return
+            robbed = self._holders.get(place.start)
+            self.chosen[waiting[1].path], self._holders[place.start] = place, waiting
+            if robbed:
+                del self.chosen[robbed[1].path]
+            waiting = robbed
+
+    def _best_place(self, item: Item, leaf: Leaf) -> Place | None:
+        """Return the place that fits best of those that no other item fits better."""
         others = [(other, self.chosen[other.path]) for other in item.leaves if other.path in self.chosen]
         rows = [place.row for other, place in others if other.kind is leaf.kind]
         free = [
@@ -124,14 +138,7 @@ class Items:
             if not self._is_held_better(item, place)
             and not any(place.overlaps(taken) for other, taken in others if not _may_be_within(place, leaf, other))
         ]
-        if not free:
-            return
-        place = max(free, key=lambda place: self._fit(item, leaf, place, rows))
-        robbed = self._holders.get(place.start)
-        self.chosen[leaf.path], self._holders[place.start] = place, (item, leaf)
-        if robbed:
-            del self.chosen[robbed[1].path]
-            self._choose(*robbed)
+        return max(free, key=lambda place: self._fit(item, leaf, place, rows), default=None)
 
     def _is_held_better(self, item: Item, place: Place) -> bool:
         holder = self._holders.get(place.start)
@@ -256,13 +263,13 @@ def _strength(leaf: Leaf) -> float:
     return min(len(str(leaf.value)), 12) / 12 * (1.5 if leaf.kind is Kind.TEXT else 1.0)
 
 
-def _samples(items: Sequence[Item]) -> dict[str, list[float]]:
-    """Return where values end, or begin, that have one place only."""
+def _samples(items: Sequence[Item], columns: Columns) -> dict[str, list[float]]:
+    """Return where values end, or begin, that have one place only, and that not far from their columns' labels."""
     samples: dict[str, list[float]] = defaultdict(list)
     for item in items:
         for leaf in item.leaves:
             near = [place for place in item.in_band(leaf) if item.is_near(place)]
-            if len(near) == 1:
+            if len(near) == 1 and not columns.is_far(leaf, near[0], near[0].flat):
                 samples[leaf.spec.owner].append(edge_of(leaf, near[0]))
     return samples
 
