@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,10 @@ _UNSEEN = {code: f"\\x{code:02x}" for code in (*range(9), 11, 12, *range(14, 32)
 """Control characters are shown as what they are; HTML allows few of them."""
 _UNSEEN |= {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 """So are those that turn the direction of what follows: "gpj.exe" must not read "exe.jpg"."""
+
+
+_EXACT = 1e-6
+"""0.29 * 100 is a little less than 29."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +144,10 @@ def _number(value: float | None) -> str:
 
 
 def _percent(share: float | None) -> str:
-    """Return a share without ever rounding up to certainty."""
+    """Return a share, rounded down: what is below 90 % must not read 90 %."""
     if share is None:
         return ""
-    return "> 99 %" if 0.99 < share < 1 else f"{share * 100:.0f} %"
+    return "> 99 %" if 0.99 < share < 1 else f"{math.floor(share * 100 + _EXACT)} %"
 
 
 def _utc(time: datetime | None) -> str:

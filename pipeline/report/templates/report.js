@@ -87,7 +87,7 @@
     return element;
   };
   const numbers = new Intl.NumberFormat("en");
-  const percent = (share) => (share === null ? "" : share > 0.99 && share < 1 ? "> 99 %" : `${Math.round(share * 100)} %`);
+  const percent = (share) => (share === null ? "" : share > 0.99 && share < 1 ? "> 99 %" : `${Math.floor(share * 100 + 1e-6)} %`);
 
   for (const block of all("[data-documents]")) {
     const { documents: name, src, root } = block.dataset;
