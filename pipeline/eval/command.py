@@ -21,6 +21,7 @@ from pipeline.eval.printing import baselines_text, comparison_text, figures_text
 from pipeline.eval.reading import Speed, read_dataset
 from pipeline.eval.reliability import check_picture, draw_reliability, reliability_text
 from pipeline.eval.table import read_scores, write_scores
+from pipeline.show.text import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -128,7 +129,7 @@ def _print_text(
     if baselines:
         put(baselines_text(baselines))
     for speed in speeds:
-        put(f"read {speed.pages} pages of {speed.kind} in {speed.seconds:.1f} s")
+        put(f"read {counted(speed.pages, 'page')} of {speed.kind} in {speed.seconds:.1f} s")
     if comparison:
         put(comparison_text(comparison))
 
