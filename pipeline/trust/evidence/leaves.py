@@ -43,7 +43,6 @@ class Spec:
     role: Role | None = None
     stands_last: bool = False
     """Whether of several places the last is the likeliest."""
-    is_currency: bool = False
     kind: Kind | None = None
     """What its type says; None leaves it to the value."""
     fields: Mapping[str, Spec] = field(default_factory=dict)
@@ -168,7 +167,6 @@ def _spec(owner: str, name: str, info: FieldInfo, inside: tuple[type[BaseModel],
         labels=printed.labels or ((info.title or _words(name)),) * (printed.role is None),
         role=printed.role,
         stands_last=(printed.merge or (Merge.LAST if kind is Kind.NUMBER else Merge.FIRST)) is Merge.LAST,
-        is_currency=kind is Kind.CURRENCY,
         kind=kind,
         fields=_fields(model, owner, inside) if model else {},
     )

@@ -44,11 +44,6 @@ class Place:
         return self.spans[0].piece.row
 
     @property
-    def last_row(self) -> int:
-        """Of its last word."""
-        return self.spans[-1].piece.row
-
-    @property
     def start(self) -> tuple[int, int, int]:
         """Row, piece and character at which it begins; equal for places that are the same."""
         first = self.spans[0]

@@ -73,7 +73,7 @@ class Stream:
         if best is None or best[0] < MIN_SIMILARITY:
             return None
         similarity, first, last = best
-        return Place(self._spans(first, last), Verdict.FUZZY, round(similarity, 4))
+        return Place(self.spans(first, last), Verdict.FUZZY, round(similarity, 4))
 
     def prefix(self, folded: str, near: int | None) -> tuple[int, int, int] | None:
         """Return the longest beginning of folded text that stands here as whole words.
@@ -98,13 +98,10 @@ class Stream:
     def _word(self, atom: int) -> str:
         return self.text[self._starts[atom] : self._ends[atom]]
 
-    def spans(self, first: int, last: int) -> tuple[Span, ...]:
-        """Return the words of atoms `first` to `last`."""
-        return self._spans(first, last)
-
-    def _matches(self, folded: str) -> Iterator[tuple[int, int]]:
-        """Yield the first and last atom of each place of whole atoms that spell `folded`."""
-        at, found = self.text.find(folded), 0
+    def _matches(self, folded: str, text: str | None = None) -> Iterator[tuple[int, int]]:
+        """Yield the first and last atom of each place of whole atoms that spell `folded`; `text` is as long as ours."""
+        text = self.text if text is None else text
+        at, found = text.find(folded), 0
         while at >= 0 and found < MAX_PLACES:
             first = bisect_left(self._starts, at)
             last = bisect_left(self._ends, at + len(folded))
@@ -112,10 +109,10 @@ class Stream:
             if whole and self._ends[last] == at + len(folded):
                 found += 1
                 yield first, last
-            at = self.text.find(folded, at + 1)
+            at = text.find(folded, at + 1)
 
     def _place(self, first: int, last: int, wanted: str) -> Place:
-        spans = self._spans(first, last)
+        spans = self.spans(first, last)
         whole = "".join(span.piece.text for span in spans)
         exact = wanted in whole
         if exact:
@@ -123,22 +120,18 @@ class Stream:
         glued = sum(_is_glued(span) for span in (spans[0], spans[-1])) / 2
         return Place(spans, Verdict.EXACT if exact else Verdict.NORMALISED, doubt=0.4 * glued)
 
-    def _spans(self, first: int, last: int) -> tuple[Span, ...]:
+    def spans(self, first: int, last: int) -> tuple[Span, ...]:
+        """Return the words of atoms `first` to `last`."""
         (a, start, _), (b, _, end) = self._atoms[first], self._atoms[last]
         return spans_of(self._pieces[a : b + 1], start, end)
 
     def _look_alike(self, folded: str) -> Place | None:
         """Find a code of which only such letters differ as recognisers mistake for each other."""
         alike = look_alike(folded)
-        at = self._alike_text.find(alike)
-        while at >= 0:
-            first, last = bisect_left(self._starts, at), bisect_left(self._ends, at + len(alike))
-            first_piece, last_piece = self._atoms[min(first, len(self._atoms) - 1)], self._atoms[last]
-            whole_start = first < len(self._starts) and self._starts[first] == at
-            if whole_start and self._ends[last] == at + len(alike) and first_piece and last_piece:
-                wrong = sum(a != b for a, b in zip(folded, self.text[at : at + len(alike)], strict=True))
-                return Place(self._spans(first, last), Verdict.FUZZY, round(1 - wrong / len(alike), 4))
-            at = self._alike_text.find(alike, at + 1)
+        for first, last in self._matches(alike, self._alike_text):
+            found = self.text[self._starts[first] : self._ends[last]]
+            wrong = sum(a != b for a, b in zip(folded, found, strict=True))
+            return Place(self.spans(first, last), Verdict.FUZZY, round(1 - wrong / len(alike), 4))
         return None
 
     @cached_property
