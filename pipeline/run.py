@@ -21,7 +21,6 @@ from pipeline.data import (
     DocumentRecord,
     DocumentRef,
     EngineMetrics,
-    PageFacts,
     PageRecord,
     PageTask,
     Status,
@@ -49,7 +48,7 @@ from pipeline.reuse import KnownPages
 from pipeline.scratch import Scratch
 from pipeline.selection import parse_deadline
 from pipeline.settle import settle_dead_runs
-from pipeline.settling import Settling, needs_layers, open_settling, open_trust
+from pipeline.settling import Settling, open_settling, open_trust, page_facts
 from pipeline.show.text import counted
 from pipeline.sink import PartReader, ShardWriter, delete_orphans, page_schema, read_committed
 from pipeline.source import has_changed
@@ -274,8 +273,9 @@ class _Run:
     def _read(self) -> None:
         config = self._config
         workers = config.render.workers or default_render_workers()
+        facts = page_facts(config, self._extraction, self._choice.info)
         with (
-            closing(Renderer(config.render, num_workers=workers, facts=self._facts)) as self._renderer,
+            closing(Renderer(config.render, num_workers=workers, facts=facts)) as self._renderer,
             closing(self._open_documents()) as self._documents,
             self._open_quarantine() as self._quarantine,
             closing(self._open_settling()) as self._settling,
@@ -308,13 +308,6 @@ class _Run:
             ahead_bytes=self._config.render.ahead_mb << 20,
             window_pages=window_pages(self._config, self._extraction, engine),
         )
-
-    @property
-    def _facts(self) -> PageFacts:
-        """What is found out about every page."""
-        skip = self._config.skip
-        reads_text = needs_layers(self._config, self._extraction, self._choice.info)
-        return PageFacts(text_layer=reads_text, digest=skip.duplicates, is_blank=skip.blank)
 
     def _open_settling(self) -> Settling:
         reading = Reading(self._extraction, self._choice, self._identity)

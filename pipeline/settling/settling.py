@@ -12,127 +12,20 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Protocol
 
-from pipeline.config import RunConfig
 from pipeline.data import ImageFacts, PageImage, PageRecord, PageTask, Status, TrySettings
 from pipeline.doubts import Doubts
-from pipeline.engines.base import EngineInfo
 from pipeline.errors import PageError
-from pipeline.extraction import Extraction
-from pipeline.identity import reads_text_layers
 from pipeline.judge import Judge
-from pipeline.planning import Reading, engine_task
-from pipeline.skip import LayerReader, Shortcuts
+from pipeline.settling.seams import Stop, Texts
+from pipeline.skip import Shortcuts
 from pipeline.tally import Tally
-from pipeline.tries import Ladder
 from pipeline.trust.assessing import Trust
 from pipeline.trust.placing import placed
-from pipeline.trust.reading import NO_TEXT, PageKey, PageText, PageTexts, key_of
+from pipeline.trust.reading import NO_TEXT, PageKey, PageText, key_of
 
 LOOK_S = 0.5
 """How often a run that waits for text at its end looks whether it is to stop."""
-
-
-class Stop(Protocol):
-    """Says whether a run ends; see feed."""
-
-    def is_set(self) -> bool:
-        """Return whether no more pages are to be taken; it stays so."""
-        ...
-
-
-class Listener(Protocol):
-    """Who is told of terminal records; see run."""
-
-    def page_settled(self, record: PageRecord) -> None:
-        """A page has its terminal record."""
-        ...
-
-    def page_skipped(self, record: PageRecord) -> None:
-        """A page has its terminal record without the engine."""
-        ...
-
-
-class Texts(Protocol):
-    """The text of pages whose engine tells none; see trust.reading.PageTexts."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the engine's next pages had better wait."""
-        ...
-
-    def patience_s(self, reading_s: float) -> float:
-        """Return how long the end of a run that has read for so long may wait for what is still to be read."""
-        ...
-
-    def begin(self, task: PageTask, image: PageImage, wake: Callable[[], None]) -> None:
-        """Begin to read a page that goes to the engine; `wake` is called when that is done, if it takes time."""
-        ...
-
-    def of(self, task: PageTask) -> PageText | None:
-        """Return the text of a page; None where it is still being read."""
-        ...
-
-    def arrived(self) -> Iterator[PageKey]:
-        """Yield the pages that were read, or given up, since the last call."""
-        ...
-
-    def drop(self, task: PageTask) -> None:
-        """Forget a page that has its terminal record."""
-        ...
-
-    def give_up(self) -> None:
-        """Read no images but those that are being read; the others have no text."""
-        ...
-
-    def close(self) -> None:
-        """End the processes."""
-        ...
-
-
-def needs_layers(config: RunConfig, extraction: Extraction, engine: EngineInfo) -> bool:
-    """Return whether text layers are to be found out: to be read from, or to hold values against."""
-    return engine.engine == "ocr" or reads_text_layers(config, extraction, engine) or _reads_texts(config, engine)
-
-
-def _reads_texts(config: RunConfig, engine: EngineInfo) -> bool:
-    return config.trust.evidence and engine.engine == "vllm"
-
-
-def open_trust(config: RunConfig, extraction: Extraction, engine: EngineInfo) -> Trust:
-    """Return what assesses the records of a run.
-
-    Raises:
-        ConfigError: a rule of the extraction or the calibration cannot be used.
-    """
-    return Trust(extraction.model, config.trust, engine=engine.engine, plain_text_field=extraction.plain_text_field)
-
-
-def open_settling(
-    config: RunConfig, reading: Reading, trust: Trust, *, ladder: Ladder, stop: Stop, tally: Tally, listener: Listener
-) -> Settling:
-    """Return what settles the pages of a run; nothing is started before there is a page."""
-    extraction, engine = reading.extraction, reading.choice.info
-    reads_layers = reads_text_layers(config, extraction, engine)
-    shortcuts = Shortcuts(
-        config.skip,
-        extraction,
-        config.date_order,
-        assess=lambda record: trust.assess(record, record.lines),
-        settle=listener.page_skipped,
-        layers=LayerReader(config.ocr, engine_task(extraction, config)) if reads_layers else None,
-    )
-    return Settling(
-        shortcuts,
-        Judge(extraction, ladder, config.date_order),
-        trust,
-        Doubts(config.trust.retry, ladder),
-        texts=PageTexts(config.trust, config.ocr) if _reads_texts(config, engine) else None,
-        stop=stop,
-        tally=tally,
-        settle=listener.page_settled,
-    )
 
 
 class Settling:
