@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pipeline.data import AnsweredBy, Box, Breach, Conflict, FieldEvidence, RecordPart, Status, Verdict
 from pipeline.report.images import Shot
 from pipeline.report.records import record_view
-from pipeline.report.views import DocumentView, ImageView, NoImage, PageView, RecordView
+from pipeline.report.views import DocumentView, FieldView, ImageView, NoImage, PageView, RecordView
 from pipeline.show import what_helps
 
 if TYPE_CHECKING:
@@ -37,12 +39,18 @@ def document_view(
         notes: what to say beside values, by record number and path.
     """
     records = tuple(record_views(document, pages, notes or {}))
+    boxes: defaultdict[int | None, list[FieldView]] = defaultdict(list)
+    for field in chain.from_iterable(record.all_fields for record in records):
+        if field.box:
+            boxes[field.page_number].append(field)
     return DocumentView(
         extraction=extraction,
         uri=document["source_uri"],
         status=Status(document["status"]),
         num_pages=document["num_pages"] or 0,
-        pages=tuple(_page(page, records, images) for page in pages if page["page_number"] is not None),
+        pages=tuple(
+            _page(page, boxes[page["page_number"]], images) for page in pages if page["page_number"] is not None
+        ),
         records=records,
         **{name: document.get(name) for name in ("finished_at", "sha256", "run_id", "engine", "model")},
         flags=tuple(document.get("flags") or ()),
@@ -104,14 +112,13 @@ def _evidence(found: Json, shot: Shot | None) -> FieldEvidence:
     )
 
 
-def _page(page: Json, records: Sequence[RecordView], images: Mapping[int, ImageView | NoImage]) -> PageView:
+def _page(page: Json, boxes: Sequence[FieldView], images: Mapping[int, ImageView | NoImage]) -> PageView:
     number = page["page_number"]
-    fields = (field for record in records for field in record.all_fields)
     return PageView(
         page_number=number,
         status=Status(page["status"]),
         image=images.get(number, NO_IMAGE),
-        boxes=tuple(field for field in fields if field.box and field.page_number == number),
+        boxes=tuple(boxes),
         error_type=page.get("error_type"),
         error_message=page.get("error_message"),
         what_helps=what_helps(page["error_type"]) if page.get("error_type") else None,

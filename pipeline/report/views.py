@@ -186,6 +186,12 @@ class DocumentView:
         """File name, as people know it; may hold any character."""
         return name_of(self.uri)
 
+    def image_of(self, page_number: int | None) -> ImageView | None:
+        """Return the picture of a page, if there is one."""
+        at = (page_number or 0) - 1
+        page = self.pages[at] if 0 <= at < len(self.pages) else None
+        return page.image if page and page.page_number == page_number and isinstance(page.image, ImageView) else None
+
     @property
     def needs_review(self) -> bool:
         """Whether somebody should look at one of its records."""

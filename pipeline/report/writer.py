@@ -7,7 +7,6 @@ the most urgent findings.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -20,12 +19,14 @@ import pyarrow.compute as pc
 from pipeline import __version__
 from pipeline.data import Status
 from pipeline.report import overview
+from pipeline.report.book import INDEX, Book
 from pipeline.report.changes import changes_of
 from pipeline.report.documents import document_view
 from pipeline.report.findings import Findings, Listed
 from pipeline.report.images import Drawers, ImageLimits, PageImages
+from pipeline.report.lists import LISTED, Lists
 from pipeline.report.night import MOST_NIGHTS, min_confidence, nights
-from pipeline.report.pages import Links, Pages, script_data
+from pipeline.report.pages import Links, script_data
 from pipeline.report.reviewed import Notes, with_reviews
 from pipeline.report.rows import Rows
 from pipeline.report.target import open_target
@@ -38,15 +39,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from pipeline.report.rows import DocumentRows
-    from pipeline.report.target import Target
     from pipeline.report.views import ImageView, NoImage
     from pipeline.results import ExtractionResults, Results
     from pipeline.storage import Storage
 
-_MANIFEST = "manifest.json"
-INDEX = "index.html"
-_LISTED = 100
-"""Documents on a page of the list, and findings on a page of theirs."""
 _PAGES_AHEAD = 64
 """Pages of documents that wait for their pictures."""
 
@@ -80,7 +76,7 @@ def write_report(results: Results, location: str, names: Sequence[str], limits: 
     started = time.perf_counter()
     storage = open_storage(results.location)
     with open_target(location) as target:
-        book = _Book(target)
+        book = Book(target)
         extractions = [found for found in results.extractions if found.name in names]
         written = [_Extraction(book, storage, found, limits) for found in extractions]
         with Drawers(min(sum(one.num_pages for one in written), limits.max_images), limits.workers) as drawers:
@@ -98,39 +94,10 @@ def write_report(results: Results, location: str, names: Sequence[str], limits: 
     )
 
 
-class _Book:
-    """The files of a report, and those that it had before."""
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.pages = Pages()
-        content = target.read(_MANIFEST)
-        before: dict[str, Any] = _parsed(content)
-        self.known_images: dict[str, Sequence[int]] = before.get("images", {})
-        self._before = {*before.get("files", ()), *self.known_images}
-        self.files: set[str] = set()
-        self.images: dict[str, tuple[int, int, int]] = {}
-        for key, asset in self.pages.assets.items():
-            self.put(key, asset)
-
-    def put(self, key: str, content: bytes) -> None:
-        """Write a file."""
-        self.files.add(key)
-        self.target.put(key, content)
-
-    def close(self) -> None:
-        """Say what there is, and delete what was there before and is no more."""
-        manifest = {"version": 1, "files": sorted(self.files), "images": self.images}
-        self.target.put(_MANIFEST, json.dumps(manifest).encode())
-        self.target.settle()
-        for key in sorted(self._before - self.files - set(self.images)):
-            self.target.delete(key)
-
-
 class _Extraction:
     """Writes the pages of one extraction."""
 
-    def __init__(self, book: _Book, storage: Storage, results: ExtractionResults, limits: ImageLimits) -> None:
+    def __init__(self, book: Book, storage: Storage, results: ExtractionResults, limits: ImageLimits) -> None:
         self._book = book
         self._storage = storage
         self._results = results
@@ -157,11 +124,10 @@ class _Extraction:
         self._write_documents(drawers)
         listed = [one for one in self._listed if one]
         self._book.put(self._data_href, script_data(self._data_name, [_data(one) for one in listed]))
-        list_pages = self._write_list(listed)
+        lists = Lists(self._book, self._results.name, self._anchor)
+        list_pages = lists.write_documents(listed)
         ids = [night.run_id for night in last_runs if night.whole and night.whole.documents]
-        changes = (
-            changes_of(self.rows, ids[0], ids[1] if len(ids) > 1 else None) if ids else changes_of(self.rows, "", None)
-        )
+        changes = changes_of(self.rows, ids[0] if ids else "", ids[1] if len(ids) > 1 else None)
         found = self._findings
         return overview.ExtractionView(
             name=self._results.name,
@@ -170,11 +136,11 @@ class _Extraction:
             tiles=overview.tiles(self.rows.current, found, last_runs, self._anchor, min_confidence(runs)),
             verdicts=overview.shares(found),
             **overview.figures(last_runs),
-            **self._groups(),
+            **lists.write_findings(found),
             changes=changes,
             hrefs=self._link,
             documents_count=len(listed),
-            listed=listed[:_LISTED],
+            listed=listed[:LISTED],
             list_pages=list_pages,
             data_name=self._data_name,
             data_href=self._data_href,
@@ -228,62 +194,8 @@ class _Extraction:
     def _link(self, uri: str) -> tuple[str, str]:
         return self._names[self._places[uri]], f"{self._anchor}/d/{_file_name(uri)}"
 
-    def _write_list(self, listed: Sequence[Listed]) -> int:
-        if len(listed) <= _LISTED:
-            return 1
-        count = -(-len(listed) // _LISTED)
-        for number in range(1, count + 1):
-            chosen = listed[(number - 1) * _LISTED : number * _LISTED]
-            values = {"listed": chosen, "pages": count, "current": number, "anchor": self._anchor}
-            values |= {"title": "All documents", "partial": "_documents_page.html"}
-            self._write_page("documents", number, count, values)
-        return count
 
-    def _groups(self) -> dict[str, Any]:
-        found = self._findings
-        for kind, of_kind, partial in (
-            ("failures", found.failures, "_failures.html"),
-            ("breaches", found.breaches, "_breaches.html"),
-        ):
-            for name, urgent in of_kind.items():
-                self._write_found(kind, name, urgent, partial)
-        self._write_found("doubtful", "", found.doubtful, "_doubtful.html")
-        self._write_found("review", "", found.review, "_review.html")
-        return {
-            "failures": overview.groups(found.failures, "failures", lambda name: self._found_href("failures", name)),
-            "breaches": overview.groups(found.breaches, "breaches", lambda name: self._found_href("breaches", name)),
-            "doubtful": overview.group("", found.doubtful, "doubtful", self._found_href("doubtful", "")),
-            "review": overview.group("", found.review, "review", self._found_href("review", "")),
-        }
-
-    def _found_href(self, kind: str, name: str, number: int = 1) -> str:
-        return f"{self._anchor}/{_stem(kind, name)}-{number}.html"
-
-    def _write_found(self, kind: str, name: str, urgent: Any, partial: str) -> None:
-        items = tuple(urgent)
-        if len(items) <= overview.SHOWN[kind]:
-            return
-        titles = {
-            "failures": f"Failed: {name}",
-            "breaches": f"Rule broken: {name}",
-            "doubtful": "Doubtful values, most doubtful first",
-        }
-        title = titles.get(kind, "Records to review")
-        remark = f"The first {len(items):,} of {urgent.count:,}." if urgent.count > len(items) else ""
-        count = -(-len(items) // _LISTED)
-        for number in range(1, count + 1):
-            values: dict[str, Any] = {"found": items[(number - 1) * _LISTED : number * _LISTED]}
-            values |= {"title": title, "remark": remark, "partial": partial}
-            self._write_page(_stem(kind, name), number, count, values)
-
-    def _write_page(self, stem: str, number: int, count: int, values: dict[str, Any]) -> None:
-        before, after = (f"{stem}-{near}.html" if 1 <= near <= count else None for near in (number - 1, number + 1))
-        links = Links(f"../{INDEX}#x-{self._anchor}", "../", before, after, f"{number:,} of {count:,}")
-        values = {"remark": "", "root": "../", "name": self._results.name} | values
-        self._book.put(f"{self._anchor}/{stem}-{number}.html", self._book.pages.render("list.html", links, **values))
-
-
-def _write_index(book: _Book, location: str, views: Sequence[overview.ExtractionView], started: float) -> None:
+def _write_index(book: Book, location: str, views: Sequence[overview.ExtractionView], started: float) -> None:
     values: dict[str, Any] = {"extractions": views, "location": location, "title": _title(views), "root": ""}
     values |= {"written_at": datetime.now(UTC), "version": __version__}
     links = Links(INDEX, "")
@@ -299,11 +211,6 @@ def _title(views: Sequence[overview.ExtractionView]) -> str:
 
 def _file_name(uri: str) -> str:
     return f"{hashlib.sha256(uri.encode(errors='surrogatepass')).hexdigest()[:16]}.html"
-
-
-def _stem(kind: str, name: str) -> str:
-    """Return a file name for a list; a rule may be called anything."""
-    return f"{kind}-{hashlib.sha256(name.encode()).hexdigest()[:8]}" if name else kind
 
 
 def _data(one: Listed) -> list[Any]:
@@ -327,12 +234,3 @@ def _allowances(rows: Rows, most: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     allowed = np.zeros(len(pages), dtype=np.int64)
     allowed[order] = np.clip(most - before, 0, pages[order])
     return allowed
-
-
-def _parsed(manifest: bytes | None) -> dict[str, Any]:
-    """Return what a report says of itself; nothing where it is not one of ours, whose files are left alone then."""
-    try:
-        found = json.loads(manifest or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) and found.get("version") == 1 else {}

@@ -46,7 +46,7 @@
   });
 
   const step = (by) => {
-    const stops = all("a.go").filter((link) => link.offsetParent !== null);
+    const stops = all("a.go").filter((link) => !link.closest("details:not([open])"));
     if (!stops.length) return;
     const now = stops.indexOf(document.activeElement);
     const next = stops[now < 0 ? (by > 0 ? 0 : stops.length - 1) : Math.min(Math.max(now + by, 0), stops.length - 1)];
