@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.results import Record, open_results
 from pipeline.review.desk import ReviewDesk
+from pipeline.review.guards import Secrets
 from pipeline.review.images import PageImages
 from pipeline.review.queue import Show
-from pipeline.review.server import ReviewServer, Secrets, serve
+from pipeline.review.server import ReviewServer, serve
 from pipeline.review.sheet import seen_digest
 
 if TYPE_CHECKING:

@@ -119,7 +119,7 @@ def _workbook(extraction: ExtractionResults, view: View, to: str) -> int:
     with Target(to) as target:
         if not target.name.endswith(".xlsx"):
             raise ConfigError(f"--to {to}: Excel opens only files whose name ends in .xlsx.")
-        extra = [] if view is View.FIELDS else [evidence_sheet()]
+        extra = [] if view is View.FIELDS else [evidence_sheet(empty=False)]
         count = write_workbook(target.path(target.name), [*sheets, *extra], _records(extraction, view))
         return _told(count, extraction, view, target.finish())
 

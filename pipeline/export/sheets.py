@@ -84,11 +84,13 @@ def _item_sheet(path: str, kind: pa.StructType) -> Sheet:
     return Sheet(path, (*_BEFORE, _ITEM, *_field_columns(fields)), rows)
 
 
-def evidence_sheet() -> Sheet:
-    """Return the table with a row for each single value."""
+def evidence_sheet(*, empty: bool = True) -> Sheet:
+    """Return the table with a row for each single value; those without one are left out on demand."""
 
     def rows(record: Record) -> Iterator[list[Any]]:
         for row in field_rows(record):
+            if not empty and row["value"] is None and row.get("review") is None:
+                continue
             yield [*_before(record)[:3], *(row.get(field.name) for field in _EVIDENCE)]
 
     return Sheet(EVIDENCE, (*_BEFORE[:3], *(Column(field.name, _kind(field.type)) for field in _EVIDENCE)), rows)

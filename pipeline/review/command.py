@@ -15,8 +15,9 @@ from pipeline.errors import ConfigError
 from pipeline.log import printable
 from pipeline.results import Results, open_results
 from pipeline.review.desk import ReviewDesk
+from pipeline.review.guards import Secrets
 from pipeline.review.images import PageImages
-from pipeline.review.server import ReviewServer, Secrets, serve
+from pipeline.review.server import ReviewServer, serve
 
 OK = 0
 _LONGEST_NAME = 80

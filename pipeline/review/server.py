@@ -10,14 +10,11 @@ a path of a file.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import json
 import logging
 import re
-import secrets
 import sys
 import threading
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,6 +23,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pipeline.errors import PipelineError
 from pipeline.review.desk import ReviewDesk, Unknown
+from pipeline.review.guards import HEADERS, Secrets, is_own_name
 from pipeline.review.queue import Show
 from pipeline.review.saying import Refused, Said
 
@@ -40,29 +38,8 @@ IDLE_S = 60
 """A connection that says nothing is closed."""
 _CONTENT = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "webp": "image/webp"}
 HTML, JSON = "text/html; charset=utf-8", "application/json"
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 _ROUTE = re.compile(r"/e/(?P<extraction>[^/]+)/(?:(?P<document>\d{1,12}-[0-9a-f]{8})(?:/(?P<page>\d{1,7})\.webp)?)?")
 _ASSET = re.compile(r"/assets/([a-z0-9.-]+)")
-
-
-@dataclass(frozen=True)
-class Secrets:
-    """What a browser must know."""
-
-    key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    """In the address that is opened, and then in a cookie."""
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    """In our pages; sent back with what changes something."""
 
 
 class ReviewServer(ThreadingHTTPServer):
@@ -97,16 +74,7 @@ class ReviewServer(ThreadingHTTPServer):
 
     def is_ours(self, host: str) -> bool:
         """Tell whether a Host header is one of this server: an address, localhost, or the name that it was given."""
-        name, port = _host_and_port(host)
-        if port != self.port:
-            return False
-        if name in {"localhost", self.host.lower()}:
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
+        return is_own_name(host, self.host, self.port)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what a connection died of; a browser that goes away is nothing to tell."""
@@ -291,14 +259,6 @@ def serve(server: ReviewServer, stop: threading.Event) -> None:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def _host_and_port(host: str) -> tuple[str, int | None]:
-    try:
-        parts = urlsplit(f"//{host}")
-        return (parts.hostname or "").rstrip("."), parts.port if parts.port is not None else 80
-    except ValueError:
-        return "", None
 
 
 def _show(query: Mapping[str, list[str]]) -> Show:
