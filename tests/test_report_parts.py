@@ -2,18 +2,23 @@
 
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+from made_records import commit, document, ok_page
 
 from pipeline.data import Box, Breach, Conflict, FieldEvidence, RecordPart, Verdict
 from pipeline.report.crops import ASPECT, crop_of
 from pipeline.report.findings import MOST_KEPT, Urgent
-from pipeline.report.images import Shot
+from pipeline.report.images import ImageLimits, Shot
 from pipeline.report.pages import script_data
 from pipeline.report.plot import HEIGHT, Value, bars
 from pipeline.report.records import record_view, shown, typed
 from pipeline.report.views import ImageView, name_of
+from pipeline.report.writer import write_report
+from pipeline.results import open_results
+from pipeline.storage import open_storage
 
 PAGE = {"page_number": 1, "status": "ok", "width_px": 840, "height_px": 1176, "full_pixels": 840 * 1176}
 LANDSCAPE = ImageView("images/a.webp", 1176, 840)
@@ -112,6 +117,20 @@ def test_of_many_findings_the_most_urgent_are_kept_and_all_are_counted() -> None
         found.add(number % MOST_KEPT, number)
     assert (found.count, len(found)) == (3 * MOST_KEPT, MOST_KEPT)
     assert list(found)[:3] == [999, 1999, 2999]
+
+
+def test_a_long_list_goes_on_on_further_pages(tmp_path: Path) -> None:
+    """The first page stays small however many documents there are."""
+    documents = [(ok_page(document(f"{number:03}.pdf")),) for number in range(101)]
+    commit(open_storage(str(tmp_path)), "1", *documents)
+    written = write_report(open_results(str(tmp_path)), str(tmp_path / "to"), ["bill"], ImageLimits(max_images=0))
+    first, second, last = (
+        tmp_path / "to" / name for name in ("index.html", "bill/documents-2.html", "bill/review-2.html")
+    )
+    assert (written.documents, written.images) == (101, 0)
+    assert 'href="bill/documents-2.html"' in first.read_text("utf-8")
+    assert ("100.pdf" in second.read_text("utf-8"), "100.pdf" in first.read_text("utf-8")) == (True, False)
+    assert 'rel="prev" href="review-1.html"' in last.read_text("utf-8")
 
 
 def test_data_for_a_script_can_end_no_script() -> None:
