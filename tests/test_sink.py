@@ -199,7 +199,7 @@ def test_lines_keep_boxes_and_confidence(tmp_path: Path) -> None:
     assert (rows[1]["lines"], rows[1]["page_text"]) == ([], None)
 
 
-def test_document_row_tells_of_its_first_record_and_holds_all(tmp_path: Path) -> None:
+def test_document_row_tells_of_its_first_record_and_holds_all_of_several(tmp_path: Path) -> None:
     """Who looks at one record a document need not unnest; who has files of several invoices loses none."""
     of = document(num_pages=3)
     unsure = ok_page(of, 2, evidence=(), breaches=(), review_reasons=())
@@ -213,6 +213,14 @@ def test_document_row_tells_of_its_first_record_and_holds_all(tmp_path: Path) ->
     assert first["conflicts"][0]["values"][1] == {"page_number": 2, "value": "ACNE"}
     assert (first["first_page"], second["first_page"], second["evidence"]) == (1, 2, [])
     assert (row["confidence"], row["needs_review"], second["confidence"]) == (0.125, True, None)
+
+
+def test_the_only_record_of_a_document_stands_in_its_row_once(tmp_path: Path) -> None:
+    """The record of a transcript may be megabytes; its document's own columns say all there is to say."""
+    [row] = written(tmp_path, ok_page(document()), table="documents")
+    assert (row["num_records"], row["records"]) == (1, [])
+    assert row["record"] is not None
+    assert row["evidence"]
 
 
 def test_a_document_needs_review_when_any_of_its_records_does(tmp_path: Path) -> None:

@@ -86,27 +86,27 @@ def record_rows(documents: pa.Table, parts: Mapping[str, Sequence[Json]]) -> lis
     """Return a row for each record.
 
     Args:
-        documents: with source_uri, status, pages_ok, pages_failed and record.
-        parts: `records` of documents that have several, or conflicts, by source_uri.
+        documents: with source_uri, status, pages_ok, pages_failed and record, and conflicts unless they are older.
+        parts: `records` of documents that have several, by source_uri.
     """
     uris = documents["source_uri"].to_pylist()
     names = [clipped_left(label, _WIDEST_LABEL) for label in labels(uris)]
     records = documents["record"].to_pylist()
     if not pa.types.is_struct(documents["record"].type):  # JSON text, where the schema changed too much for one struct
         records = [json.loads(record) if record is not None else None for record in records]
-    whole = zip(uris, names, _pages(documents), documents["status"].to_pylist(), records, strict=True)
-    return [row for uri, *rest in whole for row in _rows(parts.get(uri, ()), *rest)]
+    conflicts = documents["conflicts"].to_pylist() if "conflicts" in documents.column_names else [None] * len(uris)
+    failed = [status == Status.FAILED for status in documents["status"].to_pylist()]
+    whole = map(Row, names, _pages(documents), failed, records, [tuple(found or ()) for found in conflicts])
+    return [row for uri, one in zip(uris, whole, strict=True) for row in _rows(one, parts.get(uri, ()))]
 
 
-def _rows(parts: Sequence[Json], name: str, pages: str, status: str, record: Json | None) -> Iterator[Row]:
-    if len(parts) <= 1:
-        conflicts = tuple(parts[0]["conflicts"]) if parts else ()
-        yield Row(name, pages, status == Status.FAILED, record, conflicts)
-        return
+def _rows(whole: Row, parts: Sequence[Json]) -> Iterator[Row]:
+    if not parts:
+        yield whole
     for part in parts:
         first, last = part["first_page"], part["last_page"]
         said = f"p. {first}" if first == last else f"p. {first}-{last}"
-        yield Row(name, said, part["record"] is None, part["record"], tuple(part["conflicts"]))
+        yield Row(whole.name, said, part["record"] is None, part["record"], tuple(part["conflicts"]))
 
 
 def record_table(rows: Sequence[Row], kind: pa.DataType, width: int) -> tuple[Table, list[str]]:

@@ -117,12 +117,11 @@ def _print_records(console: Console, results: ExtractionResults, limit: int) -> 
 
 
 def _parts(results: ExtractionResults, documents: pa.Table) -> dict[str, list[Json]]:
-    """Return the records of those documents that have several, or conflicts; older ones have neither."""
+    """Return the records of those documents that have several; older ones have not."""
     if "num_records" not in documents.column_names:
         return {}
-    several = pc.greater(documents["num_records"], 1)
-    divided = pc.greater(pc.list_value_length(documents["conflicts"]), 0)
-    wanted = documents.filter(pc.fill_null(pc.or_(several, divided), fill_value=False))["source_uri"].to_pylist()
+    several = pc.fill_null(pc.greater(documents["num_records"], 1), fill_value=False)
+    wanted = documents.filter(several)["source_uri"].to_pylist()
     batches = results.documents_at(wanted, ("source_uri", "records")) if wanted else ()
     return {row["source_uri"]: row["records"] for batch in batches for row in batch.to_pylist()}
 

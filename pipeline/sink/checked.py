@@ -11,7 +11,7 @@ from pipeline.data import Box, Breach, FieldEvidence, Verdict
 from pipeline.sink.nested import BREACH, EVIDENCE, evidence_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from pipeline.data import DocumentRecord, Json, RecordPart
 
@@ -55,8 +55,12 @@ def conflict_values(part: RecordPart) -> list[Json]:
     ]
 
 
-def part_values(part: RecordPart) -> Json:
-    """Return a record of a document as its column holds it."""
+def several_parts(parts: Sequence[RecordPart]) -> list[Json]:
+    """Return the records of a document that has several; the only one's values, maybe megabytes, are the row's own."""
+    return [_part_values(part) for part in parts] if len(parts) > 1 else []
+
+
+def _part_values(part: RecordPart) -> Json:
     return {
         "first_page": part.first_page,
         "last_page": part.last_page,

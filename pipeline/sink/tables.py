@@ -19,7 +19,7 @@ from pipeline.sink.checked import (
     first_part,
     least_confidence,
     part_type,
-    part_values,
+    several_parts,
 )
 from pipeline.sink.columns import to_column
 from pipeline.sink.nested import (
@@ -157,7 +157,7 @@ def _document_columns(record: pa.DataType) -> tuple[_Column, ...]:
         *_ERROR,
         _Column("record", record, lambda document: document.record),
         *_CHECKED_DOCUMENT,
-        _Column("records", pa.list_(part_type(record)), lambda document: list(map(part_values, document.parts))),
+        _Column("records", pa.list_(part_type(record)), lambda document: several_parts(document.parts)),
         _Column("pages_ok", _INT, lambda document: document.pages_ok),
         _Column("pages_failed", _INT, lambda document: document.pages_failed),
         *_ABOUT_DOCUMENT,
