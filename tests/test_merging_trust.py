@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
+from pydantic import BaseModel
 
 from pipeline.data import Box, Conflict, FieldEvidence, RecordPart, Verdict
 from pipeline.extraction import Extraction, load_extraction
 from pipeline.merging import Limits
+from pipeline.merging.items import PageItem, continued
+from pipeline.schema import Amount, Printed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -247,6 +250,71 @@ def test_items_that_only_look_like_sums_stay(bill: Extraction) -> None:
     assert names(part) == ["Tea", "Milk", "A long named article", "Rice", "Subtotal"]
     (alone,) = merged(bill, pages[1], {"number": "7"})
     assert names(alone) == ["A long named article", "Rice", "Subtotal"]
+
+
+@pytest.mark.parametrize("text", [None, "EUR", "=", "Total", "Vortrag", "Transport pagina 1"])
+def test_the_sum_so_far_is_left_out_where_nothing_says_that_it_is_an_article(
+    bill: Extraction, text: str | None
+) -> None:
+    """Tables print it without a word, or with one that means something else, too."""
+    pages: tuple[Json, ...] = (
+        {"line_items": [item("Tea", "5"), item("Milk", "4")]},
+        {"line_items": [item(text, "9"), item("Rice", "2")]},
+    )
+    (part,) = merged(bill, *pages)
+    assert names(part) == ["Tea", "Milk", "Rice"]
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("Wine", "9"),
+        ("Vortrag zur Technik", "500"),
+        ("Transport van Gent", "30"),
+        ("Riporto di terra", "8"),
+        (None, "7"),
+    ],
+)
+def test_articles_at_a_page_break_stay(bill: Extraction, text: str | None, amount: str) -> None:
+    """One costs as much as those before it, others have a name that sums carried over have, too."""
+    pages: tuple[Json, ...] = (
+        {"line_items": [item("Tea", "5"), item("Milk", "4")]},
+        {"line_items": [item(text, amount), item("Rice", "2")]},
+    )
+    (part,) = merged(bill, *pages)
+    assert names(part) == ["Tea", "Milk", text, "Rice"]
+
+
+def test_the_same_article_on_both_sides_of_a_page_break_is_billed_twice(bill: Extraction) -> None:
+    """It is the sum so far, too, where the first page has nothing else."""
+    pages: tuple[Json, ...] = ({"line_items": [item("Transport", "5")]}, {"line_items": [item("Transport", "5")]})
+    (part,) = merged(bill, *pages)
+    assert names(part) == ["Transport", "Transport"]
+
+
+def test_an_empty_text_does_not_replace_the_other_half_of_an_item(bill: Extraction) -> None:
+    """Models write it for what is not there."""
+    first: Json = {"line_items": [item("Tea", "5"), item("Milk", None)]}
+    (part,) = merged(bill, first, {"line_items": [item("", "4", "2")]})
+    assert part.record
+    assert part.record["line_items"][1] == item("Milk", "4", "2")
+
+
+class _Pieces(BaseModel):
+    name: Annotated[str | None, Printed("Article")] = None
+    pieces: int | None = None
+    price: Amount | None = None
+
+
+def test_halves_that_contradict_each_other_are_two_items() -> None:
+    """Put together, or taken for the table's heading, a number of pieces would be lost."""
+    items: list[Json] = [
+        {"name": "Milk", "pieces": 3, "price": None},
+        {"name": None, "pieces": 5, "price": Decimal(4)},
+        {"name": "Article", "pieces": 2, "price": None},
+    ]
+    pages = [[PageItem(number, 0, one)] for number, one in enumerate(items, 1)]
+    assert [one.value for one in continued(pages, _Pieces)] == items
 
 
 def test_an_item_that_a_page_break_cuts_is_put_together(bill: Extraction) -> None:

@@ -12,26 +12,35 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pipeline.merging.alike import key_of
 from pipeline.merging.leaves import holds_amount, role_of
 from pipeline.schema import Printed, Role
+from pipeline.values import find_currencies
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from pipeline.data import Json
+
 EDGE_ITEMS = 2
 """At a page's beginning and end, among which sums carried over stand."""
+
+NOTHING = (None, "", [], {})
 
 LEAST_SUMMED = 2
 """Items whose sum is no coincidence."""
 
 _CARRIED = re.compile(
     r"(?:^|\b)(?:"
-    r"ubertrag|uebertrag|zwischensumme|vortrag|seitensumme|seitenubertrag"
+    r"ubertrag|uebertrag|zwischensumme|seitensumme|seitenubertrag"
     r"|carried (?:forward|over)|brought (?:forward|over)|carry ?(?:forward|over)|balance forward|page total|sub ?total"
     r"|a reporter|report (?:de la )?page|report precedent|total reporte|sous ?total"
-    r"|transporteren|transport (?:van|naar)|subtotaal"
-    r"|suma y sigue|suma anterior|a riportare|riporto|subtotale|a transportar|transporte da pagina"
+    r"|te transporteren|subtotaal|suma y sigue|suma anterior|a riportare|subtotale|a transportar|transporte da pagina"
     r")(?:\b|$)"
 )
 """What a sum carried over a page break is called, in words without accents, case and punctuation."""
+
+_PERHAPS_CARRIED = re.compile(
+    r"\b(?:vortrag|transport|transporteren|riporto|report|summe|gesamt|total|totaal|totale|suma|somme|sum)\b"
+)
+"""What it is called too, as are lectures, removals and loads of earth: only where the amount is the sum."""
 
 
 class PageItem(NamedTuple):
@@ -98,13 +107,11 @@ class _Kept:
 
     def is_heading(self, one: PageItem) -> bool:
         """Tell whether it is the heading of the table, read as an item: nothing but names of columns."""
-        if any(_get(one.value, name) is not None for name in self._columns.amounts):
-            return False
-        texts = list(_texts(one.value, self._columns))
-        return bool(texts) and all(key_of(text) in self._columns.labels for text in texts)
+        said = list(_said(one.value).values())
+        return bool(said) and all(isinstance(one, str) and key_of(one) in self._columns.labels for one in said)
 
     def is_carried(self, one: PageItem) -> bool:
-        """Tell whether it is the sum of those before: by its name, or by its amount and hardly any name."""
+        """Tell whether it is the sum of those before: by its name, or by its amount without an article's name."""
         total = _get(one.value, self._columns.line_total or "")
         if total is None or len(list(_amounts(one.value, self._columns))) > 1:
             return False
@@ -112,7 +119,7 @@ class _Kept:
         if any(map(_CARRIED.search, words)):
             return True
         is_sum = self._num_summed >= LEAST_SUMMED and self._sum == total
-        return is_sum and all(" " not in text for text in words)
+        return is_sum and all(_PERHAPS_CARRIED.search(text) or _is_mark(text) for text in words)
 
     def completes_last(self, one: PageItem) -> bool:
         """Add it to the last item if that is a text without amounts and this one amounts without a text."""
@@ -122,7 +129,9 @@ class _Kept:
         halves = (last.value, _texts), (last.value, _amounts), (one.value, _texts), (one.value, _amounts)
         if [any(True for _ in found(value, columns)) for value, found in halves] != [True, False, False, True]:
             return False
-        said = {name: value for name, value in one.value.items() if value is not None}
+        said = _said(one.value)
+        if any(last.value.get(name, value) not in (value, *NOTHING) for name, value in said.items()):
+            return False
         self.items.pop()
         self.add(last._replace(value={**last.value, **said}, rest=one))
         return True
@@ -145,6 +154,15 @@ def _texts(value: Any, columns: _Columns) -> Iterator[str]:
 
 def _amounts(value: Any, columns: _Columns) -> Iterator[Any]:
     yield from (amount for name in columns.amounts if (amount := _get(value, name)) is not None)
+
+
+def _is_mark(words: str) -> bool:
+    """Tell whether a text beside an amount names nothing: "=", "EUR"."""
+    return not re.search(r"[^\W\d_]", words) or bool(find_currencies(words.upper()))
+
+
+def _said(value: Any) -> Json:
+    return {name: said for name, said in value.items() if said not in NOTHING} if isinstance(value, dict) else {}
 
 
 def _get(value: Any, name: str) -> Any:
