@@ -341,3 +341,7 @@ def test_rules_are_held_against_the_whole_record(bill: Extraction) -> None:
     )
     (part,) = merged(bill, *pages)
     assert [breach.rule for breach in part.breaches] == ["lines_add_up"]
+    merger = bill.merger(Limits(characters=1000, items=2, records=9), split=False)
+    for number, page in enumerate(pages, 1):
+        merger.add(number, page)
+    assert [part.breaches for part in merger.result().parts] == [()]  # its row lacks items, which says nothing of them

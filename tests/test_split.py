@@ -112,6 +112,24 @@ def test_an_invoice_of_which_the_number_was_not_read_still_begins(invoice: Extra
     assert ranges(invoice, *plain({**head(1), **end(1)}, unread, {**head(3), **end(3)})) == [(1, 1), (2, 2), (3, 3)]
 
 
+@pytest.mark.parametrize(("one", "other"), [("INV-ACME-BERLIN-12", "INV-ACME-BERLIN-13"), ("26-01-03", "26-03-01")])
+def test_numbers_of_many_letters_or_of_the_same_parts_are_told_apart(invoice: Extraction, one: str, other: str) -> None:
+    """Names of so many letters would be the same one misread, or printed in another order."""
+    same = {**head(1), **end(1)}
+    assert ranges(invoice, *plain({**same, "invoice_number": one}, {**same, "invoice_number": other})) == [
+        (1, 1),
+        (2, 2),
+    ]
+
+
+def test_invoices_of_which_no_number_is_read_are_told_apart(invoice: Extraction) -> None:
+    """Of some layouts none ever is: then another day and total begin the next one, and a further page does not."""
+    unread = ({**head(1), "date": dt.date(2026, month, 1), "invoice_number": None} for month in (1, 2, 3))
+    pages = [{**page, "total": Decimal(number)} for number, page in enumerate(unread, 1)]
+    assert ranges(invoice, *plain(pages[0], pages[1], {"seller": "Description"}, pages[2])) == [(1, 1), (2, 3), (4, 4)]
+    assert ranges(invoice, *plain({**pages[0], "total": None}, pages[0])) == [(1, 2)]
+
+
 def test_a_stray_number_on_a_further_page_begins_nothing(invoice: Extraction) -> None:
     """A column of a table is taken for an invoice number now and then."""
     assert ranges(invoice, *plain(head(1), {"invoice_number": "4", **end(1)})) == [(1, 2)]
@@ -179,7 +197,11 @@ def test_one_record_that_breaks_the_schema_costs_the_others_nothing(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("split_on", "complaint"),
-    [('Split(number="no")', "fields that it lacks: no"), ('("number",)', r"must be a pipeline\.schema\.Split")],
+    [
+        ('Split(number="no")', "fields that it lacks: no"),
+        ('Split(head=("number",))', "or two fields of head"),
+        ('("number",)', r"must be a pipeline\.schema\.Split"),
+    ],
 )
 def test_a_split_that_cannot_work_is_refused_before_anything_is_read(
     tmp_path: Path, split_on: str, complaint: str

@@ -27,8 +27,8 @@ LEAST_PART = 4
 LEAST_PER_LETTER = 5
 """Characters of a number for each letter of it that may be wrong."""
 
-MANY_DIGITS = 0.3
-"""Share from which a text is a number, in which no character may differ."""
+FEW_DIGITS = 0.3
+"""Share up to which a text is a name or an address; beyond it is a number, in which no digit may differ."""
 
 _TOKENS = re.compile(r"[^\W_]+")
 
@@ -42,21 +42,25 @@ class Likeness(StrEnum):
     OTHER = "other"
 
 
-def likeness(one: Any, other: Any) -> Likeness:
-    """Compare two values of a field, neither of them None."""
+def likeness(one: Any, other: Any, *, most_words: float = 0.0) -> Likeness:
+    """Compare two values of a field, neither of them None.
+
+    Args:
+        most_words: share of digits up to which a text is words, of which one may differ by a digit, too.
+    """
     if not isinstance(one, str) or not isinstance(other, str):
         return Likeness.SAME if _plain(one) == _plain(other) else Likeness.OTHER
     key, other_key = key_of(one), key_of(other)
     if key == other_key or key.translate(LOOK_ALIKES) == other_key.translate(LOOK_ALIKES) or _holds(one, other):
         return Likeness.SAME
-    if max(_digit_share(key), _digit_share(other_key)) < MANY_DIGITS:
+    if max(_digit_share(key), _digit_share(other_key)) <= most_words:
         return Likeness.SAME if fuzz.ratio(_folded(key), _folded(other_key)) >= SAME_TEXT else Likeness.OTHER
     return _of_numbers(key.translate(LOOK_ALIKES), other_key.translate(LOOK_ALIKES))
 
 
 def are_same(one: Any, other: Any) -> bool:
-    """Tell whether two values of a field say the same."""
-    return likeness(one, other) is Likeness.SAME
+    """Tell whether two values of a field say the same; names and addresses may be misread in a digit, too."""
+    return likeness(one, other, most_words=FEW_DIGITS) is Likeness.SAME
 
 
 @lru_cache(maxsize=256)
@@ -86,15 +90,17 @@ def _plain(value: Any) -> Any:
 
 
 def _holds(one: str, other: str) -> bool:
-    """Tell whether all words of the shorter text are words of the longer one."""
+    """Tell whether all words of the shorter text are words of the longer one, numbers among them in their order."""
     shorter, longer = sorted((_words(one), _words(other)), key=lambda words: sum(map(len, words)))
-    return sum(map(len, shorter)) >= LEAST_PART and shorter <= longer
+    numbers = (word for word in longer if _digits(word))
+    in_order = all(word in numbers for word in shorter if _digits(word))  # takes from `numbers` as it goes
+    return in_order and sum(map(len, shorter)) >= LEAST_PART and set(shorter) <= set(longer)
 
 
-def _words(text: str) -> frozenset[str]:
+def _words(text: str) -> list[str]:
     plain = unicodedata.normalize("NFKD", text.casefold())
     without_accents = "".join(char for char in plain if not unicodedata.combining(char))
-    return frozenset(_TOKENS.findall(without_accents))
+    return _TOKENS.findall(without_accents)
 
 
 def _digits(key: str) -> str:

@@ -81,8 +81,8 @@ class Draft:
             record = self._single() if self._num_records == 1 else self._frame.check(self._merged())
         except GenerationInvalid as invalid:
             return RecordPart(first_page, last_page, None), invalid
-        outcomes = check_rules(self._frame.rules, record, whole=True)
         slots = [self._slots[leaf.path] for leaf in self._frame.leaves]
+        outcomes = check_rules(self._askable(), record, whole=True)
         return RecordPart(
             first_page=first_page,
             last_page=last_page,
@@ -91,6 +91,11 @@ class Draft:
             breaches=tuple(Breach(one.rule, one.message, one.paths) for one in outcomes if one.message is not None),
             conflicts=tuple(found for slot in slots if (found := slot.conflict())),
         ), None
+
+    def _askable(self) -> list[Rule]:
+        """Return the rules that look at nothing of which a limit left something out."""
+        cut = {path for path, slot in self._slots.items() if slot.is_cut}
+        return [one for one in self._frame.rules if cut.isdisjoint(field.partition("[")[0] for field in one.fields)]
 
     def _is_head(self, record: Json) -> bool:
         """Tell whether a page looks like the first one of a record: it has most of what is printed there."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EDGE_ITEMS = 2
 """At a page's beginning and end, among which sums carried over stand."""
 
-NOTHING = (None, "", [], {})
+NOTHING: tuple[object, ...] = (None, "", [], {})
 
 LEAST_SUMMED = 2
 """Items whose sum is no coincidence."""

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from pipeline.data import Json
 
 
+LEAST_HEAD = 2
+"""Fields of a first page's head that begin a record by themselves; see HEAD_OTHER in splitting."""
+
+
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """A field that merges by one rule."""
@@ -76,7 +80,7 @@ def split_of(model: type[BaseModel]) -> Split | None:
     """Return how the model says that records are told apart; None where it does not say.
 
     Raises:
-        ConfigError: `split_on` is no Split, or names fields that the model lacks.
+        ConfigError: `split_on` is no Split, names fields that the model lacks, or too few to tell anything apart.
     """
     split = getattr(model, "split_on", None)
     if split is None:
@@ -86,6 +90,8 @@ def split_of(model: type[BaseModel]) -> Split | None:
     named = {*split.head, *split.end, *([split.number] if split.number else [])}
     if unknown := named - model.model_fields.keys():
         raise ConfigError(f"{model.__name__}.split_on names fields that it lacks: {', '.join(sorted(unknown))}.")
+    if not split.number and not split.end and len(split.head) < LEAST_HEAD:
+        raise ConfigError(f"{model.__name__}.split_on needs a number, an end, or two fields of head.")
     return split
 
 

@@ -29,6 +29,8 @@ class Cue(StrEnum):
     NUMBER_NEAR = "number near"
     NUMBER_OTHER = "number other"
     NUMBER_MISSING = "number missing"
+    NUMBERS_MISSING = "numbers missing"
+    """Neither the page has one nor the record so far."""
     HEAD_SAME = "head same"
     HEAD_OTHER = "head other"
     HEADS_OTHER = "heads other"
@@ -52,6 +54,7 @@ WEIGHTS = {
     Cue.NUMBER_NEAR: 3.0,
     Cue.NUMBER_OTHER: 3.5,
     Cue.NUMBER_MISSING: -3.0,  # of 60 first pages of labelled invoices two are read without, of further ones most
+    Cue.NUMBERS_MISSING: -0.9,  # where first pages are read without one, too, that says little
     Cue.HEAD_SAME: 0.0,
     Cue.HEAD_OTHER: 0.5,  # little: of a further page something else is often taken for one head, seldom for two
     Cue.HEADS_OTHER: 2.5,
@@ -104,7 +107,7 @@ class Splitter:
             return []
         before, now = self._so_far.get(name), said.get(name)
         if now is None:
-            return [Cue.NUMBER_MISSING]
+            return [Cue.NUMBERS_MISSING if before is None else Cue.NUMBER_MISSING]
         return [] if before is None else [_NUMBERS[likeness(before, now)]]
 
     def _of_heads(self, said: Json) -> list[Cue]:
