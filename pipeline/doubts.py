@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
@@ -24,7 +25,7 @@ class Doubts:
     def __init__(self, retry: Literal["off", "doubtful", "breaches", "both"], ladder: Ladder) -> None:
         self._beginnings: tuple[str, ...] = _REASONS[retry]
         self._ladder = ladder
-        self._first: dict[tuple[str, int], PageRecord] = {}
+        self._first: dict[tuple[str, int], tuple[PageTask, PageRecord]] = {}
         self.are_wanted = bool(self._beginnings)
         """Whether pages may get another try."""
 
@@ -35,7 +36,7 @@ class Doubts:
             return None
         settings = self._ladder.after_doubt(task.attempts[-1], task.shown, size_matters=self._size_matters(record))
         if settings:
-            self._first[_key(task)] = record
+            self._first[_key(task)] = task, record
             more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
             task.attempts[-1] = _doubted(task.attempts[-1], f"Read again: {'; '.join(reasons[:_SHOWN])}{more}.")
         return settings
@@ -43,12 +44,17 @@ class Doubts:
     def best(self, task: PageTask, record: PageRecord) -> PageRecord:
         """Return what counts of a page: this record, or the first one where that is in no more doubt."""
         first = self._first.get(_key(task))
-        return record if first is None or _score(record) > _score(first) else self._restored(task, first)
+        return record if first is None or _score(record) > _score(first[1]) else _restored(*first)
 
     def earlier(self, task: PageTask) -> PageRecord | None:
         """Return the first record of a page of which the other try gave none; None where it has none."""
         first = self._first.get(_key(task))
-        return self._restored(task, first) if first else None
+        return _restored(*first) if first else None
+
+    def unread(self) -> Iterator[tuple[PageTask, PageRecord]]:
+        """Yield the pages that are to be read again, with the first record of each; it is all they will have."""
+        for task, first in list(self._first.values()):
+            yield task, _restored(task, first)
 
     def forget(self, task: PageTask) -> None:
         """Forget a page that has its terminal record."""
@@ -58,17 +64,18 @@ class Doubts:
         """Tell whether the page was seen: what OCR took from its text layer is the same at every size."""
         return not self._ladder.deterministic or any(line.confidence is not None for line in record.lines)
 
-    def _restored(self, task: PageTask, first: PageRecord) -> PageRecord:
-        """Return the first record with all tries: the one that counts has no error."""
-        counts = len(first.attempts)
-        accepted = replace(task.attempts[counts - 1], error=None)
-        why = f"Try {counts} is in no more doubt, and counts."
-        others = [one if one.error else _doubted(one, why) for one in task.attempts[counts:]]
-        return replace(first, attempts=(*task.attempts[: counts - 1], accepted, *others))
-
 
 def _key(task: PageTask) -> tuple[str, int]:
     return task.document.ref.uri, task.page_number
+
+
+def _restored(task: PageTask, first: PageRecord) -> PageRecord:
+    """Return the first record with all tries: the one that counts has no error."""
+    counts = len(first.attempts)
+    accepted = replace(task.attempts[counts - 1], error=None)
+    why = f"Try {counts} is in no more doubt, and counts."
+    others = [one if one.error else _doubted(one, why) for one in task.attempts[counts:]]
+    return replace(first, attempts=(*task.attempts[: counts - 1], accepted, *others))
 
 
 def _doubted(attempt: Attempt, why: str) -> Attempt:

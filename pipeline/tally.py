@@ -88,6 +88,11 @@ class Tally:
         """Count a page whose last try the engine has answered, or pages that were read together."""
         self._pages_read += count
 
+    def page_returns(self) -> None:
+        """Count another try of a page that was counted as read: it is in doubt."""
+        self._pages_read -= 1
+        self.pages_retried += 1
+
     def page_done(self, record: PageRecord) -> None:
         """Count a terminal row."""
         if record.status is Status.OK:

@@ -307,6 +307,33 @@ def test_a_page_that_needs_no_review_is_not_read_again() -> None:
     assert run.rows[0].review_reasons == ()
 
 
+def test_a_page_that_no_engine_reads_again_keeps_its_first_record() -> None:
+    """It waits for its other try when the run is stopped, or when engines die for good: the first one was paid for."""
+    run = Run("doubtful")
+    task = run.taken()
+    run.texts.comes(task)
+    assert list(run.settling.again()) == []
+    assert run.answers(task, WRONG)
+    assert run.rows == []
+    run.settling.finish(at_once=True)
+    [row] = run.rows
+    assert (row.status, row.record and row.record["seller"], errors(row)) == (Status.OK, "Cosmic Slop Ltd", [None])
+    assert any(reason.startswith("doubtful") for reason in row.review_reasons)
+    assert run.texts.dropped == [key_of(task)]
+
+
+def test_a_page_that_comes_back_counts_as_read_once() -> None:
+    """The rate of a run decides how many documents it takes until its deadline."""
+    run = Run("doubtful")
+    run.tally.report("reading")
+    task = run.taken()
+    assert run.answers(task, WRONG) is None
+    run.tally.page_read()  # by the driver: it has no other try as yet
+    run.texts.comes(task)
+    run.comes_back()
+    assert (run.tally.pages_per_s, run.tally.pages_retried) == (0, 1)
+
+
 def test_pages_that_were_stopped_are_not_read_again() -> None:
     """Nobody is there to read them."""
     run = Run("doubtful")

@@ -1,17 +1,17 @@
 """Between a page that was read and its row: its record is assessed, once its text is there, and may be in doubt.
 
-A page stays parked until its text was read or given up, and every page that is parked ends in `settle`, whatever
-becomes of its engine, and however the run is told to end. Only a run that is killed reads them again.
+A page stays parked until its text was read or given up. Every page with a valid record, parked or waiting for another
+try, ends in `settle`, whatever becomes of its engine, and however the run is told to end. Only a run that is killed
+reads them again.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from queue import Empty, SimpleQueue
+from threading import Event
 
 from pipeline.data import ImageFacts, PageImage, PageRecord, PageTask, Status, TrySettings
 from pipeline.doubts import Doubts
@@ -58,7 +58,7 @@ class Settling:
         self._tally = tally
         self._settle = settle
         self._parked: dict[PageKey, tuple[PageTask, PageRecord]] = {}
-        self._woken: SimpleQueue[None] = SimpleQueue()
+        self._woken = Event()
 
     # What the feed asks.
 
@@ -109,7 +109,7 @@ class Settling:
         self.judged(task, self.judge.give_up(task, error))
 
     def finish(self, *, at_once: bool = False) -> None:
-        """Settle the pages that are parked, with the text that there is time for; no engine reads them again.
+        """Settle the pages that are parked, with the text that there is time for, and those that wait for another try.
 
         Args:
             at_once: there is time only for what is being read already.
@@ -118,12 +118,15 @@ class Settling:
         patience_s = self._texts.patience_s(self._tally.reading_s) if self._texts and not at_once else 0.0
         ends_at = time.monotonic() + patience_s
         while self._parked:
+            self._woken.clear()
             for _ in self._arrived():
                 pass
             if self._texts and (self._stop.is_set() or time.monotonic() >= ends_at):
                 self._texts.give_up()
-            with suppress(Empty):
-                self._woken.get(timeout=LOOK_S if self._parked else 0)
+            if self._parked:
+                self._woken.wait(LOOK_S)
+        for task, first in self._doubts.unread():
+            self._end(task, first)
 
     def settled(self, record: PageRecord) -> None:
         """Take note that a page has its terminal record; see skip.Shortcuts."""
@@ -137,14 +140,14 @@ class Settling:
 
     def _wake(self, feed: Callable[[], None]) -> None:
         """Let whoever waits look again; any thread may call it."""
-        self._woken.put(None)
+        self._woken.set()
         feed()
 
     def _arrived(self) -> Iterator[PageTask]:
         """Settle parked pages whose text was read; yield those that the engine must read again."""
         for key in self._texts.arrived() if self._texts else ():
             if (parked := self._parked.pop(key, None)) and (following := self._assessed(*parked)):
-                self._tally.pages_retried += 1
+                self._tally.page_returns()
                 parked[0].settings = following
                 yield parked[0]
 
