@@ -82,6 +82,7 @@ class PageTexts:
         self._pages: dict[PageKey, _Page] = {}
         self._arrived: deque[tuple[PageKey, int]] = deque()
         self._given_up = False
+        self._cannot_start = False
 
     @property
     def is_full(self) -> bool:
@@ -94,6 +95,8 @@ class PageTexts:
 
     def begin(self, task: PageTask, image: PageImage, wake: Callable[[], None]) -> None:
         """Begin to read a page that goes to the engine; `wake` is called when that is done, if it takes time."""
+        if key_of(task) in self._pages:  # it comes again: its engine was replaced, or it is read by itself now
+            return
         layer = image.text_layer
         layer = layer if layer and is_trustworthy(layer) else None
         future = None if layer and is_whole_page(layer) else self._submit(task, image, wake)
@@ -113,6 +116,8 @@ class PageTexts:
 
     def arrived(self) -> Iterator[PageKey]:
         """Yield the pages whose images were read since the last call, or were given up."""
+        if self._cannot_start and not self._given_up:
+            self.give_up()  # each of the others would try to start a process
         while self._arrived:
             key, size_bytes = self._arrived.popleft()
             self._bytes -= size_bytes
@@ -139,7 +144,7 @@ class PageTexts:
 
     def _submit(self, task: PageTask, image: PageImage, wake: Callable[[], None]) -> Future[PageOutput] | None:
         has_time = self._policy == "all" or (self._policy == "spare" and self._bytes < self._most_bytes)
-        if self._given_up or not has_time:
+        if self._given_up or self._cannot_start or not has_time:
             return None
         self._pool = self._pool or self._open()
         self._bytes += image.pixels.nbytes
@@ -149,9 +154,10 @@ class PageTexts:
 
     def _finished(self, key: PageKey, size_bytes: int, wake: Callable[[], None], future: Future[PageOutput]) -> None:
         self._arrived.append((key, size_bytes))
-        if not future.cancelled() and type(future.exception()) is WorkerError and not self._given_up:
+        is_over = self._given_up or self._cannot_start
+        if not is_over and not future.cancelled() and type(future.exception()) is WorkerError:
             log.warning("The text of scanned pages is not read, their values are not checked: %s", future.exception())
-            self._given_up = True
+            self._cannot_start = True
         wake()
 
 

@@ -1,0 +1,60 @@
+"""The text of pages whose engine tells none: which pages are read, and what becomes of those that are not."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_records import document
+
+from pipeline.config import OcrConfig, TrustConfig
+from pipeline.data import Box, ImageFacts, PageImage, PageTask, RenderSpec, TextLayer, TextLine, TrySettings
+from pipeline.trust.reading import PageTexts
+
+SPEC = RenderSpec(max_pixels=28 * 28)
+FIRST = TrySettings(number=1, max_tokens=9, temperature=0, constrained=True, render=SPEC)
+SHOWN = ImageFacts(28, 28, rotation_deg=0)
+PROSE = "Thank you for your visit, and come again soon to see what is new on our shelves."
+
+
+def page(number: int = 1) -> PageTask:
+    """Return a page on its way to the engine."""
+    return PageTask(document(num_pages=9), Path("a.pdf"), number, FIRST, shown=SHOWN)
+
+
+def image(text: str | None = None) -> PageImage:
+    """Return an image of a page that was scanned, or that has this text."""
+    line = TextLine(text or "", Box(1, 1, 27, 9))
+    layer = TextLayer((line,), hidden_share=0, unmapped_share=0, image_share=0) if text else None
+    return PageImage(1, np.zeros((28, 28, 3), np.uint8), SPEC, None, layer, 0.0)
+
+
+def test_a_page_that_comes_again_has_the_text_that_it_has() -> None:
+    """Its engine was replaced before it was read: nobody reads its text a second time."""
+    with closing(PageTexts(TrustConfig(scans="off"), OcrConfig())) as texts:
+        task = page()
+        for text in (PROSE, None):
+            texts.begin(task, image(text), lambda: None)
+        known = texts.of(task)
+        assert known is not None
+        assert [line.text for line in known.lines] == [PROSE]
+        texts.drop(task)
+        assert texts.of(task) == ((), SHOWN)
+
+
+def test_processes_that_cannot_start_are_tried_for_one_page(caplog: pytest.LogCaptureFixture) -> None:
+    """Each of the pages that wait would try it again, a second or more each: they have no text at once."""
+    ocr = OcrConfig().model_copy(update={"memory_limit_mb": 24})
+    woken = threading.Event()
+    with closing(PageTexts(TrustConfig(scans="all", workers=1), ocr)) as texts:
+        tasks = [page(number) for number in range(1, 9)]
+        for task in tasks:
+            texts.begin(task, image(), woken.set)
+        assert woken.wait(60)
+        assert len([*texts.arrived()]) >= len(tasks) - 1  # one may be on its way
+        assert [texts.of(task) for task in tasks[3:]] == [((), SHOWN)] * 5
+        assert not texts.is_full
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
