@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 from made_records import document
 
 from pipeline.config import OcrConfig, TrustConfig
 from pipeline.data import Box, ImageFacts, PageImage, PageTask, RenderSpec, TextLayer, TextLine, TrySettings
 from pipeline.trust.reading import PageTexts
+
+if TYPE_CHECKING:
+    import pytest
 
 SPEC = RenderSpec(max_pixels=28 * 28)
 FIRST = TrySettings(number=1, max_tokens=9, temperature=0, constrained=True, render=SPEC)
