@@ -66,6 +66,16 @@ def test_paths_are_read_as_they_are_written() -> None:
     assert path_text(parse_path(path)) == path
 
 
+@pytest.mark.parametrize("name", ["19.5", "a[0]", "", "x.y.z", "["])
+def test_names_of_a_dict_may_hold_what_paths_are_written_with(name: str) -> None:
+    """They come from the page; the record tells where they end."""
+    record = {"rates": {"19": {"5": 1}, name: {"vat": 2}}}
+    path = f"rates.{name}.vat"
+    assert path in dict(leaves(record))
+    assert parse_path(path, record) == ("rates", name, "vat")
+    assert get_value(record, path) == 2
+
+
 @pytest.mark.parametrize("path", ["a..b", "[0", "a[-1]", "a[x]", "a]b", ".a", "a.[0]", "a[0]b", "a[9999999]"])
 def test_what_is_no_path_is_refused(path: str) -> None:
     """Paths come from browsers and files."""

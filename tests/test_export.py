@@ -5,6 +5,7 @@ import datetime as dt
 import hashlib
 import io
 import json
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from made_records import NOON, Bill, commit, document, ok_page, unopened
 from openpyxl import load_workbook  # type: ignore[import-untyped]
+from pydantic import BaseModel, Field, create_model
 
 from pipeline.cli import main
 from pipeline.corrections import WHOLE, Action, Correction, CorrectionWriter, canonical, digest_of
@@ -73,6 +75,77 @@ def test_csv_has_a_row_for_each_item_on_demand(capsys: pytest.CaptureFixture[str
         ("1", "1", "-4"),
         ("1", "2", ""),
     ]
+
+
+class Part(BaseModel):
+    """An item of an item."""
+
+    name: str | None = None
+
+
+class Measured(BaseModel):
+    """What tables find hard to hold."""
+
+    total: float | None = None
+    note: str | None = None
+    rates: dict[str, float] = Field(default_factory=dict)
+    line_items: list["Group"] = Field(default_factory=list)
+
+
+class Group(BaseModel):
+    """An item with items."""
+
+    title: str | None = None
+    parts: list[Part] = Field(default_factory=list)
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> str:
+    """An output of a record that tables find hard to hold."""
+    of = Measured(
+        total=1234567.891,
+        note="one\rtwo",
+        rates={"19.5 %": math.nan, "a[b": 0.5, "": 1},
+        line_items=[Group(title="a", parts=[Part(name="b")])],
+    )
+    commit(open_storage(str(tmp_path)), "1", (ok_page(document(), record=of.model_dump()),), model=Measured)
+    return str(tmp_path)
+
+
+def test_csv_rounds_nothing_and_keeps_rows_whole(capsys: pytest.CaptureFixture[str], measured: str) -> None:
+    """Six digits are not an amount; a bare carriage return, unquoted, is the end of a line to most readers."""
+    [row] = table(exported(capsys, measured, "--format", "csv"))
+    assert (row["total"], row["note"]) == ("1234567.891", "one\rtwo")
+
+
+def test_items_of_items_are_not_lost(capsys: pytest.CaptureFixture[str], measured: str) -> None:
+    """They have no table of their own."""
+    [row] = table(exported(capsys, measured, "--format", "csv", "--items", "line_items"))
+    assert json.loads(row["parts"]) == [{"name": "b"}]
+
+
+def test_numbers_that_json_has_no_word_for_are_text(capsys: pytest.CaptureFixture[str], measured: str) -> None:
+    """One record with such a number must not end the export of all."""
+    [line] = exported(capsys, measured, "--format", "jsonl").splitlines()
+    assert json.loads(line, parse_constant=pytest.fail)["record"]["rates"]["19.5 %"] == "nan"
+
+
+def test_names_of_a_dict_may_hold_anything(capsys: pytest.CaptureFixture[str], measured: str) -> None:
+    """They come from the page: rates, and whatever a model makes of them."""
+    rows = table(exported(capsys, measured, "--format", "csv", "--view", "fields"))
+    found = {row["path"]: row["value"] for row in rows if row["path"].startswith("rates")}
+    assert found == {"rates.19.5 %": "nan", "rates.a[b": "0.5", "rates.": "1.0"}
+
+
+def test_records_of_schemas_that_contradict_each_other_are_not_lost(
+    capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    """A field became another type; no column holds both, and none may be left out in silence."""
+    changed = ok_page(document("b.pdf", sha256="b" * 64), record={"seller": {"name": "ACME"}})
+    commit(open_storage(output), "2", (changed,), model=create_model("Bill", seller=(Part, None)))
+    rows = {row["document"]: row["record"] for row in table(exported(capsys, output, "--format", "csv"))}
+    assert json.loads(rows["/in/b.pdf"]) == {"seller": {"name": "ACME"}}
+    assert json.loads(rows["/in/a b.pdf"])["total"] == "1234567.000001"
 
 
 def test_text_that_begins_like_a_formula_is_no_formula(capsys: pytest.CaptureFixture[str], output: str) -> None:

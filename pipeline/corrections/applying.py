@@ -84,12 +84,12 @@ def apply(record: Json, corrections: Mapping[str, Correction], kind: pa.StructTy
     laid: Json = copy.deepcopy(record)
     reviews: dict[str, Review] = {}
     removed: list[tuple[Step, ...]] = []
-    for path, correction in sorted(corrections.items(), key=lambda item: _order(item[0])):
+    for path, correction in sorted(corrections.items(), key=lambda item: _order(parse_path(item[0], record))):
         if correction.action is Action.UNDO:
             continue
         reviews[path] = review = _judged(record, correction, kind)
         if review.action is ReviewAction.CORRECTED:
-            value, steps = _value_of(correction, kind), parse_path(path)
+            value, steps = _value_of(correction, kind, record), parse_path(path, laid)
             if value is None and isinstance(steps[-1], int):
                 removed.append(steps)
             elif not _set(laid, steps, value):
@@ -129,7 +129,7 @@ def _is_settled(reason: str, about: Mapping[str, tuple[str, ...]], settled: Coll
 def _judged(record: Json, correction: Correction, kind: pa.StructType) -> Review:
     value, seen = (json.loads(text) if text is not None else None for text in (correction.value, correction.seen))
     now = digest_of(record) if correction.path == WHOLE else get_value(record, correction.path)
-    column = kind_at(kind, correction.path) if correction.path != WHOLE else None
+    column = kind_at(kind, correction.path, record) if correction.path != WHOLE else None
     text = canonical(now)
     action = ReviewAction.OUTDATED
     if text == _typed_text(seen, column):
@@ -139,10 +139,10 @@ def _judged(record: Json, correction: Correction, kind: pa.StructType) -> Review
     return Review(action, value, seen, correction.reviewer, correction.at, correction.id)
 
 
-def _value_of(correction: Correction, kind: pa.StructType) -> Any:
+def _value_of(correction: Correction, kind: pa.StructType, record: Json) -> Any:
     """Return the value typed as its column; None where the column has changed so much that it does not fit."""
     value = json.loads(correction.value) if correction.value is not None else None
-    column = kind_at(kind, correction.path)
+    column = kind_at(kind, correction.path, record)
     return _typed(value, column) if column is not None else value
 
 
@@ -161,12 +161,16 @@ def _typed_text(value: Any, column: pa.DataType | None) -> str:
         return canonical(value)
 
 
-def kind_at(kind: pa.DataType, path: str) -> pa.DataType | None:
-    """Return the column type of the values at a path; None where there can be none."""
+def kind_at(kind: pa.DataType, path: str, record: Json | None = None) -> pa.DataType | None:
+    """Return the column type of the values at a path; None where there can be none.
+
+    Args:
+        record: one of `kind`, as `parse_path` takes it.
+    """
     import pyarrow as pa
 
     found: pa.DataType | None = kind
-    for step in parse_path(path):
+    for step in parse_path(path, record):
         if found is not None and isinstance(step, int):
             found = found.value_type if pa.types.is_list(found) else None
         elif found is not None and pa.types.is_map(found):
@@ -177,8 +181,8 @@ def kind_at(kind: pa.DataType, path: str) -> pa.DataType | None:
     return found
 
 
-def _order(path: str) -> list[tuple[int, int, str]]:
-    return [(0, step, "") if isinstance(step, int) else (1, 0, step) for step in parse_path(path)]
+def _order(steps: tuple[Step, ...]) -> list[tuple[int, int, str]]:
+    return [(0, step, "") if isinstance(step, int) else (1, 0, step) for step in steps]
 
 
 def _set(record: Any, steps: tuple[Step, ...], value: Any) -> bool:

@@ -1,32 +1,61 @@
-"""Paths of values in a record: `total`, `seller.name`, `line_items[0].quantity`."""
+"""Paths of values in a record: `total`, `seller.name`, `line_items[0].quantity`, `rates.19.5`.
+
+Names are written as they are. Those of a dict may hold dots and brackets; the record tells where they end.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 Step = str | int
 
-_STEP = re.compile(r"\[(\d{1,6})\]|([^.\[\]]+)")
+_ITEM = re.compile(r"\[(\d{1,6})\]")
+_NAME = re.compile(r"[^.\[\]]+")
 
 
-def parse_path(path: str) -> tuple[Step, ...]:
+def parse_path(path: str, record: Any = None) -> tuple[Step, ...]:
     """Return the names and item numbers of a path; empty for the path of the whole record.
+
+    Args:
+        record: where it leads into; its own names are known whatever they hold.
 
     Raises:
         ValueError: it is no path.
     """
     steps: list[Step] = []
-    position = 0
-    while position < len(path):
-        is_name = position == 0 or path[position] == "."
-        found = _STEP.match(path, position + (is_name and position > 0))
-        if found is None or (found.group(2) is not None) != is_name:
+    rest, value = f".{path}" if path else "", record
+    while rest:
+        step: Step
+        if item := _ITEM.match(rest):
+            step, rest = int(item[1]), rest[item.end() :]
+        elif rest[0] == "." and (name := _name(rest[1:], value)) is not None:
+            step, rest = name, rest[1 + len(name) :]
+        else:
             raise ValueError(f"{path!r} is no path of a value")
-        steps.append(found.group(2) if found.group(1) is None else int(found.group(1)))
-        position = found.end()
+        steps.append(step)
+        value = _child(value, step)
     return tuple(steps)
+
+
+def _name(rest: str, value: Any) -> str | None:
+    """Return the name with which a path goes on: the longest that is there, else up to the next dot or bracket."""
+    known = [name for name in value if _begins(rest, str(name))] if isinstance(value, dict) else []
+    found = _NAME.match(rest)
+    return max(known, key=len) if known else found and found[0]
+
+
+def _begins(rest: str, name: str) -> bool:
+    return rest.startswith(name) and rest[len(name) : len(name) + 1] in {"", ".", "["}
+
+
+def _child(value: Any, step: Step) -> Any:
+    if isinstance(step, int):
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        return value[step] if is_list and step < len(value) else None
+    return value.get(step) if isinstance(value, dict) else None
 
 
 def path_text(steps: Sequence[Step]) -> str:
@@ -42,17 +71,7 @@ def plain_path(path: str) -> str:
 
 def get_value(record: Any, path: str) -> Any:
     """Return the value at a path; None where there is none."""
-    value = record
-    for step in parse_path(path):
-        if isinstance(step, int):
-            value = (
-                value[step]
-                if isinstance(value, Sequence) and not isinstance(value, str) and step < len(value)
-                else None
-            )
-        else:
-            value = value.get(step) if isinstance(value, dict) else None
-    return value
+    return reduce(_child, parse_path(path, record), record)
 
 
 def leaves(value: Any, steps: tuple[Step, ...] = ()) -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -19,6 +20,8 @@ def json_form(value: Any) -> Any:
     """Return a value as JSON has it; decimals lose no digit, and zeros behind the point only."""
     form: Any
     match value:
+        case float() if not math.isfinite(value):
+            form = str(value)  # JSON has no word for it
         case None | bool() | int() | float() | str():
             form = value
         case Decimal():

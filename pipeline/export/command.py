@@ -103,13 +103,14 @@ def _json_lines(extraction: ExtractionResults, view: View, to: str | None) -> in
             return write_rows(stream, _field_rows(extraction))
         return write_lines(stream, extraction.records(view))
 
+    unit = "values" if view is View.FIELDS else "records"
     if to is None:
         with standard_output() as stream:
-            return _told(write(stream), extraction, view, [])
+            return _told(write(stream), extraction, view, [], unit)
     with Target(to) as target:
         with target.stream(target.name) as stream:
             count = write(stream)
-        return _told(count, extraction, view, target.finish())
+        return _told(count, extraction, view, target.finish(), unit)
 
 
 def _workbook(extraction: ExtractionResults, view: View, to: str) -> int:
@@ -145,10 +146,9 @@ def _field_rows(extraction: ExtractionResults) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-def _told(count: int, extraction: ExtractionResults, view: View, files: list[str]) -> int:
+def _told(count: int, extraction: ExtractionResults, view: View, files: list[str], unit: str = "records") -> int:
     from pipeline.log import printable
 
-    unit = "values" if view is View.FIELDS and not files else "records"
     where = f" in {', '.join(map(printable, files))}" if files else ""
     sys.stderr.write(f"{count:,} {unit} of {printable(extraction.name)} ({view}){where}\n")
     return OK

@@ -125,7 +125,7 @@ class _Pages:
             case int() if abs(value) < 10**EXACT_DIGITS:
                 sheet.write_number(row, place, value)
             case float() if column.kind is Kind.NUMBER and abs(value) < 1e300:
-                sheet.write_number(row, place, round(value, 6))
+                sheet.write_number(row, place, value)
             case _:
                 sheet.write_string(row, place, _shortened(str(value)))
 

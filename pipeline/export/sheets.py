@@ -60,7 +60,14 @@ EVIDENCE = "evidence"
 
 
 def record_sheet(kind: pa.DataType) -> Sheet:
-    """Return the table with a row for each record; lists of items have tables of their own."""
+    """Return the table with a row for each record; lists of items have tables of their own.
+
+    Args:
+        kind: of `record` in the view; where that is JSON text, as schemas contradict each other, it is one column.
+    """
+    if not pa.types.is_struct(kind):
+        columns = (*_BEFORE, Column("record", Kind.TEXT), *_AFTER)
+        return Sheet(RECORDS, columns, lambda one: iter([[*_before(one), as_text(one.record), *_after(one)]]))
     fields = list(flat_fields(kind))
 
     def rows(record: Record) -> Iterator[list[Any]]:
@@ -75,7 +82,7 @@ def item_sheets(kind: pa.DataType) -> list[Sheet]:
 
 
 def _item_sheet(path: str, kind: pa.StructType) -> Sheet:
-    fields = list(flat_fields(kind))
+    fields = [*flat_fields(kind), *item_lists(kind)]  # items of items are JSON in one cell
 
     def rows(record: Record) -> Iterator[list[Any]]:
         for number, item in enumerate(get_value(record.record, path) or [], start=1):
@@ -91,7 +98,7 @@ def evidence_sheet(*, empty: bool = True) -> Sheet:
         for row in field_rows(record):
             if not empty and row["value"] is None and row.get("review") is None:
                 continue
-            yield [*_before(record)[:3], *(row.get(field.name) for field in _EVIDENCE)]
+            yield [*_before(record)[:3], *(_rounded(row.get(field.name)) for field in _EVIDENCE)]
 
     return Sheet(EVIDENCE, (*_BEFORE[:3], *(Column(field.name, _kind(field.type)) for field in _EVIDENCE)), rows)
 
@@ -102,7 +109,13 @@ def _before(record: Record) -> list[Any]:
 
 def _after(record: Record) -> list[Any]:
     reasons, corrected = "; ".join(record.review_reasons), "; ".join(record.corrected)
-    return [record.status.value, record.needs_review, record.confidence, reasons, corrected, record.error_message]
+    confidence, error = _rounded(record.confidence), record.error_message
+    return [record.status.value, record.needs_review, confidence, reasons, corrected, error]
+
+
+def _rounded(value: Any) -> Any:
+    """Return a figure of ours without the digits that only its 32 bits gave it; what pages say is never rounded."""
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def flat_fields(kind: pa.DataType, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:

@@ -26,7 +26,8 @@ def write_csv(sheets: Iterable[tuple[Sheet, TextIO]], records: Iterable[Record],
         defused: put an apostrophe before text that a spreadsheet program would run as a formula. Numbers, dates and
             the like stay as they are, negative ones too.
     """
-    writers = [(sheet, csv.writer(stream, lineterminator="\n")) for sheet, stream in sheets]
+    # Told of both, the writer quotes text with either: a bare carriage return would be the end of a line, too.
+    writers = [(sheet, csv.writer(_Lines(stream), lineterminator="\r\n")) for sheet, stream in sheets]
     for sheet, writer in writers:
         writer.writerow([_text(column.name, Kind.TEXT, defused=defused) for column in sheet.columns])
     count = 0
@@ -36,6 +37,16 @@ def write_csv(sheets: Iterable[tuple[Sheet, TextIO]], records: Iterable[Record],
             for row in sheet.rows(record):
                 writer.writerow([_text(value, kind, defused=defused) for value, kind in zip(row, kinds, strict=True)])
     return count
+
+
+class _Lines:
+    """Writes the lines of a CSV file with the ends that text files have."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> None:
+        self._stream.write(line.removesuffix("\r\n") + "\n")
 
 
 def write_lines(stream: TextIO, records: Iterable[Record]) -> int:
@@ -61,8 +72,6 @@ def _plain(value: Any) -> Any:
 def _text(value: Any, kind: Kind, *, defused: bool) -> str:
     if value is None:
         return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
     text = as_text(value) or ""
     is_text = kind is Kind.TEXT and not isinstance(value, Decimal | int)
     return f"'{text}" if defused and is_text and _FORMULA.match(text) else text

@@ -200,7 +200,7 @@ def field_rows(record: Record) -> Iterator[dict[str, Any]]:
     """Yield a row of FIELDS for each value of a record."""
     for one in record.fields():
         found, review = one.evidence, one.review
-        items = [step for step in parse_path(one.path) if isinstance(step, int)]
+        items = [step for step in parse_path(one.path, record.read) if isinstance(step, int)]
         row: dict[str, Any] = {
             **{name: getattr(record, name) for name in ("source_uri", "sha256", "record_number")},
             "path": one.path,

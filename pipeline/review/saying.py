@@ -26,6 +26,7 @@ from pipeline.review.sheet import seen_digest
 from pipeline.values import DateOrder
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pydantic import BaseModel
 
     from pipeline.results import ExtractionResults, Record
@@ -82,7 +83,6 @@ class Said:
                 since=str(body.get("since") or ""),
                 is_forced=body.get("force") is True,
             )
-            parse_path(said.path)
             said.path.encode()  # a lone surrogate is no text that could be kept
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Refused("This is not what our page sends; load it again.") from error
@@ -100,8 +100,7 @@ def correction_of(said: Said, record: Record, extraction: ExtractionResults, rev
     """
     if record.read is None or not record.sha256:
         raise Refused("There is no record of which something could be said.")
-    kind = kind_at(record.kind, said.path)
-    if kind is None:
+    if _kind(said, record) is None:
         raise Refused(f"The record has no field {said.path}.")
     if said.path != WHOLE and said.seen != seen_digest(record, said.path):
         raise Overtaken("The document was read again meanwhile. Load the page to see what it says now.")
@@ -128,6 +127,14 @@ def correction_of(said: Said, record: Record, extraction: ExtractionResults, rev
     )
 
 
+def _kind(said: Said, record: Record) -> pa.DataType | None:
+    """Return the column type of what it is said of; None where there can be nothing."""
+    try:
+        return kind_at(record.kind, said.path, record.read)
+    except ValueError:
+        return None
+
+
 def _meant(said: Said, record: Record, extraction: ExtractionResults, read: Any) -> tuple[Action, Any]:
     """Return what is to be done and the value that is to stand; to type what was read is to accept it."""
     match said.action:
@@ -146,7 +153,7 @@ def _meant(said: Said, record: Record, extraction: ExtractionResults, read: Any)
 def _typed(said: Said, record: Record, extraction: ExtractionResults) -> Any:
     """Return what was typed as a value of the field's column and, where the schema is at hand, of its type there."""
     try:
-        value = from_input(said.value or "", kind_at(record.kind, said.path))
+        value = from_input(said.value or "", _kind(said, record))
     except (ValueError, IndexError) as error:
         raise Refused(f"Not saved: {error}.") from error
     return _validated(said, value, record, extraction.model)
@@ -166,7 +173,7 @@ def _validated(said: Said, value: Any, record: Record, model: type[BaseModel] | 
     try:
         made = model.model_validate(json_form(applied.laid), context={"date_order": DateOrder.DAY_FIRST})
     except ValidationError as error:
-        steps = parse_path(said.path)
+        steps = parse_path(said.path, applied.laid)
         for problem in error.errors():
             if tuple(problem["loc"])[: len(steps)] == steps:
                 raise Refused(f"Not saved: {problem['msg']}.") from error
