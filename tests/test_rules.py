@@ -89,6 +89,26 @@ def test_a_deposit_is_taken_off_where_it_is_printed() -> None:
     assert _said(one, _record(total="119.00", due="121.50", fee="2.50")) == [True]
     assert _said(one, _record(total="119.00", due="119.00")) == [True]
     assert _said(one, _record(total="119.00", due="69.00")) == [False]
+    assert _said(one, _record(total="-119.00", due="-69.00", prepaid="-50.00")) == [True]
+
+
+def test_fields_of_inner_records_and_of_items_are_rules_fields_as_others_are() -> None:
+    """A schema of one's own may have its sums together, its list within something, and deposits at its items."""
+    sums = {"net": Decimal(100), "tax": Decimal(19), "deposit": Decimal(19), "total": Decimal(100), "currency": "SEK"}
+    items = [{"net": Decimal(100), "tax": Decimal(90), "off": Decimal(10), "total": Decimal(180)}]
+    record = {"sums": sums, "body": {"items": items}}
+    rules = (
+        adds_up("sums.net", "sums.tax", to="sums.total", less=("sums.deposit",), currency="sums.currency"),
+        adds_up("body.items[].net", "body.items[].tax", to="body.items[].total", less=("body.items[].off",)),
+        tax_is_plausible("body.items[].tax", of="body.items[].net", net=True),
+        lines_add_up("sums.total", lines="body.items", amount="net"),
+    )
+    assert [(one.rule, one.message is None) for one in check_rules(rules, record, whole=True)] == [
+        ("sums.net_plus_sums.tax_is_sums.total", True),
+        ("body.items_net_plus_body.items_tax_is_body.items_total", True),
+        ("body.items_tax_is_plausible", False),
+        ("lines_add_up", True),
+    ]
 
 
 def test_a_breach_says_which_values_it_is_about_and_what_is_wrong() -> None:
@@ -238,12 +258,16 @@ def test_a_kind_of_number_that_nobody_knows_is_told_when_the_schema_is_loaded() 
         ("GBP", None, "Hauptstr. 1, 10115 Berlin, DE", [False]),
         ("MYR", None, "NO.12 JALAN SS 3, PETALING JAYA", []),
         (None, "DE89370400440532013000", None, []),
+        ("CHF", None, "Rue de Romont 1, 1700 Fribourg, FR", []),
+        ("CAD", None, "5 Main Street, Saskatoon, SK", []),
+        ("AUD", None, "5 George Street, Sydney, New South Wales", []),
+        ("GBP", None, "5 Queen Street, Belfast, Northern Ireland", []),
     ],
 )
 def test_a_currency_is_that_of_the_country(
     currency: str | None, iban: str | None, address: str | None, said: list[bool]
 ) -> None:
-    """Euros and dollars are invoiced everywhere; a country that fits is enough where several are told."""
+    """Euros and dollars are invoiced everywhere; a country that fits is enough; cantons are no countries."""
     one = currency_fits_country(by=("iban", "address"))
     assert _said(one, {"currency": currency, "iban": iban, "address": address}) == said
 
@@ -310,6 +334,7 @@ def _model(*given: object) -> type[BaseModel]:
         net: Decimal | None = None
         tax: Decimal | None = None
         positions: list[_Position] = []
+        others: list[_Position] | None = None
 
     return Bill
 
@@ -323,6 +348,10 @@ def test_the_rules_of_a_model_are_checked_when_it_is_loaded() -> None:
         rules_of(_model(adds_up("net", to="gross")))
     with pytest.raises(ConfigError, match=r"the field positions\[\].price, which"):
         rules_of(_model(amount_is_plausible("positions[].price")))
+    with pytest.raises(ConfigError, match=r"the field positions\.rate, which"):
+        rules_of(_model(amount_is_plausible("positions.rate")))
+    with pytest.raises(ConfigError, match="items of several lists"):
+        rules_of(_model(adds_up("positions[].rate", to="others[].rate")))
     with pytest.raises(ConfigError, match="net_plus_tax_is_total twice"):
         rules_of(_model(NET_AND_TAX, NET_AND_TAX))
     with pytest.raises(ConfigError, match="must be a tuple of rules"):

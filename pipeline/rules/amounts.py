@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from pipeline.rules.rule import Finding, Rule, Values, values_at
+from pipeline.rules.rule import Finding, Rule, Values, plain_name, value_at, values_at
 
 CENT_SLACK = Decimal("0.02")
 """Two amounts rounded to the cent, each by half a cent at its source and again when printed; the same as the slack of
@@ -20,8 +20,9 @@ CASH_STEPS = {
 """The smallest coin in circulation, to which sums are rounded where cash is taken; source: the central banks' lists of
 circulating coins (2025). Others have steps up to 0.05, or no printed decimals."""
 
-HIGHEST_TAX = Decimal("0.27")
-"""Of the net amount: Hungary's, the highest standard rate of a value-added tax (OECD, Consumption Tax Trends 2024)."""
+HIGHEST_TAX = Decimal("0.28")
+"""Of the net amount: India's on many goods up to 2025. The highest standard rate of a value-added tax is Hungary's,
+27 % (OECD, Consumption Tax Trends 2024)."""
 
 LARGEST_AMOUNT = Decimal(100_000_000)
 """Of one document, in units of about a euro: more is a misread identifier far more often. No source: a choice."""
@@ -74,26 +75,30 @@ def adds_up(
     """
 
     def check(record: Values) -> Iterator[Finding]:
-        for found in values_at(record, (*parts, to)):
-            more = {field: value for field in optional if (value := number(record.get(field)))}
-            taken = {field: value for field in less if (value := number(record.get(field)))}
-            added = {field: number(found[field]) for field in parts} | more
-            amounts = [value for value in added.values() if value is not None]
-            result = number(found[to])
-            if result is None or len(amounts) < len(added):
+        for found in values_at(record, (*parts, to), optional=(*less, *optional)):
+            paths, known = (
+                list(found),
+                {path: one for path, value in found.items() if (one := number(value)) is not None},
+            )
+            needed, others = paths[: len(parts) + 1], paths[len(parts) + 1 :]
+            if not known.keys() >= set(needed):
                 continue
+            more = {path: known[path] for path in others[len(less) :] if known.get(path)}
+            taken = {path: known[path] for path in others[: len(less)] if known.get(path)}
+            added = {path: known[path] for path in needed[:-1]} | more
+            whole, off = sum(added.values(), Decimal(0)), sum(map(abs, taken.values()), Decimal(0))
             # A deposit is printed with a minus as often as without.
-            sum_ = sum(amounts, Decimal(0)) - sum(map(abs, taken.values()), Decimal(0))
-            allowed = rounding(record.get(currency)) if tolerance is None else tolerance
-            paths = (*added, *taken, to)
-            yield Finding(paths, None if abs(sum_ - result) <= allowed else _off(added, taken, sum_, to, result))
+            sum_, result = whole - off.copy_sign(whole), known[needed[-1]]
+            allowed = rounding(value_at(record, currency)) if tolerance is None else tolerance
+            message = None if abs(sum_ - result) <= allowed else _off(added, taken, sum_, needed[-1], result)
+            yield Finding((*added, *taken, needed[-1]), message)
 
-    return Rule(name or f"{'_plus_'.join(parts)}_is_{to}", (*parts, to, *less, *optional), check)
+    return Rule(name or plain_name(f"{'_plus_'.join(parts)}_is_{to}"), (*parts, to, *less, *optional), check)
 
 
 def _off(added: Values, taken: Values, sum_: Decimal, to: str, result: Decimal) -> str:
     terms = " + ".join(f"{field} {printed(value)}" for field, value in added.items())
-    less = "".join(f" - {field} {printed(abs(value))}" for field, value in taken.items())
+    less = "".join(f" less {field} {printed(abs(value))}" for field, value in taken.items())
     return f"{terms}{less} is {printed(sum_)}, but {to} is {printed(result)}."
 
 
@@ -111,15 +116,15 @@ def tax_is_plausible(
 
     def check(record: Values) -> Iterator[Finding]:
         for found in values_at(record, (tax, of)):
-            part, amount = number(found[tax]), number(found[of])
+            (paid, part), (base, amount) = ((path, number(value)) for path, value in found.items())
             if part is None or amount is None:
                 continue
             # Holding says nothing: nearly every amount on the page would be plausible as a tax.
             if part * amount < 0 or abs(part) > abs(amount) * share + CENT_SLACK:
                 limit = f"{highest:.0%} is the highest rate"
-                yield Finding((tax, of), f"{tax} {printed(part)} is no tax of {of} {printed(amount)}: {limit}.")
+                yield Finding(tuple(found), f"{paid} {printed(part)} is no tax of {base} {printed(amount)}: {limit}.")
 
-    return Rule(name or f"{tax}_is_plausible", (tax, of), check)
+    return Rule(name or f"{plain_name(tax)}_is_plausible", (tax, of), check)
 
 
 def amount_is_plausible(
@@ -137,12 +142,12 @@ def amount_is_plausible(
         for found in values_at(record, (field,)):
             for path, value in found.items():
                 amount = number(value)
-                limit = at_most * (10_000 if record.get(currency) in SMALL_UNITS else 1)
+                limit = at_most * (10_000 if value_at(record, currency) in SMALL_UNITS else 1)
                 # Holding says nothing: nearly every amount is plausible, the wrong ones too.
                 if amount is not None and abs(amount) > limit:
                     yield Finding((path,), f"{path} {printed(amount)} is larger than {printed(limit)}.")
 
-    return Rule(name or f"{field.replace('[].', '_')}_is_plausible", (field,), check)
+    return Rule(name or f"{plain_name(field)}_is_plausible", (field,), check)
 
 
 def is_between(field: str, lowest: float, highest: float, *, name: str | None = None) -> Rule:
@@ -159,4 +164,4 @@ def is_between(field: str, lowest: float, highest: float, *, name: str | None = 
                 if amount is not None and not lowest <= amount <= highest:
                     yield Finding((path,), f"{path} {printed(amount)} is not between {lowest} and {highest}.")
 
-    return Rule(name or f"{field.replace('[].', '_')}_in_range", (field,), check)
+    return Rule(name or f"{plain_name(field)}_in_range", (field,), check)

@@ -6,10 +6,16 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipeline.rules.rule import Finding, Rule, Values
+from pipeline.rules.rule import Finding, Rule, Values, value_at
 
 ANYWHERE = frozenset({"EUR", "USD"})
 """Invoices are made out in these all over the world."""
+
+SUBDIVIDED = frozenset({"AUD", "BRL", "CAD", "CHF", "INR", "MXN"})
+"""Their countries write states and cantons as two letters behind a town, as others write a country: "Saskatoon, SK"."""
+
+_REGIONS = frozenset({"northern ireland", "south wales"})
+"""Ends of addresses of which the last word names another country."""
 
 _CURRENCIES = """
 AED AE; ALL AL; AUD AU; AZN AZ; BAM BA; BHD BH; BRL BR; BYN BY; CAD CA; CHF CH LI; CLP CL; CNY CN; CZK CZ; DKK DK FO GL;
@@ -44,8 +50,8 @@ def currency_fits_country(
     """
 
     def check(record: Values) -> Iterator[Finding]:
-        code = record.get(currency)
-        countries = {field: country for field in by if (country := _country(record.get(field)))}
+        code = value_at(record, currency)
+        countries = {field: country for field in by if (country := _country(value_at(record, field), code))}
         known = {field: _used_in(country) for field, country in countries.items() if _used_in(country)}
         if not code or not known:
             return
@@ -58,18 +64,18 @@ def currency_fits_country(
     return Rule(name, (currency, *by), check)
 
 
-def _country(value: Any) -> str | None:
+def _country(value: Any, currency: Any) -> str | None:
     """Country of an identifier that begins with its code, of an address, or of a code alone; None when not known."""
     if not isinstance(value, str):
         return None
     bare = re.sub(r"[\s.-]", "", value)
     if re.fullmatch(r"[A-Z]{2}[A-Z0-9]{4,32}", bare) and 2 * sum(map(str.isdigit, bare)) > len(bare):
         return bare[:2]
-    code = re.search(r"(?:^|,)\s*([A-Z]{2})\W*$", value)
+    code = re.search(r"(^|,)\s*([A-Z]{2})\W*$", value)
     if code:
-        return code[1]
+        return None if code[1] and currency in SUBDIVIDED else code[2]
     words = re.findall(r"[^\W\d_]+", value)
-    return _by_name(words[-1]) if words else None
+    return _by_name(words[-1]) if words and " ".join(words[-2:]).casefold() not in _REGIONS else None
 
 
 def _by_name(word: str) -> str | None:

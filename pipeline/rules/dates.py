@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.rules.rule import Finding, Rule, Values, values_at
+from pipeline.rules.rule import Finding, Rule, Values, plain_name, values_at
 
 LONGEST_TERM_DAYS = 366
 """A year to pay: far more than the 60 days between firms of Directive 2011/7/EU, Article 3(5), which may be agreed
@@ -38,7 +38,7 @@ def dates_in_order(*fields: str, within_days: int | None = LONGEST_TERM_DAYS, na
             else:
                 yield Finding(tuple(found), f"More than {within_days} days between: {message}." if too_long else None)
 
-    return Rule(name or "_before_".join(fields), fields, check)
+    return Rule(name or plain_name("_before_".join(fields)), fields, check)
 
 
 def date_is_plausible(
@@ -60,7 +60,7 @@ def date_is_plausible(
                 if day is not None and not earliest <= day <= latest:
                     yield Finding((path,), f"{path} {day} is not between {earliest} and {latest}.")
 
-    return Rule(name or f"{field.replace('[].', '_')}_is_plausible", (field,), check)
+    return Rule(name or f"{plain_name(field)}_is_plausible", (field,), check)
 
 
 def _day(value: Any) -> dt.date | None:

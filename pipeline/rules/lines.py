@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from pipeline.rules.amounts import CENT_SLACK, number, printed, rounding
-from pipeline.rules.rule import Finding, Rule, Values, values_at
+from pipeline.rules.rule import Finding, Rule, Values, value_at, values_at
 
 HALF_CENT = Decimal("0.005")
 
@@ -35,10 +35,9 @@ def lines_add_up(
     """
 
     def check(record: Values) -> Iterator[Finding]:
-        items = record.get(lines) or ()
-        amounts = [number(item.get(amount)) for item in items]
-        known = [value for value in amounts if value is not None]
-        targets = {field: value for field in to if (value := number(record.get(field))) is not None}
+        items = value_at(record, lines) or ()
+        known = [value for item in items if (value := number(value_at(item, amount))) is not None]
+        targets = {field: value for field in to if (value := number(value_at(record, field))) is not None}
         if not items or len(known) < len(items) or not targets:
             return
         sum_ = sum(known, Decimal(0))
@@ -46,7 +45,7 @@ def lines_add_up(
         # A credit note prints its lines with or without the minus of its sums.
         off = {field: min(abs(sum_ - value), abs(sum_ + value)) for field, value in targets.items()}
         nearest = min(off, key=lambda field: off[field])
-        if off[nearest] <= rounding(record.get(currency)) + HALF_CENT * len(items):
+        if off[nearest] <= rounding(value_at(record, currency)) + HALF_CENT * len(items):
             yield Finding((*paths, nearest))
         elif off[nearest] > unexplained * abs(targets[nearest]):
             message = f"The {len(items)} {lines} make {printed(sum_)}, but {nearest} is {printed(targets[nearest])}."

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from pipeline.errors import ConfigError
-from pipeline.rules.rule import Finding, Rule, Values, values_at
+from pipeline.rules.rule import Finding, Rule, Values, plain_name, values_at
 
 
 def number_is_valid(field: str, kind: str, *, name: str | None = None) -> Rule:
@@ -36,7 +36,7 @@ def number_is_valid(field: str, kind: str, *, name: str | None = None) -> Rule:
                 reason = _fault(_format(kind), str(value))
                 yield Finding((path,), None if reason is None else f"{path} {value}: {reason}")
 
-    return Rule(name or f"{field.replace('[].', '_')}_is_valid", (field,), check)
+    return Rule(name or f"{plain_name(field)}_is_valid", (field,), check)
 
 
 def _is_known(kind: str) -> bool:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -86,7 +86,7 @@ def rules_of(model: type[BaseModel]) -> tuple[Rule, ...]:
     """Return the rules in the class variable `rules` of a record's model; none without it.
 
     Raises:
-        ConfigError: it holds something else, a name twice, or a field that the model lacks; says which.
+        ConfigError: it holds something else, a name twice, a field that the model lacks or items of several lists; says which.
     """
     rules = getattr(model, "rules", ())
     if not isinstance(rules, tuple | list) or not all(isinstance(one, Rule) for one in rules):
@@ -98,21 +98,27 @@ def rules_of(model: type[BaseModel]) -> tuple[Rule, ...]:
         for field in one.fields:
             if not _has(model, field):
                 raise ConfigError(f"The rule {one.name} asks for the field {field}, which {model.__name__} lacks.")
+        if len(lists_in(one.fields)) > 1 or any(field.count(ITEM) > 1 for field in one.fields):
+            raise ConfigError(f"The rule {one.name} asks for items of several lists; a rule can look at one's only.")
     return tuple(rules)
 
 
 def _has(model: type[BaseModel], field: str) -> bool:
-    name, _, rest = field.replace(ITEM, ".").partition(".")
-    if name not in model.model_fields:
+    """Tell whether a model has a field, items of lists marked as such."""
+    name, _, rest = field.partition(".")
+    bare = name.removesuffix("[]")
+    if bare not in model.model_fields:
         return False
-    return not rest or any(_has(inner, rest) for inner in _models_in(model.model_fields[name].annotation))
+    inner = _models_in(model.model_fields[bare].annotation, is_item=False)
+    return not rest or any(is_item == (name != bare) and _has(one, rest) for one, is_item in inner)
 
 
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+def _models_in(annotation: Any, *, is_item: bool) -> Iterator[tuple[type[BaseModel], bool]]:
+    """Yield the models in an annotation, and whether they are of a list's items."""
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        yield annotation
+        yield annotation, is_item
     for argument in get_args(annotation):
-        yield from _models_in(argument)
+        yield from _models_in(argument, is_item=is_item or get_origin(annotation) is list)
 
 
 Judgement = Callable[..., bool | str | None]
@@ -144,25 +150,36 @@ def rule(*fields: str, name: str | None = None, whole: bool = False) -> Callable
     return decorate
 
 
-def values_at(record: Values, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the values of `fields` by path, once, or once for each item of the list that they name.
+def values_at(record: Values, fields: Sequence[str], *, optional: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """Yield the values of `fields`, then `optional`, by path; once, or once for each item of the list that they name.
 
-    Left out is what lacks one of them: None, or an empty text.
+    Left out is what lacks one of `fields`: None, or an empty text.
     """
-    lists = {field.partition(ITEM)[0] for field in fields if ITEM in field}
-    if len(lists) > 1:
-        raise ValueError(f"a rule can look at one list's items at a time, not at those of {', '.join(sorted(lists))}")
-    items = record.get(lists.pop()) or () if lists else (None,)
+    lists = lists_in((*fields, *optional))
+    items = value_at(record, lists.pop()) or () if lists else (None,)
     for index, item in enumerate(items):
         found = dict(_value(record, item, index, field) for field in fields)
         if all(value not in (None, "") for value in found.values()):
-            yield found
+            yield found | dict(_value(record, item, index, field) for field in optional)
+
+
+def value_at(record: Any, field: str) -> Any:
+    """Return a value of a record, or of a record within it: "sums.total". None where there is none."""
+    for name in field.split("."):
+        record = record.get(name) if isinstance(record, Mapping) else None
+    return record
+
+
+def plain_name(fields: str) -> str:
+    """Return the name of a rule made of fields, without the marks of lists."""
+    return fields.replace(ITEM, "_")
+
+
+def lists_in(fields: Sequence[str]) -> set[str]:
+    """Return the lists at whose items fields are."""
+    return {field.partition(ITEM)[0] for field in fields if ITEM in field}
 
 
 def _value(record: Values, item: Any, index: int, field: str) -> tuple[str, Any]:
     list_name, mark, inner = field.partition(ITEM)
-    path = f"{list_name}[{index}].{inner}" if mark else field
-    value: Any = item if mark else record
-    for name in (inner if mark else field).split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return path, value
+    return (f"{list_name}[{index}].{inner}", value_at(item, inner)) if mark else (field, value_at(record, field))
