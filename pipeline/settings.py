@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PREFIX = "PAGEMILL_"
 CONFIG_VARIABLE = "PAGEMILL_CONFIG"
 DEFAULT_FILE = Path("pagemill.toml")
-NO_SETTINGS = frozenset({CONFIG_VARIABLE, "PAGEMILL_REQUIRE_VLLM", "PAGEMILL_STORAGE_PATIENCE_S"})
+NO_SETTINGS = frozenset({CONFIG_VARIABLE, "PAGEMILL_REQUIRE_ALL", "PAGEMILL_STORAGE_PATIENCE_S"})
 """Variables that look like settings: the file to read, what the test run is told, how long buckets are waited for."""
 HIDDEN = "(hidden)"
 UNSET = "not set"

@@ -48,7 +48,7 @@ CONTRAST = """() => {
 def chromium() -> Iterator[Browser]:
     """Return a browser. By module, as its event loop would be in the way of other tests' own."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None and not os.environ.get("PAGEMILL_REQUIRE_BROWSER"):
+    if path is None and not os.environ.get("PAGEMILL_REQUIRE_ALL"):
         pytest.skip("Chromium is not installed here. Debian, Ubuntu: sudo apt-get install chromium")
     from playwright.sync_api import sync_playwright
 

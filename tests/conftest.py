@@ -13,7 +13,7 @@ from s3_server import bucket, s3_faults, s3_faults_of_the_session, s3_server
 __all__ = ["bucket", "chromium", "renderer", "s3_faults", "s3_faults_of_the_session", "s3_server"]
 
 hypothesis.settings.register_profile("gate", derandomize=True)
-if os.environ.get("PAGEMILL_REQUIRE_VLLM"):
+if os.environ.get("PAGEMILL_REQUIRE_ALL"):
     hypothesis.settings.load_profile("gate")  # what lets changes in is the same each time; `make test` looks further
 
 TOGETHER = ("vllm_engine", "prefect_flows")
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: (_group(item.nodeid) not in TOGETHER, _group(item.nodeid) not in slow))
     else:
         items.sort(key=lambda item: (_is_vllm(item), _is_slow(item)))
-    if find_spec("vllm") is not None or os.environ.get("PAGEMILL_REQUIRE_VLLM"):
+    if find_spec("vllm") is not None or os.environ.get("PAGEMILL_REQUIRE_ALL"):
         return
     for item in filter(_is_vllm, items):
         item.add_marker(pytest.mark.skip(reason="vLLM on CPU is not installed here; `make test` says why"))
