@@ -13,6 +13,7 @@ from review_server import Client, serving
 
 from pipeline.render import Renderer
 from pipeline.results import Record, open_results
+from pipeline.review.command import opening_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
@@ -43,6 +44,7 @@ def afresh(made: Made) -> None:
 def page(chromium: "Browser", client: Client) -> Iterator[Seen]:
     """The list, open."""
     with seen(chromium, client.server.url) as found:
+        found.page.wait_for_url("**/e/bill/")
         yield found
         assert found.complaints == []
 
@@ -109,6 +111,13 @@ def test_a_value_that_does_not_fit_stays_open_with_the_reason(afresh: None, made
     page.complaints.clear()  # Chromium itself tells of the refusal
 
 
+def test_the_browser_that_the_command_opens_gets_in(chromium: "Browser", client: Client, tmp_path: Path) -> None:
+    """It comes from a file, which is another site: the cookie must be sent all the same."""
+    with seen(chromium, opening_page(client.server.url, tmp_path).as_uri()) as found:
+        found.page.get_by_role("link", name="real.pdf").wait_for()
+        assert "key=" not in found.page.url
+
+
 def test_empty_fields_and_rows_that_were_missed_can_be_filled(made: Made, page: Seen) -> None:
     """What the model did not read is what people know."""
     open_real(page)
@@ -157,6 +166,7 @@ def test_nothing_hostile_runs_and_nothing_is_asked_of_others(client: Client, pag
 def test_it_can_be_read_anywhere(chromium: "Browser", client: Client, context: dict[str, Any]) -> None:
     """Nothing sticks out, and no text is faint."""
     with seen(chromium, client.server.url, **context) as found:
+        found.page.wait_for_url("**/e/bill/")
         assert (found.overflow(), found.faint()) == ([], [])
         open_real(found)
         assert (found.overflow(), found.faint()) == ([], [])

@@ -74,9 +74,15 @@ def _listen(host: str, port: int, desks: dict[str, ReviewDesk], own: Secrets) ->
 
 def _open_browser(url: str, folder: Path) -> None:
     """Open a browser by a file that only this account can read: everybody can see what a program is started with."""
+    page = opening_page(url, folder)
+    threading.Thread(target=webbrowser.open, args=(page.as_uri(),), daemon=True).start()
+
+
+def opening_page(url: str, folder: Path) -> Path:
+    """Write a page that leads a browser to an address."""
     page = folder / "open.html"
     page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={escape(url)}">', "utf-8")
-    threading.Thread(target=webbrowser.open, args=(page.as_uri(),), daemon=True).start()
+    return page
 
 
 def _tell(server: ReviewServer, desks: dict[str, ReviewDesk]) -> None:

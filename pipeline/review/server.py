@@ -38,6 +38,7 @@ IDLE_S = 60
 """A connection that says nothing is closed."""
 _CONTENT = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "webp": "image/webp"}
 HTML, JSON = "text/html; charset=utf-8", "application/json"
+_ONWARD = b'<!doctype html><title>Pagemill</title><meta http-equiv="refresh" content="0; url=/"><a href="/">Review</a>'
 _ROUTE = re.compile(r"/e/(?P<extraction>[^/]+)/(?:(?P<document>\d{1,12}-[0-9a-f]{8})(?:/(?P<page>\d{1,7})\.webp)?)?")
 _ASSET = re.compile(r"/assets/([a-z0-9.-]+)")
 
@@ -164,11 +165,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(desk.say(document, Said.of(body)), HTML)
 
     def _welcome(self, key: str) -> None:
-        """Give a browser that knows the key a cookie, and an address without it."""
+        """Give a browser that knows the key a cookie, and lead it on to an address without the key.
+
+        By a page of ours: a redirect would be of the page that led here, a file or another site's, and a browser sends
+        no such cookie (SameSite=Strict) where another site leads.
+        """
         if not hmac.compare_digest(key.encode(), self.server.own.key.encode()):
             raise _Answer(HTTPStatus.FORBIDDEN, "This address is of an earlier server; open the one that was printed.")
         cookie = f"{self.server.cookie}={self.server.own.key}; Path=/; HttpOnly; SameSite=Strict"
-        self._send(b"", HTML, status=HTTPStatus.SEE_OTHER, more={"Location": "/", "Set-Cookie": cookie})
+        self._send(_ONWARD, HTML, more={"Set-Cookie": cookie})
 
     def _home(self) -> None:
         """Show the only extraction at once, or let people choose."""
