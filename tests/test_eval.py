@@ -218,8 +218,9 @@ def test_text_layers_stand_beside(dataset: Path, output: Path, capsys: pytest.Ca
         (["--output", "nowhere"], "holds no results"),
         (["--output", "nowhere", "--engine", "ocr"], "would change nothing"),
         (["--output", "nowhere", "--kind", "poem"], "names no document of kind poem"),
-        (["--against", "none.parquet"], "cannot be read as scores"),
         (["--html", "nowhere/worst.html"], "there is no folder nowhere"),
+        (["--html", "/"], "it is a folder"),
+        (["--against", "gone.parquet"], "there is no such file"),
         (["--reliability", "sure.png"], "give that, too"),
     ],
 )

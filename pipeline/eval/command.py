@@ -77,6 +77,8 @@ def _check_targets(arguments: argparse.Namespace) -> None:
     for file in (arguments.html, arguments.parquet, arguments.fit_confidence, arguments.reliability):
         if file and not file.absolute().parent.is_dir():
             raise ConfigError(f"{file} cannot be written: there is no folder {file.parent}.")
+        if file and file.is_dir():
+            raise ConfigError(f"{file} cannot be written: it is a folder; name a file in it.")
 
 
 def _fit(arguments: argparse.Namespace, scores: Sequence[DocumentScore], output: str, config: RunConfig) -> None:

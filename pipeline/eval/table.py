@@ -82,6 +82,8 @@ def read_scores(file: Path, *, strict: bool) -> list[DocumentScore]:
     Raises:
         ConfigError: it is no such file, or was counted otherwise.
     """
+    if not file.is_file():
+        raise ConfigError(f"{file}: there is no such file.")
     try:
         table = pq.read_table(file)
     except (OSError, pa.ArrowException) as error:
