@@ -119,6 +119,26 @@ def test_merged_values_that_break_the_schema_are_refused(note: Extraction) -> No
         merge(note, pages)
 
 
+def test_what_no_page_says_is_said_of_the_document_neither(tmp_path: Path) -> None:
+    """Pages say that there is no buyer and no country: a buyer without a name, or a default, would be made up."""
+    folder = tmp_path / "order"
+    folder.mkdir()
+    (folder / "prompt.md").write_text("Read the order.")
+    (folder / "schema.py").write_text(
+        "from pydantic import BaseModel\n"
+        "class Party(BaseModel):\n    name: str\n    city: str | None\n"
+        "class Order(BaseModel):\n    buyer: Party | None\n    carrier: Party | None = None\n"
+        '    country: str | None = "DE"\n    tags: list[str] = []\n'
+    )
+    order = load_extraction(str(folder))
+    nothing: Json = {"buyer": None, "carrier": None, "country": None, "tags": []}
+    assert merge(order, {1: nothing, 2: nothing}) == (nothing, False)
+    unnamed = {"name": "", "city": None}
+    assert merge(order, {1: nothing, 2: {**nothing, "buyer": unnamed}}) == ({**nothing, "buyer": unnamed}, False)
+    named = {"name": "Ann", "city": None}
+    assert merge(order, {1: {**nothing, "buyer": named}, 2: nothing}) == ({**nothing, "buyer": named}, False)
+
+
 @settings(deadline=None)  # a busy machine is no fault
 @given(
     pages=st.lists(page_records, max_size=6), limits=st.tuples(st.integers(0, 12), st.integers(0, 6)), data=st.data()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.data import Breach, RecordPart
 from pipeline.errors import GenerationInvalid
-from pipeline.merging.leaves import leaves_of, split_of
+from pipeline.merging.leaves import leaves_of, put, split_of
 from pipeline.merging.notes import unpack
 from pipeline.merging.slots import Budget, open_slot
 from pipeline.rules import check_rules, rules_of
@@ -52,8 +52,8 @@ class Draft:
         self._slots = {leaf.path: open_slot(leaf, budgets.get(leaf.path)) for leaf in frame.leaves}
         self._num_records = 0
         self._first_come: Json = {}
-        self._empty: Json = {}
-        """Of required fields, what pages have that have nothing."""
+        self._empty: dict[tuple[str, ...], Any] = {}
+        """What pages have that have nothing, by names; see Leaf.nothing."""
 
     def add(self, note: Note) -> None:
         """Take in the next page."""
@@ -68,8 +68,8 @@ class Draft:
                 # On a page that is no head, readers take something else for a part of one.
                 counts = is_head or leaf.path not in head
                 self._slots[leaf.path].add(note.page_number, value, evidence.get(leaf.path, []), counts=counts)
-            elif leaf.is_required:
-                self._empty.setdefault(leaf.path, value)
+            elif nothing := leaf.nothing(record):
+                self._empty.setdefault(*nothing)
 
     def finish(self, first_page: int, last_page: int) -> tuple[RecordPart, GenerationInvalid | None]:
         """Return the record of these pages, without it and why where its values break the schema.
@@ -114,9 +114,9 @@ class Draft:
         record: Json = {}
         for leaf in self._frame.leaves:
             if self._slots[leaf.path].is_set:
-                leaf.put(record, self._slots[leaf.path].value())
-            elif leaf.path in self._empty:
-                leaf.put(record, self._empty[leaf.path])
+                put(record, leaf.names, self._slots[leaf.path].value())
+        for names, nothing in sorted(self._empty.items(), key=lambda one: -len(one[0])):
+            put(record, names, nothing)
         return record
 
     def _by_leaf(self, evidence: Sequence[FieldEvidence]) -> dict[str, list[FieldEvidence]]:

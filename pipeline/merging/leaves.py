@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
@@ -30,7 +30,8 @@ class Leaf:
     """From the record's field down: ("seller",), ("seller", "name")."""
     merge: Merge
     is_amount: bool = False
-    is_required: bool = False
+    keeps: tuple[bool, ...] = ()
+    """Of each name, whether nothing is kept as it is: left out it would be refused, or become a default."""
     item: type[BaseModel] | None = None
     """The model of a list's items, if they have one."""
 
@@ -58,11 +59,24 @@ class Leaf:
             found = found.get(name)
         return found
 
-    def put(self, record: Json, value: Any) -> None:
-        """Set it, and what it stands in."""
-        for name in self.names[:-1]:
-            record = record.setdefault(name, {})
-        record[self.names[-1]] = value
+    def nothing(self, record: Json) -> tuple[tuple[str, ...], Any] | None:
+        """Return where a record has nothing instead of a value, and what; None where that need not be kept.
+
+        A record within it may be what is absent: a buyer has no name where there is no buyer.
+        """
+        found: Any = record
+        for depth, keeps in enumerate(self.keeps, 1):
+            found = found.get(self.names[depth - 1])
+            if not isinstance(found, dict):
+                return (self.names[:depth], found) if keeps else None
+        return None
+
+
+def put(record: Json, names: Sequence[str], value: Any) -> None:
+    """Set a value that is not there yet, and what it stands in."""
+    for name in names[:-1]:
+        record = record.setdefault(name, {})
+    record.setdefault(names[-1], value)
 
 
 def leaves_of(model: type[BaseModel], plain_text_field: str | None) -> tuple[Leaf, ...]:
@@ -106,19 +120,27 @@ def holds_amount(field: FieldInfo) -> bool:
 
 
 def _leaves(
-    model: type[BaseModel], plain_text_field: str | None, within: tuple[str, ...], above: frozenset[type[BaseModel]]
+    model: type[BaseModel],
+    plain_text_field: str | None,
+    within: tuple[tuple[str, bool], ...],
+    above: frozenset[type[BaseModel]],
 ) -> Iterator[Leaf]:
+    """Yield the leaves of a model; `within` has the names that lead to it, and whether they keep nothing as it is."""
     for name, field in model.model_fields.items():
-        kinds = set(_kinds(field.annotation)) - {NoneType}
+        kinds = set(_kinds(field.annotation))
+        says_default = NoneType in kinds and field.get_default() not in (None, "", [], {})
+        path = (*within, (name, field.is_required() or says_default))
+        kinds.discard(NoneType)
         stated = next((meta.merge for meta in field.metadata if isinstance(meta, Printed) and meta.merge), None)
         inner = _only_model(kinds)
         if inner and not stated and inner not in above:
-            yield from _leaves(inner, None, (*within, name), above | {model})
+            yield from _leaves(inner, None, path, above | {model})
             continue
         merge = stated or _default(field, kinds, is_plain_text=name == plain_text_field and not within)
         _check(f"{model.__name__}.{name}", merge, kinds)
         item = _item(field.annotation) if merge is Merge.EXTEND else None
-        yield Leaf((*within, name), merge, holds_amount(field), field.is_required(), item)
+        names, keeps = zip(*path, strict=True)
+        yield Leaf(names, merge, holds_amount(field), keeps, item)
 
 
 def _default(field: FieldInfo, kinds: set[Any], *, is_plain_text: bool) -> Merge:

@@ -86,7 +86,7 @@ def rules_of(model: type[BaseModel]) -> tuple[Rule, ...]:
     """Return the rules in the class variable `rules` of a record's model; none without it.
 
     Raises:
-        ConfigError: it holds something else, a name twice, a field that the model lacks or items of several lists; says which.
+        ConfigError: it holds something else, a name twice, a field that is not there or items of several lists.
     """
     rules = getattr(model, "rules", ())
     if not isinstance(rules, tuple | list) or not all(isinstance(one, Rule) for one in rules):

@@ -85,8 +85,9 @@ def _vector(
         known[name] = 1.0
     if one.verdict is Verdict.FUZZY:
         known["difference"] = 1 - (one.similarity or 0.0)
-    known["misreading"] = 0.0 if one.score is None else min(1 - one.score, MOST_MISREADING)
-    known["surprise"] = 0.0 if logprob is None else min(-logprob, MOST_SURPRISE)
+    # What is no number makes a value no surer: min() keeps its first argument then.
+    known["misreading"] = 0.0 if one.score is None else min(MOST_MISREADING, 1 - one.score)
+    known["surprise"] = 0.0 if logprob is None else min(MOST_SURPRISE, -logprob)
     known["confirmed"] = float(one.path in confirmed and one.path not in broken)
     known["broken"] = broken.get(one.path, 0.0)
     if one.box is not None and (has_label := page.has_label(one.path, one.box)) is not None:
