@@ -87,6 +87,13 @@ def test_one_document_has_no_interval_and_none_no_figure() -> None:
     assert median_estimate([0.25]) == Estimate(0.25)
 
 
+def test_of_one_document_nobody_can_say_how_far_a_change_goes() -> None:
+    """An interval without width would look like certainty."""
+    [change] = changes([(Ratio([1, 1], [2, 2]), Ratio([2, 2], [2, 2]))], ["copy", "copy"])
+    assert change
+    assert (change.difference, change.p) == (Estimate(0.5), 1.0)
+
+
 def test_copies_of_a_document_are_one_draw() -> None:
     """An invoice that ten programs have printed says no more of others than one."""
     alone = estimates([Ratio([1, 0, 1, 0], [1] * 4)])
@@ -234,7 +241,7 @@ def test_a_file_that_holds_no_scores_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("no")
     with pytest.raises(ConfigError, match="cannot be read as scores"):
         read_scores(tmp_path / "a.parquet", strict=False)
-    with pytest.raises(ConfigError, match="cannot be read as scores"):
+    with pytest.raises(ConfigError, match="there is no such file"):
         read_scores(tmp_path / "b.parquet", strict=False)
 
 

@@ -142,6 +142,8 @@ def _change(columns: Numbers, seed: int) -> Change | None:
     if not sums[1] or not sums[3]:
         return None
     old, new = float(sums[0] / sums[1]), float(sums[2] / sums[3])
+    if np.count_nonzero(columns[:, 1] + columns[:, 3]) == 1:
+        return Change(old, new, Estimate(new - old), 1.0)
     drawn = np.concatenate([_difference(weights @ columns) for weights in _draws(len(columns), seed)])
     low, high = _bounds(drawn)
     return Change(old, new, Estimate(new - old, low, high), _p_value(columns, new - old, seed))
