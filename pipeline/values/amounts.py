@@ -38,9 +38,9 @@ def parse_amount(text: str) -> Decimal:
 
     Rules: currency words and symbols, spaces and apostrophes are dropped. "(5)", "5-" and
     "-5" are negative; "5,-" is five. With both separators, the last one is the decimal one. A
-    single comma followed by exactly three digits separates thousands, otherwise decimals; a
-    single dot always separates decimals; a separator that occurs more than once separates
-    thousands.
+    single comma followed by exactly three digits separates thousands, unless only a zero stands
+    before it, otherwise decimals; a single dot always separates decimals; a separator that
+    occurs more than once separates thousands.
 
     Raises:
         ValueError: no number, or more than one.
@@ -61,7 +61,8 @@ def _plain_digits(digits: str) -> str:
     if "," in digits and "." in digits:
         decimal_mark = max(",.", key=digits.rfind)
         return digits.replace("." if decimal_mark == "," else ",", "").replace(decimal_mark, ".")
-    if digits.count(",") == 1 and len(digits.split(",")[1]) != 3:
+    whole, comma, rest = digits.partition(",")
+    if comma and "," not in rest and (len(rest) != 3 or not whole.strip("0")):
         return digits.replace(",", ".")
     if digits.count(".") > 1:
         return digits.replace(".", "")
