@@ -225,6 +225,11 @@ def test_a_damaged_file_is_named(storage: Storage, tmp_path: Path) -> None:
     [
         ("1.234,50", "total", Decimal("1234.50")),
         ("0.125", "total", Decimal("0.125")),
+        ("0,125", "total", Decimal("0.125")),
+        ("€ 1 234,50-", "total", Decimal("-1234.50")),
+        ("12,34,567.5", "total", Decimal("1234567.5")),
+        ("1,5", "score", 1.5),
+        ("red; large", "tags", ["red", "large"]),
         (" 12 ", "count", 12),
         ("5. März 2018", "date", datetime(2018, 3, 5, tzinfo=UTC).date()),
         ("yes", "paid", True),
@@ -248,7 +253,14 @@ def test_what_people_type_becomes_a_value_of_the_column(text: str, path: str, va
         ("maybe", "paid", "true or false"),
         ("soon", "date", "a date such as 2026-03-01"),
         ("noon", "printed_at", "a time"),
-        ("[1", "tags", "Expecting"),
+        ("[1", "tags", "expected JSON"),
+        ("[" * 9000, "tags", "expected JSON"),
+        ("€ 1.234", "total", "1234 or 1.2340"),
+        ("1,234 EUR", "total", "1234 or 1.2340"),
+        ("1.234.5", "total", "decimal places, such as 1234.50"),
+        ("12,345,67", "total", "decimal places, such as 1234.50"),
+        ("1.234", "score", "1234 or 1.2340"),
+        ("nan", "score", "a number"),
     ],
 )
 def test_what_is_no_value_of_the_column_is_refused_with_what_is_expected(text: str, path: str, told: str) -> None:

@@ -126,15 +126,37 @@ def from_input(text: str, kind: pa.DataType) -> Any:
     text = text.strip()
     if not text:
         return None
-    if pa.types.is_decimal(kind) and (found := _AMBIGUOUS.fullmatch(text)):
+    if pa.types.is_decimal(kind) or pa.types.is_floating(kind):
+        _check_digits(text, kind)
+    return _nested(text, kind) if pa.types.is_nested(kind) else from_json(text, kind)
+
+
+def _check_digits(text: str, kind: pa.DataType) -> None:
+    """Refuse a number that can be read in two ways, or that has separators where nobody writes them."""
+    digits = "".join(re.findall(r"\d.*\d|\d", text))
+    if found := _AMBIGUOUS.fullmatch(digits):
         raise ValueError(f"{text} can mean {found[1]}{found[2]} or {found[1]}.{found[2]}0; write one of these")
-    if pa.types.is_nested(kind):
-        return from_json(json.loads(text), kind)
-    return from_json(text, kind)
+    if not _WRITTEN.fullmatch(digits):
+        raise ValueError(f"expected {_expected(kind)}, such as 1234.50, not {text[:80]!r}")
 
 
-_AMBIGUOUS = re.compile(r"(-?[1-9]\d{0,2})[.,](\d{3})")
+_AMBIGUOUS = re.compile(r"([1-9]\d{0,2})[.,](\d{3})")
 """One separator before three digits: thousands in one country, a fraction in another."""
+_WRITTEN = re.compile(
+    r"\d+([.,]\d+)?|\d{1,3}(?P<mark>[.,'’\s])\d{3}((?P=mark)\d{3})*((?!(?P=mark))[.,]\d+)?"
+    r"|\d{1,2}(,\d{2})*,\d{3}(\.\d+)?"  # 12,34,567 in India
+)
+
+
+def _nested(text: str, kind: pa.DataType) -> Any:
+    """Return what was typed for a list or a struct: JSON, or single values with semicolons between, as in exports."""
+    if pa.types.is_list(kind) and not pa.types.is_nested(kind.value_type) and not text.startswith("["):
+        return [value for one in text.split(";") if (value := from_input(one, kind.value_type)) is not None]
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(f"expected JSON, not {text[:80]!r}") from None
+    return from_json(value, kind)
 
 
 def _boolean(text: str) -> bool:
@@ -144,6 +166,13 @@ def _boolean(text: str) -> bool:
     return known[text.lower()]
 
 
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float(parse_amount(text))
+
+
 def _integer(text: str) -> int:
     return int(pa.scalar(int(text), pa.int64()).as_py())
 
@@ -151,7 +180,7 @@ def _integer(text: str) -> int:
 _PARSERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[str], Any]], ...] = (
     (pa.types.is_boolean, _boolean),
     (pa.types.is_integer, _integer),
-    (pa.types.is_floating, float),
+    (pa.types.is_floating, _float),
     (pa.types.is_date, parse_date),
     (pa.types.is_time, dt.time.fromisoformat),
 )
