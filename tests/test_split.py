@@ -130,6 +130,19 @@ def test_invoices_of_which_no_number_is_read_are_told_apart(invoice: Extraction)
     assert ranges(invoice, *plain({**pages[0], "total": None}, pages[0])) == [(1, 2)]
 
 
+def test_fields_that_are_never_read_keep_no_invoices_together(invoice: Extraction) -> None:
+    """Where no page has a buyer and a day, a page without them is no further page for that."""
+    unread = {"buyer": None, "date": None}
+    first, second = ({**head(1), **unread, **end(n), "invoice_number": f"RE-{n}000"} for n in (1, 2))
+    assert ranges(invoice, *plain(first, second, {"seller": "Description"})) == [(1, 1), (2, 3)]
+
+
+def test_receipts_without_a_day_are_told_apart_by_their_totals(receipt: Extraction) -> None:
+    """The till of one shop prints a day that nobody can read."""
+    pages = ({**till(1), "date": None, "total": Decimal(total)} for total in (5, 9))
+    assert ranges(receipt, *plain(*pages)) == [(1, 1), (2, 2)]
+
+
 def test_a_stray_number_on_a_further_page_begins_nothing(invoice: Extraction) -> None:
     """A column of a table is taken for an invoice number now and then."""
     assert ranges(invoice, *plain(head(1), {"invoice_number": "4", **end(1)})) == [(1, 2)]

@@ -36,6 +36,8 @@ class Cue(StrEnum):
     HEADS_OTHER = "heads other"
     """One more beside another one."""
     HEAD_MISSING = "head missing"
+    HEADS_MISSING = "heads missing"
+    """Neither the page has it nor the record so far."""
     END_BEFORE = "end before"
     END_OPEN = "end open"
     END_SAME = "end same"
@@ -54,11 +56,12 @@ WEIGHTS = {
     Cue.NUMBER_NEAR: 3.0,
     Cue.NUMBER_OTHER: 3.5,
     Cue.NUMBER_MISSING: -3.0,  # of 60 first pages of labelled invoices two are read without, of further ones most
-    Cue.NUMBERS_MISSING: -0.9,  # where first pages are read without one, too, that says little
+    Cue.NUMBERS_MISSING: -0.9,  # says little: first pages are read without one, too
     Cue.HEAD_SAME: 0.0,
     Cue.HEAD_OTHER: 0.5,  # little: of a further page something else is often taken for one head, seldom for two
     Cue.HEADS_OTHER: 2.5,
     Cue.HEAD_MISSING: -2.0,
+    Cue.HEADS_MISSING: -0.4,  # nor does this
     Cue.END_BEFORE: 0.5,
     Cue.END_OPEN: -2.5,
     Cue.END_SAME: -1.5,
@@ -115,7 +118,7 @@ class Splitter:
         for name in self._split.head:
             before, now = self._so_far.get(name), said.get(name)
             if now is None:
-                cues.append(Cue.HEAD_MISSING)
+                cues.append(Cue.HEADS_MISSING if before is None else Cue.HEAD_MISSING)
             elif before is not None and are_same(before, now):
                 cues.append(Cue.HEAD_SAME)
             elif before is not None:
