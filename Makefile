@@ -10,6 +10,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 export PYTHON
+# Pagemill and its tests are hundreds of processes; without bytecode each compiles its libraries anew, vLLM's for 10 s.
+unexport PYTHONDONTWRITEBYTECODE
 VENV ?= .venv
 VENV_TEST ?= .venv-test
 INSTALL := requirements/install.py requirements/bootstrap.lock pyproject.toml
