@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -228,6 +229,30 @@ def test_rows_can_be_taken_out_and_added(client: Client, output: Path) -> None:
     assert len((current(output).record or {})["line_items"]) == 2
     status, text = client.say("line_items[500].description", "correct", value="far away")
     assert (status, "there is no place for it" in text) == (422, True)
+
+
+def test_what_is_typed_into_a_row_that_was_taken_out_is_refused(client: Client, output: Path) -> None:
+    """It would be saved, and never seen again."""
+    client.say("line_items[0]", "remove")
+    status, text = client.say("line_items[0].description", "correct", value="coffee")
+    assert (status, "take that back first" in text) == (422, True)
+    assert (current(output).record or {})["line_items"] == []
+
+
+def test_a_value_of_a_list_can_be_taken_out_put_back_and_added(tmp_path: Path) -> None:
+    """Tags and the like: what is taken out keeps its place, or nobody could take that back."""
+    record = Bill(tags=("a", "b")).model_dump()
+    commit(open_storage(str(tmp_path)), "1", (ok_page(document("a.pdf"), record=record),))
+    with serving(tmp_path) as client:
+        client.say("tags[0]", "remove")
+        client.say("tags[2]", "correct", value="c")
+        assert (current(tmp_path).record or {})["tags"] == ["b", "c"]
+        [entry] = client.desk.queue.page(Show.ALL, 0, 1)
+        page = client.ask("GET", f"/e/bill/{entry.id}")[1]
+        assert re.findall(r'data-path="(tags[^"]*)"', page) == ["tags[0]", "tags[1]", "tags[2]", "tags[3]"]
+        client.say("tags[0]", "undo")
+        client.say("tags[4]", "correct", value="d")  # as our page never would
+    assert (current(tmp_path).record or {})["tags"] == ["a", "b", "c", None, "d"]
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,12 @@ def plain(value: Any, kind: pa.DataType) -> Any:
 
 
 def complete(value: Any, kind: pa.DataType) -> Any:
-    """Return a value with None for all fields that it lacks."""
+    """Return a value with None for all fields that it lacks, and in places of a list that nobody filled."""
     if isinstance(value, dict) and pa.types.is_struct(kind):
         return {field.name: complete(value.get(field.name), field.type) for field in kind}
     if isinstance(value, list) and pa.types.is_list(kind):
         return [complete(item, kind.value_type) for item in value]
-    return value
+    return None if value == {} and not pa.types.is_nested(kind) else value
 
 
 def from_json(value: Any, kind: pa.DataType) -> Any:

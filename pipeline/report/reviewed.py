@@ -22,7 +22,7 @@ Notes = dict[int, dict[str, str]]
 def with_reviews(document: Json, records: Sequence[Record]) -> tuple[Json, Notes]:
     """Return a documents row with the corrected records and what is still to review, and notes on who said what."""
     parts = document.get("records") or [{**document, "first_page": 1, "last_page": document["num_pages"] or 1}]
-    if len(parts) != len(records):
+    if len(parts) != len(records) or all(record.read is None for record in records):
         return document, {}
     changed = [
         part if record.record is None else part | _as_it_counts(record)

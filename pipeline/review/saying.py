@@ -18,6 +18,7 @@ from pipeline.corrections import (
     digest_of,
     from_input,
     get_value,
+    is_covered,
     json_form,
     kind_at,
     parse_path,
@@ -107,6 +108,8 @@ def correction_of(said: Said, record: Record, extraction: ExtractionResults, rev
     known = extraction.corrections.of(*record.key).get(said.path)
     if known and known.id != said.since and known.reviewer != reviewer and not said.is_forced:
         raise Overtaken(_what_was_said(known))
+    if any(is_covered(said.path, [row]) and said.path != row for row in _rows_out(record)):
+        raise Refused("Not saved: this row was taken out; take that back first.")
     read = get_value(record.read, said.path)
     action, value = _meant(said, record, extraction, read)
     evidence = next((one for one in record.evidence if one.path == said.path), None)
@@ -125,6 +128,11 @@ def correction_of(said: Said, record: Record, extraction: ExtractionResults, rev
         confidence=evidence.confidence if evidence else None,
         run_id=record.run_id,
     )
+
+
+def _rows_out(record: Record) -> list[str]:
+    """Return the items that somebody took out."""
+    return [path for path in record.corrected if path.endswith("]") and record.reviews[path].value is None]
 
 
 def _kind(said: Said, record: Record) -> pa.DataType | None:

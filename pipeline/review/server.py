@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (ConnectionError, TimeoutError):
             self.close_connection = True
         except Exception:  # one request must not end the server
-            log.exception("a request failed: %s", urlsplit(self.path).path)
+            log.exception("a request failed: %s", self.path.partition("?")[0])
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "This is a fault in Pagemill; the log says more.")
 
     def _get(self) -> None:
@@ -217,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> Any:
         """Read all of a request, so that the connection can be used again, and return its JSON."""
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > MAX_BODY or self.headers.get("Transfer-Encoding"):
+        if not length.isdecimal() or len(length) > 9 or int(length) > MAX_BODY or self.headers.get("Transfer-Encoding"):
             self.close_connection = True
             raise _Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request has {MAX_BODY:,} bytes at most.")
         content = self.rfile.read(int(length))

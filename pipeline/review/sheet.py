@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from pipeline.corrections import Review, ReviewAction, as_text, canonical, get_value
 from pipeline.export.sheets import flat_fields, item_lists
 from pipeline.report.documents import document_view
@@ -15,8 +17,6 @@ from pipeline.report.pages import Editing
 from pipeline.report.views import DocumentView, FieldView, ItemsView, RecordView, label_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from pipeline.data import Json
     from pipeline.report.views import ImageView, NoImage
     from pipeline.results import Record
@@ -123,8 +123,14 @@ class _Maker:
         self._keys = itertools.count()
 
     def fields(self, kind: pa.StructType) -> Iterator[FieldView]:
-        """Yield the fields outside of lists of items, several for one that is nested."""
-        for path, _ in flat_fields(kind):
+        """Yield the fields outside of lists of items, several for one that is nested.
+
+        A list of single values shows those that were taken out, too, and a place for one more.
+        """
+        for path, of in flat_fields(kind):
+            if pa.types.is_list(of) and not pa.types.is_nested(of.value_type) and (values := self._value(path)):
+                yield from (self.field(f"{path}[{number}]") for number in range(len(values) + 1))
+                continue
             below = [one for name, one in self._known.items() if name.startswith((f"{path}[", f"{path}."))]
             if path in self._known or not below:
                 yield self.field(path)
@@ -134,12 +140,14 @@ class _Maker:
     def table(self, path: str, kind: pa.StructType) -> ItemsView:
         """Return a list of items with an empty row below, for what was not read."""
         names = [name for name, _ in flat_fields(kind)]
-        items = get_value(self._record.applied.laid if self._record.applied else self._record.read, path) or []
         rows = tuple(
             tuple(self.field(f"{path}[{row}].{name}", label_of(name)) for name in names)
-            for row in range(len(items) + 1)
+            for row in range(len(self._value(path) or ()) + 1)
         )
         return ItemsView(path, label_of(path), tuple(map(label_of, names)), rows)
+
+    def _value(self, path: str) -> Any:
+        return get_value(self._record.applied.laid if self._record.applied else self._record.read, path)
 
     def field(self, path: str, label: str | None = None) -> FieldView:
         """Return a field, an empty one where there is no value."""
