@@ -296,6 +296,17 @@ def test_an_own_rule_is_a_function_of_its_fields() -> None:
     assert check_rules((seller_is_not_buyer,), {"seller": "A", "buyer": ""}, whole=True) == ()
 
 
+@pytest.mark.parametrize(("said", "holds"), [(True, True), (None, True), ("", True), (False, False), ("No.", False)])
+def test_what_an_own_rule_returns_says_whether_it_holds(said: bool | str | None, holds: bool) -> None:
+    """A function that makes a message has an empty one where nothing is wrong."""
+
+    @rule("total")
+    def judged(total: Decimal) -> bool | str | None:
+        return said
+
+    assert _said(judged, _record(total="1")) == [holds]
+
+
 def test_one_page_of_several_is_asked_only_what_a_page_can_answer() -> None:
     """The lines of page two do not make the total of page three."""
     record = _record(total="100.00") | {"line_items": _items(("1", "10.00", "10.00"))}

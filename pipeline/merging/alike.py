@@ -91,13 +91,14 @@ def _plain(value: Any) -> Any:
 
 def _holds(one: str, other: str) -> bool:
     """Tell whether all words of the shorter text are words of the longer one, numbers among them in their order."""
-    shorter, longer = sorted((_words(one), _words(other)), key=lambda words: sum(map(len, words)))
+    shorter, longer = sorted((words_of(one), words_of(other)), key=lambda words: sum(map(len, words)))
     numbers = (word for word in longer if _digits(word))
     in_order = all(word in numbers for word in shorter if _digits(word))  # takes from `numbers` as it goes
     return in_order and sum(map(len, shorter)) >= LEAST_PART and set(shorter) <= set(longer)
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """Return the words of a text without case, accents and punctuation."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     without_accents = "".join(char for char in plain if not unicodedata.combining(char))
     return _TOKENS.findall(without_accents)

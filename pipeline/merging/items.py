@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.merging.alike import key_of
+from pipeline.merging.alike import key_of, words_of
 from pipeline.merging.leaves import holds_amount, role_of
 from pipeline.schema import Printed, Role
 from pipeline.values import find_currencies
@@ -115,7 +114,7 @@ class _Kept:
         total = _get(one.value, self._columns.line_total or "")
         if total is None or len(list(_amounts(one.value, self._columns))) > 1:
             return False
-        words = [_words(text) for text in _texts(one.value, self._columns)]
+        words = [" ".join(words_of(text)) for text in _texts(one.value, self._columns)]
         if any(map(_CARRIED.search, words)):
             return True
         is_sum = self._num_summed >= LEAST_SUMMED and self._sum == total
@@ -167,8 +166,3 @@ def _said(value: Any) -> Json:
 
 def _get(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else None
-
-
-def _words(text: str) -> str:
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return " ".join(re.findall(r"[^\W_]+", "".join(char for char in plain if not unicodedata.combining(char))))

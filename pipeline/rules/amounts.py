@@ -73,33 +73,32 @@ def adds_up(
         tolerance: how far off the sum may be; default as CENT_SLACK and CASH_STEPS say.
         name: default `subtotal_plus_tax_is_total`.
     """
+    fields = (*parts, to, *less, *optional)
 
     def check(record: Values) -> Iterator[Finding]:
         for found in values_at(record, (*parts, to), optional=(*less, *optional)):
-            paths, known = (
-                list(found),
-                {path: one for path, value in found.items() if (one := number(value)) is not None},
-            )
-            needed, others = paths[: len(parts) + 1], paths[len(parts) + 1 :]
-            if not known.keys() >= set(needed):
+            paths = dict(zip(fields, found, strict=True))
+            known = {path: amount for path, value in found.items() if (amount := number(value)) is not None}
+            if any(paths[field] not in known for field in (*parts, to)):
                 continue
-            more = {path: known[path] for path in others[len(less) :] if known.get(path)}
-            taken = {path: known[path] for path in others[: len(less)] if known.get(path)}
-            added = {path: known[path] for path in needed[:-1]} | more
+            more, taken = (
+                {paths[field]: known[paths[field]] for field in some if known.get(paths[field])}
+                for some in (optional, less)
+            )
+            added = {paths[field]: known[paths[field]] for field in parts} | more
             whole, off = sum(added.values(), Decimal(0)), sum(map(abs, taken.values()), Decimal(0))
             # A deposit is printed with a minus as often as without.
-            sum_, result = whole - off.copy_sign(whole), known[needed[-1]]
+            sum_, result = whole - off.copy_sign(whole), known[paths[to]]
             allowed = rounding(value_at(record, currency)) if tolerance is None else tolerance
-            message = None if abs(sum_ - result) <= allowed else _off(added, taken, sum_, needed[-1], result)
-            yield Finding((*added, *taken, needed[-1]), message)
+            fault = f"{_terms(added, taken)} is {printed(sum_)}, but {paths[to]} is {printed(result)}."
+            yield Finding((*added, *taken, paths[to]), None if abs(sum_ - result) <= allowed else fault)
 
-    return Rule(name or plain_name(f"{'_plus_'.join(parts)}_is_{to}"), (*parts, to, *less, *optional), check)
+    return Rule(name or plain_name(f"{'_plus_'.join(parts)}_is_{to}"), fields, check)
 
 
-def _off(added: Values, taken: Values, sum_: Decimal, to: str, result: Decimal) -> str:
-    terms = " + ".join(f"{field} {printed(value)}" for field, value in added.items())
-    less = "".join(f" less {field} {printed(abs(value))}" for field, value in taken.items())
-    return f"{terms}{less} is {printed(sum_)}, but {to} is {printed(result)}."
+def _terms(added: Values, taken: Values) -> str:
+    less = "".join(f" less {path} {printed(abs(value))}" for path, value in taken.items())
+    return " + ".join(f"{path} {printed(value)}" for path, value in added.items()) + less
 
 
 def tax_is_plausible(

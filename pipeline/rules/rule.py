@@ -127,8 +127,8 @@ Judgement = Callable[..., bool | str | None]
 def rule(*fields: str, name: str | None = None, whole: bool = False) -> Callable[[Judgement], Rule]:
     """Make a rule of a function of the values of `fields`.
 
-    It is called where all of them are there, and returns True or None when the rule holds, False or what is wrong when
-    it does not. Fields of a list's items ("line_items[].quantity") make it be called once for each item.
+    It is called where all of them are there, and returns True, None or "" when the rule holds, False or what is wrong
+    when it does not. Fields of a list's items ("line_items[].quantity") make it be called once for each item.
 
     Args:
         name: default the function's; its first line of docstring is the message of False.
@@ -136,14 +136,14 @@ def rule(*fields: str, name: str | None = None, whole: bool = False) -> Callable
     """
 
     def decorate(judge: Judgement) -> Rule:
-        default = (inspect.getdoc(judge) or "").partition("\n")[
-            0
-        ].strip() or f"The rule {judge.__name__} does not hold."
+        first_line = (inspect.getdoc(judge) or "").partition("\n")[0].strip()
+        default = first_line or f"The rule {judge.__name__} does not hold."
 
         def check(record: Values) -> Iterator[Finding]:
             for found in values_at(record, fields):
                 said = judge(*found.values())
-                yield Finding(tuple(found), default if said is False else said if isinstance(said, str) else None)
+                message = said if isinstance(said, str) else default if said is False else None
+                yield Finding(tuple(found), message or None)
 
         return Rule(name or judge.__name__, fields, check, whole)
 
