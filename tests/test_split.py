@@ -303,6 +303,8 @@ def test_records_do_not_depend_on_the_order_in_which_pages_come(
         ("Página: 1 / 1", SheetNumber(1, 1)),
         ("Rechnung 4711, Blatt 2", SheetNumber(2)),
         ("- 2/3 -", SheetNumber(2, 3)),
+        ("Continued on page 2", None),
+        ("Übertrag von Seite 1:", None),
         ("Stylesheet-Version 2.0", None),
         ("Page 3 of 2", None),
         ("The charges shown on page 2 do not include usage of the days before", None),

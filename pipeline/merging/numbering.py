@@ -20,6 +20,10 @@ _OF = r"[^\S\n]*(?:/|\||\b(?:of|von|de|di|da|van|sur|z|av|af|out of)\b)[^\S\n]*"
 _NUMBER = r"(\d{1,4})(?![\d.,]*\d)"
 # Begins with letters, without a look behind: that is found six times faster. Page text is lower case, a line a line.
 _LABELLED = re.compile(rf"{_WORD}\b\.?[^\S\n]*(?:n[ro°º]?\.?)?[^\S\n]*[:#-]?[^\S\n]*{_NUMBER}(?:{_OF}{_NUMBER})?")
+# "Continued on page 2" stands on page 1.
+_OF_ANOTHER = re.compile(
+    r"\b(?:on|to|from|see|auf|von|aus|zu|nach|siehe|sur|de la|à la|voir|op|van|naar|zie|en la|a la|alla|dalla|vedi)\s*$"
+)
 _BARE = re.compile(rf"^\W*{_NUMBER}{_OF}{_NUMBER}\W*$")
 
 
@@ -50,7 +54,7 @@ def _numbers(lines: Sequence[TextLine]) -> Iterator[SheetNumber]:
         start, end = text.rfind("\n", 0, match.start()) + 1, text.find("\n", match.end()) % (len(text) + 1)
         is_word = match.start() == start or not text[match.start() - 1].isalnum()
         is_short = end - start <= LONGEST_LABEL or not text[match.end() : end].strip()
-        if is_word and (match[2] or is_short):
+        if is_word and (match[2] or (is_short and not _OF_ANOTHER.search(text, start, match.start()))):
             yield from _checked(match[1], match[2])
     top = min((line.box.y0 for line in lines), default=0.0)
     bottom = max((line.box.y1 for line in lines), default=0.0)
