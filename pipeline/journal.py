@@ -17,9 +17,11 @@ import zlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+import pipeline.data
 from pipeline.data import PageRecord, RunIdentity
 from pipeline.errors import StorageError
 
@@ -44,18 +46,20 @@ class Journal:
     Everything in it was read under the same settings by the same version of the program. Used by one thread.
     """
 
-    def __init__(self, folder: Path, identity: RunIdentity, *, anew: bool) -> None:
+    def __init__(self, folder: Path, identity: RunIdentity, *, anew: bool, code: str | None = None) -> None:
         """Open what an earlier run left in `folder`; what it left of other settings stays as it is, for them.
 
         Args:
             anew: delete all of it.
+            code: what the pickles depend on; by default the code of the records that are in them.
 
         Raises:
             StorageError: the folder cannot be read or written.
         """
         # All of it: a retry keeps the fingerprint of rows that another model may have read, and pickles are not for
-        # other versions.
-        settings = hashlib.sha256(repr(replace(identity, run_id="")).encode()).hexdigest()
+        # other versions, nor for another state of the same one: a field more, and each value goes into the next.
+        kept_for = replace(identity, run_id=""), code or _code_of_records()
+        settings = hashlib.sha256(repr(kept_for).encode()).hexdigest()
         self._folder = folder / f"{identity.fingerprint}-{settings[:16]}"
         self._files: dict[str, _File] = {}
         self._num_made = 0
@@ -124,6 +128,12 @@ class Journal:
             file.places.setdefault(record.document.sha256, array("Q")).append(offset)
             offset = file.stream.tell()
         self._files[path.name] = file
+
+
+@cache
+def _code_of_records() -> str:
+    files = sorted(Path(pipeline.data.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def _write(stream: BinaryIO, data: bytes) -> None:

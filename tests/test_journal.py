@@ -100,6 +100,15 @@ def test_pages_read_at_other_settings_are_left_for_these(reopened: Opens, other:
     assert list(reopened(replace(IDENTITY, run_id="next", **other)).pages("aa")) == [page(1)]
 
 
+def test_pages_of_other_code_are_not_unpickled(tmp_path: Path) -> None:
+    """A version has many states before its release: with a field more in a record, resuming ended in an error."""
+    with closing(Journal(tmp_path, IDENTITY, anew=False, code="before")) as journal:
+        journal.add(journal.open_file(), page(1))
+    for code, known in (("after", []), ("before", [page(1)])):
+        with closing(Journal(tmp_path, IDENTITY, anew=False, code=code)) as journal:
+            assert list(journal.pages("aa")) == known
+
+
 def test_anew_means_that_nothing_is_believed(tmp_path: Path, reopened: Opens) -> None:
     """--force reads everything again."""
     journal = reopened()
