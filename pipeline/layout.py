@@ -8,6 +8,7 @@
 <extraction>/quarantine/<document>/...           for people; no table
 <extraction>/_lease                              who writes here
 <extraction>/_tagged-<input>                     until when the documents of an input are tagged
+_report/                                         `pagemill report`: for people; no table
 """
 
 from __future__ import annotations

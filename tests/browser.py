@@ -73,6 +73,14 @@ class Seen:
         self.complaints.append(dialog.message)
         dialog.dismiss()
 
+    def eventually(self, expression: str, arg: object = None) -> None:
+        """Wait until it holds; Playwright's own wait has the page evaluate it, which the pages' policy forbids."""
+        for _ in range(200):
+            if self.page.evaluate(expression, arg):
+                return
+            self.page.wait_for_timeout(50)
+        pytest.fail(f"Not within 10 s: {expression}")
+
     def overflow(self) -> list[str]:
         """Return what is wider than the window, outside of what scrolls by itself."""
         found: list[str] = self.page.evaluate(

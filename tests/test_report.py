@@ -149,7 +149,7 @@ def test_keys_go_from_value_to_value_and_from_document_to_document(on_real: Seen
     assert (outline, page.locator(".on").count()) == ("solid", 0)
     title = page.title()
     page.keyboard.press("p")
-    page.wait_for_function("(title) => document.title !== title", arg=title)
+    on_real.eventually("(title) => document.title !== title", title)
 
 
 def test_a_value_of_a_far_page_is_brought_into_view(on_real: Seen) -> None:
@@ -157,16 +157,14 @@ def test_a_value_of_a_far_page_is_brought_into_view(on_real: Seen) -> None:
     page = on_real.page
     key = key_of(page, "line_items[1].description")
     page.locator(f"#f-{key} a").click()
-    page.wait_for_function(
-        "(id) => document.getElementById(id).getBoundingClientRect().bottom < innerHeight", arg=f"b-{key}"
-    )
+    on_real.eventually("(id) => document.getElementById(id).getBoundingClientRect().bottom < innerHeight", f"b-{key}")
 
 
 def test_the_record_says_what_is_to_be_known_of_a_value(on_real: Seen) -> None:
     """Doubt, rule, and what the page does not show; numbers as people write them."""
     page = on_real.page
     total, date = (page.locator(f'.field[data-path="{path}"]').inner_text() for path in ("total", "date"))
-    assert ("12.50" in total, "62 %" in total, "breaks lines_add_up" in total) == (True, True, True)
+    assert ("12.50" in total, "62 %" in total, "breaks: lines add up" in total) == (True, True, True)
     assert "not on the page" in date
     assert "12,345" in page.locator('.field[data-path="count"]').inner_text()
     assert "The lines sum to 6.00" in page.locator(".notes").first.inner_text()
@@ -243,15 +241,15 @@ def test_documents_are_found_and_sorted_by_what_was_read(on_index: Seen) -> None
     page = on_index.page
     page.keyboard.press("/")
     page.keyboard.type("new name")
-    page.wait_for_function("document.querySelector('.search output').textContent === '1 of 5'")
+    on_index.eventually("document.querySelector('.search output').textContent === '1 of 5'")
     assert "gone.pdf" in page.locator(".documents tbody").inner_text()
     page.fill(".search input[type=search]", "")
     page.get_by_role("button", name="Least sure").click()
-    page.wait_for_function("document.querySelectorAll('.documents tbody tr').length === 5")
+    on_index.eventually("document.querySelectorAll('.documents tbody tr').length === 5")
     assert "real.pdf" in page.locator(".documents tbody tr").first.inner_text()
     assert page.locator("th[aria-sort=ascending]").inner_text().startswith("Least sure")
     page.check(".search input[type=checkbox]")
-    page.wait_for_function("document.querySelector('.search output').textContent === '4 of 5'")
+    on_index.eventually("document.querySelector('.search output').textContent === '4 of 5'")
 
 
 def test_nothing_in_a_document_becomes_markup(chromium: "Browser", made: Made) -> None:

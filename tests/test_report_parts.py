@@ -10,12 +10,14 @@ from made_records import commit, document, ok_page
 
 from pipeline.data import Box, Breach, Conflict, FieldEvidence, RecordPart, Verdict
 from pipeline.report.crops import ASPECT, crop_of
+from pipeline.report.documents import document_view
 from pipeline.report.findings import MOST_KEPT, Urgent
 from pipeline.report.images import ImageLimits, Shot
 from pipeline.report.pages import script_data
 from pipeline.report.plot import HEIGHT, Value, bars
 from pipeline.report.records import record_view, shown, typed
 from pipeline.report.views import ImageView, name_of
+from pipeline.report.words import label_of, reasons_told
 from pipeline.report.writer import write_report
 from pipeline.results import open_results
 from pipeline.storage import open_storage
@@ -108,6 +110,47 @@ def test_a_record_becomes_fields_and_tables_with_all_that_is_said_of_them() -> N
 def test_numbers_are_shown_with_separators_and_typed_without(value: object, as_shown: str, as_typed: str) -> None:
     """One is for reading, the other for correcting."""
     assert (shown(value), typed(value)) == (as_shown, as_typed)
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("invoice_number", "Invoice number"),
+        ("seller.vat_id", "Seller, VAT ID"),
+        ("line_items[2].tax_rate", "Line items 3: tax rate"),
+        ("accounts[0].iban", "Accounts 1: IBAN"),
+        ("tags[0]", "Tags 1"),
+        ("a[0].b[1].c", "A 1: b 2: c"),
+    ],
+)
+def test_rows_are_counted_in_words_as_the_table_counts_them(path: str, label: str) -> None:
+    """The first row of a table has the number 1, in a path it has 0."""
+    assert label_of(path) == label
+
+
+def test_reasons_are_told_in_words_and_those_of_a_column_at_once() -> None:
+    """A long table has dozens of doubtful cells; nobody reads as many tags."""
+    cells = [f"doubtful: line_items[{row}].description" for row in range(9)]
+    told = reasons_told(["doubtful: total", *cells, "not found: seller", "breach: lines_add_up", "strange"])
+    assert [one.text for one in told] == [
+        "doubtful: Total",
+        "doubtful: Line items 1, 2, 3, 4, 5, 6 and 3 more: description",
+        "not on the page: Seller",
+        "breaks: lines add up",
+        "strange",
+    ]
+    assert [one.state for one in told] == ["doubtful", "doubtful", "missing", "breach", "doubtful"]
+
+
+def test_a_page_without_a_record_says_which_page_has_it() -> None:
+    """Pages that were read in one request have one record, in the first one's row."""
+    row = {"source_uri": "file:///a.pdf", "status": "ok", "num_pages": 2, "record": None}
+    pages = [row | PAGE | {"page_number": number, "read_with": [1, 2]} for number in (1, 2)]
+    view = document_view("bill", row, pages, {})
+    assert [page.remark for page in view.pages] == [
+        "Read together with the pages up to 2, in one request.",
+        "Read together with page 1, which has the record.",
+    ]
 
 
 def test_of_many_findings_the_most_urgent_are_kept_and_all_are_counted() -> None:

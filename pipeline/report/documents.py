@@ -137,6 +137,11 @@ def _remark(page: Json) -> str | None:
             return "This page looks exactly like another, whose reading it has."
         case AnsweredBy.TEXT_LAYER:
             return "Read by the text that the file carries."
+    first, *others = page.get("read_with") or (page["page_number"],)
+    if others and first != page["page_number"]:
+        return f"Read together with page {first}, which has the record."
+    if others:
+        return f"Read together with the pages up to {others[-1]}, in one request."
     return None
 
 

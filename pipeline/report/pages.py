@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.report.crops import crop_of
 from pipeline.report.views import ImageView
+from pipeline.report.words import label_of, reasons_told, rule_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,6 +75,7 @@ class Pages:
             auto_reload=False,
         )
         self._environment.filters |= {"n": _number, "percent": _percent, "utc": _utc, "day": _day, "crop": crop_of}
+        self._environment.filters |= {"label": label_of, "rule": rule_words, "reasons": reasons_told}
         self._environment.tests["image"] = lambda value: isinstance(value, ImageView)
 
     @cached_property

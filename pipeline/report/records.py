@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from pipeline.report.views import BreachView, FieldView, ItemsView, RecordView, label_of, plain
+from pipeline.report.views import BreachView, FieldView, ItemsView, RecordView, plain
+from pipeline.report.words import label_of
 
 if TYPE_CHECKING:
     from pipeline.data import Breach, Conflict, FieldEvidence, RecordPart

@@ -33,7 +33,8 @@ DOCUMENT_COLUMNS = (
 PAGE_COLUMNS = (
     *("source_uri", "page_number", "num_pages", "status", "partial", "error_type", "error_message", "record"),
     *("page_text", "raw_text", "evidence", "breaches", "review_reasons", "num_tries", "width_px", "height_px"),
-    *("full_pixels", "rotation_deg", "answered_by", "tries.list.element.max_pixels", "tries.list.element.rotation_deg"),
+    *("full_pixels", "rotation_deg", "answered_by", "read_with"),
+    *("tries.list.element.max_pixels", "tries.list.element.rotation_deg"),
 )
 _BATCH_ROWS = 256
 

@@ -203,16 +203,6 @@ def name_of(uri: str) -> str:
     return unquote_to_bytes(uri.rpartition("/")[2]).decode("utf-8", "replace")
 
 
-def label_of(path: str) -> str:
-    """Return a field's name for people: "Invoice number", "Seller, name", "Tags 1"."""
-    text = path.replace("_", " ").replace(".", ", ").replace("[", " ").replace("]", "")
-    words = " ".join(word.upper() if word in _CAPITALS else word for word in text.split(" "))
-    return words[:1].upper() + words[1:]
-
-
-_CAPITALS = frozenset({"bic", "iban", "id", "url", "vat"})
-
-
 def plain(value: Any) -> bool:
     """Return whether a value is neither absent nor empty."""
     return value not in (None, "", [], {})

@@ -7,6 +7,7 @@ the most urgent findings.
 from __future__ import annotations
 
 import hashlib
+import shlex
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -197,6 +198,7 @@ class _Extraction:
 
 def _write_index(book: Book, location: str, views: Sequence[overview.ExtractionView], started: float) -> None:
     values: dict[str, Any] = {"extractions": views, "location": location, "title": _title(views), "root": ""}
+    values["review_command"] = f"pagemill review {shlex.quote(location)}"
     values |= {"written_at": datetime.now(UTC), "version": __version__}
     links = Links(INDEX, "")
     book.target.settle()  # the index leads to nothing that is not there

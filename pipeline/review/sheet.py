@@ -14,7 +14,8 @@ from pipeline.corrections import Review, ReviewAction, as_text, canonical, get_v
 from pipeline.export.sheets import flat_fields, item_lists
 from pipeline.report.documents import document_view
 from pipeline.report.pages import Editing
-from pipeline.report.views import DocumentView, FieldView, ItemsView, RecordView, label_of
+from pipeline.report.views import DocumentView, FieldView, ItemsView, RecordView
+from pipeline.report.words import label_of
 
 if TYPE_CHECKING:
     from pipeline.data import Json

@@ -48,7 +48,8 @@ def lines_add_up(
         if off[nearest] <= rounding(value_at(record, currency)) + HALF_CENT * len(items):
             yield Finding((*paths, nearest))
         elif off[nearest] > unexplained * abs(targets[nearest]):
-            message = f"The {len(items)} {lines} make {printed(sum_)}, but {nearest} is {printed(targets[nearest])}."
+            rows, field = (name.replace("_", " ") for name in (lines, nearest))
+            message = f"The {len(items)} {rows} make {printed(sum_)}, but {field} is {printed(targets[nearest])}."
             yield Finding((*paths, nearest), message)
 
     return Rule(name, (f"{lines}[].{amount}", *to), check, whole=True)

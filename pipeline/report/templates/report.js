@@ -121,7 +121,7 @@
       const status = make("td");
       status.append(make("span", ...state));
       const number = (value, kind = "num") => make("td", value ? numbers.format(value) : "", kind);
-      tr.append(first, number(row[PAGES]), status, make("td", percent(row[CONFIDENCE]), "num"), number(row[DOUBTS]), number(row[BREACHES], "num wide"));
+      tr.append(first, number(row[PAGES], "num pages-count"), status, make("td", percent(row[CONFIDENCE]), "num"), number(row[DOUBTS]), number(row[BREACHES], "num wide"));
       return tr;
     };
     const compare = (a, b) => {
