@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser import Seen, seen
+from made_records import Bill, commit, document, ok_page
 from report_output import Made, make_output
 from review_server import Client, serving
 
 from pipeline.render import Renderer
 from pipeline.results import Record, open_results
 from pipeline.review.command import opening_page
+from pipeline.storage import open_storage
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
@@ -133,6 +135,24 @@ def test_empty_fields_and_rows_that_were_missed_can_be_filled(made: Made, page: 
     records = open_results(str(made.output))["bill"].records_at(made.pdf.as_uri())
     assert [(record.record or {})["currency"] for record in records] == ["EUR", None]
     assert [item["description"] for item in (records[1].record or {})["line_items"]][-1] == "Nägel"
+
+
+def test_lists_and_texts_of_several_lines_can_be_reviewed(chromium: "Browser", tmp_path: Path) -> None:
+    """To open a value and to leave it as it is changes nothing; a single value of a list can be taken out."""
+    bill = Bill.model_validate({"tags": ("a", "b"), "line_items": [{"description": "two\nlines"}]})
+    commit(open_storage(str(tmp_path)), "1", (ok_page(document("a.pdf"), record=bill.model_dump()),))
+    with serving(tmp_path) as ann, seen(chromium, ann.server.url) as found:
+        found.page.get_by_role("link", name="a.pdf").click()
+        found.page.wait_for_selector("#record .whole")  # the script has begun
+        field(found, "line_items[0].description").locator("a.go").focus()
+        found.page.keyboard.press("e")
+        found.page.keyboard.press("Control+Enter")
+        field(found, "line_items[0].description").locator(".say.settled").wait_for(state="attached")
+        field(found, "tags[0]").locator("a.go").focus()
+        press(found, "x", "taken out by Ann")
+        found.complaints.clear()  # there is no picture of this document
+        assert (ann.record().record or {})["tags"] == ["b"]
+    assert ann.record().corrected == ("tags[0]",)
 
 
 def test_the_page_shows_the_picture_and_where_values_stand(made: Made, page: Seen) -> None:

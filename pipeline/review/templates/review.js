@@ -92,11 +92,12 @@
   const edit = (field) => {
     const body = about(field);
     if (!body || field.querySelector(":scope > .edit")) return;
-    const long = field.classList.contains("long");
+    const isText = field.classList.contains("long");
+    const long = isText || field.dataset.raw.includes("\n");
     const form = make("div", undefined, "edit");
     const input = make(long ? "textarea" : "input");
-    const was = long ? field.querySelector(".value").textContent : field.dataset.raw;
-    input.value = was;
+    input.value = isText ? field.querySelector(".value").textContent : field.dataset.raw;
+    const was = input.value; // as the browser has it, which may have other line ends
     input.setAttribute("aria-label", `New value of ${body.path}`);
     input.autocomplete = "off";
     input.spellcheck = false;
@@ -122,7 +123,7 @@
     undo: (field) => { const body = about(field); if (body?.since) void say(field, { ...body, action: "undo" }, { stay: true }); },
     edit,
     remove: (field) => {
-      const spot = field.closest("tr")?.querySelector(".say[data-row]");
+      const spot = (field.closest("tr") ?? field).querySelector(".say[data-row]");
       if (!spot) return;
       const { row, rowSeen, rowSince } = spot.dataset;
       const action = rowSince && !field.textContent.trim() ? "undo" : "remove";
