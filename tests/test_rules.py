@@ -361,6 +361,8 @@ def test_the_rules_of_a_model_are_checked_when_it_is_loaded() -> None:
         rules_of(_model(amount_is_plausible("positions[].price")))
     with pytest.raises(ConfigError, match=r"the field positions\.rate, which"):
         rules_of(_model(amount_is_plausible("positions.rate")))
+    with pytest.raises(ConfigError, match=r"the field positions\[\], which"):
+        rules_of(_model(amount_is_plausible("positions[]")))
     with pytest.raises(ConfigError, match="items of several lists"):
         rules_of(_model(adds_up("positions[].rate", to="others[].rate")))
     with pytest.raises(ConfigError, match="net_plus_tax_is_total twice"):

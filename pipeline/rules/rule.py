@@ -110,7 +110,7 @@ def _has(model: type[BaseModel], field: str) -> bool:
     if bare not in model.model_fields:
         return False
     inner = _models_in(model.model_fields[bare].annotation, is_item=False)
-    return not rest or any(is_item == (name != bare) and _has(one, rest) for one, is_item in inner)
+    return name == bare if not rest else any(is_item == (name != bare) and _has(one, rest) for one, is_item in inner)
 
 
 def _models_in(annotation: Any, *, is_item: bool) -> Iterator[tuple[type[BaseModel], bool]]:
