@@ -15,6 +15,8 @@ from pipeline.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
+SERIES = (list, tuple, Sequence)
+
 ITEM = "[]."
 """Between a list and a field of its items, as in "line_items[].quantity"."""
 
@@ -118,7 +120,7 @@ def _models_in(annotation: Any, *, is_item: bool) -> Iterator[tuple[type[BaseMod
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         yield annotation, is_item
     for argument in get_args(annotation):
-        yield from _models_in(argument, is_item=is_item or get_origin(annotation) is list)
+        yield from _models_in(argument, is_item=is_item or get_origin(annotation) in SERIES)
 
 
 Judgement = Callable[..., bool | str | None]
