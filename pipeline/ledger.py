@@ -183,7 +183,7 @@ class Ledger:
             opened.shard.writer.add_page(record)
             opened.counts.add_page(record)
             says = None if record.answered_by is AnsweredBy.BLANK else record.record
-            opened.merger.add(number, says, record.evidence, record.lines)
+            opened.merger.add(number, says, record.evidence, record.lines, failed=record.status is Status.FAILED)
             if record.status is Status.FAILED:
                 opened.failed.append(number)
                 opened.error = _weightier(opened.error, record.error)

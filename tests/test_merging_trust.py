@@ -341,6 +341,11 @@ def test_rules_are_held_against_the_whole_record(bill: Extraction) -> None:
     )
     (part,) = merged(bill, *pages)
     assert [breach.rule for breach in part.breaches] == ["lines_add_up"]
+    merger = bill.merger(LIMITS, split=False)
+    for number, page in enumerate(pages, 1):
+        merger.add(number, page)
+    merger.add(3, None, failed=True)
+    assert [part.breaches for part in merger.result().parts] == [()]  # the lines that are missing may stand there
     merger = bill.merger(Limits(characters=1000, items=2, records=9), split=False)
     for number, page in enumerate(pages, 1):
         merger.add(number, page)

@@ -71,18 +71,21 @@ class Draft:
             elif nothing := leaf.nothing(record):
                 self._empty.setdefault(*nothing)
 
-    def finish(self, first_page: int, last_page: int) -> tuple[RecordPart, GenerationInvalid | None]:
+    def finish(self, first_page: int, last_page: int, *, whole: bool) -> tuple[RecordPart, GenerationInvalid | None]:
         """Return the record of these pages, without it and why where its values break the schema.
 
         A single page's record is returned as it came. Those of several are validated once merged: the schema's
         validators run again on values they have seen, so they must leave those as they are.
+
+        Args:
+            whole: Whether all of its pages were read.
         """
         try:
             record = self._single() if self._num_records == 1 else self._frame.check(self._merged())
         except GenerationInvalid as invalid:
             return RecordPart(first_page, last_page, None), invalid
         slots = [self._slots[leaf.path] for leaf in self._frame.leaves]
-        outcomes = check_rules(self._askable(), record, whole=True)
+        outcomes = check_rules(self._askable(), record, whole=whole)
         return RecordPart(
             first_page=first_page,
             last_page=last_page,

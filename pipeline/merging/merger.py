@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ class Merger:
         self._splits = frame.is_split and frame.split is not None
         self._notes = PageNotes()
         self._num_pages = 0
+        self._failed = array("I")
         self._series = {leaf.path: leaf.empty for leaf in frame.leaves if leaf.is_series and len(leaf.names) == 1}
         sizes = {Merge.JOIN: limits.characters, Merge.EXTEND: limits.items}
         self._budgets = {leaf.path: Budget(sizes[leaf.merge]) for leaf in frame.leaves if leaf.is_series}
@@ -70,13 +72,20 @@ class Merger:
         record: Json | None,
         evidence: Sequence[FieldEvidence] = (),
         lines: Sequence[TextLine] = (),
+        *,
+        failed: bool = False,
     ) -> None:
         """Take in a page, each once; None is a page that has no record. The record itself is left as it is.
+
+        Args:
+            failed: Whether the page says more than could be read of it, so that the record lacks something.
 
         Raises:
             StorageError: the temporary folder is full or gone.
         """
         self._num_pages = max(self._num_pages, page_number)
+        if failed:
+            self._failed.append(page_number)
         if record is None:
             return
         sheet = sheet_number(lines) if self._splits else None
@@ -113,7 +122,8 @@ class Merger:
             if len(parts) == self._limits.records:
                 is_whole = False
                 break
-            part, invalid = draft.finish(first_page, last_page)
+            whole = not any(first_page <= number <= last_page for number in self._failed)
+            part, invalid = draft.finish(first_page, last_page, whole=whole)
             parts.append(part)
             error, first_page = error or invalid, last_page + 1
         is_cut = not is_whole or any(budget.is_cut for budget in self._budgets.values())
