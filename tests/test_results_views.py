@@ -346,3 +346,18 @@ def test_rules_are_held_against_what_people_corrected(tmp_path: Path) -> None:
         [found] = open_results(str(out), [tmp_path / "prompts"])["bill"].records()
         assert [one.rule for one in found.breaches] == breaches
         assert found.review_reasons == ("conflict: seller",)
+
+
+def test_what_was_said_of_a_record_that_is_none_any_more_is_not_lost(tmp_path: Path, storage: Storage) -> None:
+    """Read again, the file is one record; nobody would ever see that its second one had been corrected."""
+    said = Correction(SHA, 2, "total", Action.CORRECT, "Ann", seen=canonical(Decimal(3)), value=canonical(Decimal(4)))
+    CorrectionWriter(storage, "bill", bills(tmp_path).corrections).save([said])
+    of, later = document("two.pdf", num_pages=2), NOON + timedelta(hours=1)
+    nothing = ok_page(of, 2, record=None, evidence=(), breaches=(), review_reasons=())
+    commit(storage, "2", (ok_page(of, 1, review_reasons=()), nothing), finished_at=later)
+    assert first(tmp_path).review_reasons == ("outdated: record from page 2",)
+    assert [row["review_reasons"] for row in rows(tmp_path, "needs_review")] == [["outdated: record from page 2"]]
+    seen = digest_of(first(tmp_path).read or {})
+    accepted = Correction(SHA, 1, WHOLE, Action.ACCEPT, "Ann", seen=canonical(seen))
+    CorrectionWriter(storage, "bill", bills(tmp_path).corrections).save([accepted])
+    assert not first(tmp_path).needs_review

@@ -135,6 +135,11 @@ class Corrections:
             latest[one.path] = one
         return latest
 
+    def strays(self, sha256: str | None, first_page: int | None, last_page: int | None) -> list[int]:
+        """Return the pages within a record, its first one apart, with which a record began of which somebody spoke."""
+        pages = range((first_page or 1) + 1, (last_page or 1) + 1)
+        return [page for page in pages if any(one.action is not Action.UNDO for one in self.of(sha256, page).values())]
+
     def history(self, sha256: str | None, first_page: int | None) -> list[Correction]:
         """Return all that was said of a record, oldest first."""
         with self._lock:

@@ -182,6 +182,8 @@ def make_record(
     kind: pa.StructType,
     corrections: Mapping[str, Correction],
     rules: Sequence[Rule] = (),
+    *,
+    strays: Sequence[int] = (),
 ) -> Record:
     """Return the record of a row of the view, with its corrections.
 
@@ -189,6 +191,7 @@ def make_record(
         row: as it was read, with Python's values.
         kind: of its `record`.
         rules: held against the record as it was corrected; those of a schema that is not at hand are none.
+        strays: pages of it with which another record began when somebody spoke of that.
     """
     checks = read_checks(dict(row))
     names = set(_columns()) - checks.keys() - {"read", "status", "conflicts", "applied", "kind", "extraction"}
@@ -205,7 +208,12 @@ def make_record(
         **checks,
         **{name: row[name] for name in names},
     )
-    return with_corrections(made, corrections, rules) if corrections and made.read is not None else made
+    if corrections and made.read is not None:
+        made = with_corrections(made, corrections, rules)
+    if WHOLE in made.reviewed:
+        return made
+    lost = (f"outdated: record from page {page}" for page in strays)
+    return replace(made, review_reasons=(*made.review_reasons, *lost))
 
 
 def with_corrections(record: Record, corrections: Mapping[str, Correction], rules: Sequence[Rule] = ()) -> Record:

@@ -162,7 +162,8 @@ def records_of(table: pa.Table, extraction: str, corrections: Corrections, rules
     kind = table.schema.field("record").type
     for row in table.to_pylist():
         known = corrections.of(row["sha256"], row["first_page"])
-        yield make_record(row, extraction, kind, known, rules)
+        strays = corrections.strays(row["sha256"], row["first_page"], row["last_page"])
+        yield make_record(row, extraction, kind, known, rules, strays=strays)
 
 
 def chosen(table: pa.Table, view: View) -> pa.Table:
