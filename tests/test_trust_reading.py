@@ -48,6 +48,21 @@ def test_a_page_that_comes_again_has_the_text_that_it_has() -> None:
         assert texts.of(task) == ((), SHOWN)
 
 
+def test_pages_that_cannot_be_read_have_no_text_and_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A library that is missing, or too little memory for it, fails every page: nobody is to find out from counts."""
+    woken = threading.Event()
+    with closing(PageTexts(TrustConfig(scans="all", workers=1), OcrConfig(memory_limit_mb=256))) as texts:
+        tasks = [page(1), page(2)]
+        for task in tasks:
+            texts.begin(task, image(), woken.set)
+        while None in (known := [texts.of(task) for task in tasks]):
+            assert woken.wait(60)
+            woken.clear()
+    assert known == [((), SHOWN)] * 2
+    [record] = caplog.records
+    assert (record.levelname, "not checked" in record.getMessage()) == ("WARNING", True)
+
+
 def test_processes_that_cannot_start_are_tried_for_one_page(caplog: pytest.LogCaptureFixture) -> None:
     """Each of the pages that wait would try it again, a second or more each: they have no text at once."""
     ocr = OcrConfig().model_copy(update={"memory_limit_mb": 24})

@@ -83,6 +83,8 @@ class PageTexts:
         self._arrived: deque[tuple[PageKey, int]] = deque()
         self._given_up = False
         self._cannot_start = False
+        self._was_told = False
+        """Whether the log says that texts are not read; it says so once."""
 
     @property
     def is_full(self) -> bool:
@@ -154,10 +156,11 @@ class PageTexts:
 
     def _finished(self, key: PageKey, size_bytes: int, wake: Callable[[], None], future: Future[PageOutput]) -> None:
         self._arrived.append((key, size_bytes))
-        is_over = self._given_up or self._cannot_start
-        if not is_over and not future.cancelled() and type(future.exception()) is WorkerError:
-            log.warning("The text of scanned pages is not read, their values are not checked: %s", future.exception())
-            self._cannot_start = True
+        if not future.cancelled() and not self._given_up and (error := future.exception()):
+            level = logging.DEBUG if self._was_told else logging.WARNING
+            log.log(level, "The text of a scanned page is not read, its values are not checked: %s", error)
+            self._was_told = True
+            self._cannot_start |= type(error) is WorkerError
         wake()
 
 
@@ -167,9 +170,4 @@ def key_of(task: PageTask) -> PageKey:
 
 
 def _lines(future: Future[PageOutput]) -> tuple[TextLine, ...]:
-    if future.cancelled():
-        return ()
-    if error := future.exception():
-        log.debug("the text of a page was not read", exc_info=error)
-        return ()
-    return future.result().lines
+    return () if future.cancelled() or future.exception() else future.result().lines
