@@ -60,6 +60,7 @@ def evaluate(arguments: argparse.Namespace, settings: Callable[[Sequence[str]], 
         baselines = read_baselines(names, dataset, config, output=output, speeds=speeds)
         if arguments.html:
             write_worst(arguments.html, dataset, scores, output=output, config=config, most=arguments.worst)
+            say(f"the worst documents, with pictures: {arguments.html}")
         if arguments.fit_confidence:
             _fit(arguments, scores, output, config)
     if arguments.parquet:

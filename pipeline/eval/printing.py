@@ -75,9 +75,8 @@ def _group(figures: Figures) -> Iterator[str]:
         yield f"values right by what their page shows: {told}"
     for flag in figures.flags:
         yield (
-            f"{printable(flag.name)}: {counted(flag.flagged, 'record')}, "
-            f"{_share(flag.precision)} of them with a wrong value; "
-            f"that is {_share(flag.recall)} of the {flag.wrong} wrong ones"
+            f"{printable(flag.name)}: marks {counted(flag.flagged, 'record')}, {_share(flag.precision)} rightly; "
+            f"of {counted(flag.wrong, 'record')} with a wrong value it marks {_share(flag.recall)}"
         )
     if figures.calibration:
         yield from _calibration(figures.calibration)

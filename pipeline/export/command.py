@@ -13,8 +13,10 @@ from pipeline.errors import ConfigError
 from pipeline.export.sheets import Sheet, evidence_sheet, item_sheets, record_sheet
 from pipeline.export.target import Target, standard_output
 from pipeline.export.text_files import write_csv, write_lines, write_rows
+from pipeline.log import printable
 from pipeline.results import ExtractionResults, Record, Results, View, open_results
 from pipeline.results.conforming import joined_type
+from pipeline.show.text import counted
 
 OK = 0
 FORMATS = ("csv", "jsonl", "xlsx", "labelled")
@@ -103,7 +105,7 @@ def _json_lines(extraction: ExtractionResults, view: View, to: str | None) -> in
             return write_rows(stream, _field_rows(extraction))
         return write_lines(stream, extraction.records(view))
 
-    unit = "values" if view is View.FIELDS else "records"
+    unit = "value" if view is View.FIELDS else "record"
     if to is None:
         with standard_output() as stream:
             return _told(write(stream), extraction, view, [], unit)
@@ -131,7 +133,10 @@ def _labelled(extraction: ExtractionResults, view: View, to: str) -> int:
     if view is not View.CURRENT:
         raise ConfigError("--format labelled takes what people have reviewed; leave --view out.")
     found = write_labelled(extraction, to)
-    sys.stderr.write(f"{found.count:,} labelled documents of {extraction.name} in {to}\n")
+    told = counted(found.count, "labelled document")
+    sys.stderr.write(f"{told} of {printable(extraction.name)} in {printable(to)}\n")
+    if not found.count:
+        sys.stderr.write("  nobody has accepted or corrected a value yet: `pagemill review` is for that\n")
     for reason, count in found.left_out.items():
         sys.stderr.write(f"  left out: {count:,} {reason}\n")
     return OK
@@ -146,9 +151,7 @@ def _field_rows(extraction: ExtractionResults) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-def _told(count: int, extraction: ExtractionResults, view: View, files: list[str], unit: str = "records") -> int:
-    from pipeline.log import printable
-
+def _told(count: int, extraction: ExtractionResults, view: View, files: list[str], unit: str = "record") -> int:
     where = f" in {', '.join(map(printable, files))}" if files else ""
-    sys.stderr.write(f"{count:,} {unit} of {printable(extraction.name)} ({view}){where}\n")
+    sys.stderr.write(f"{counted(count, unit)} of {printable(extraction.name)} ({view}){where}\n")
     return OK

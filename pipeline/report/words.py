@@ -16,7 +16,7 @@ _KINDS = {
     "not found": ("missing", "not on the page"),
     "breach": ("breach", "breaks"),
     "conflict": ("doubtful", "pages differ"),
-    "outdated": ("doubtful", "read otherwise since it was reviewed"),
+    "outdated": ("doubtful", "outdated"),
 }
 """Of a reason for review: how it looks, and how it is called."""
 
