@@ -218,6 +218,14 @@ def test_a_workbook_has_typed_cells_and_sheets_for_items_and_evidence(output: st
     assert load_workbook(path)["records"].freeze_panes == "B2"
 
 
+def test_a_workbook_counts_characters_as_excel_does(tmp_path: Path) -> None:
+    """It takes an emoji for two, and repairs, by leaving out, what is longer than a cell may be."""
+    commit(open_storage(str(tmp_path)), "1", (ok_page(document(), record=Bill(seller="😀" * 20_000).model_dump()),))
+    assert main(["export", str(tmp_path), "--format", "xlsx", "--to", str(tmp_path / "a.xlsx")]) == 0
+    value = cells(tmp_path / "a.xlsx", "records")[0]["seller"].value
+    assert (len(value.encode("utf-16-le")) // 2 <= 32_767, value[-7:]) == (True, "😀 [cut]")
+
+
 def test_a_workbook_keeps_what_a_cell_cannot_hold_as_it_is(tmp_path: Path) -> None:
     """A double has 15 digits, a cell 32,767 characters, Excel no days before 1900."""
     bill = {"seller": "x" * 40_000, "total": "123456789012345678.123456"}

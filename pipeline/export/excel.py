@@ -135,4 +135,10 @@ def _is_exact(value: Decimal) -> bool:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - len(_CUT)] + _CUT
+    """Return a text that a cell can hold; Excel counts characters as UTF-16 does, an emoji as two."""
+    if len(text) <= MAX_CHARACTERS // 2:
+        return text
+    units = text.encode("utf-16-le", "surrogatepass")
+    if len(units) <= 2 * MAX_CHARACTERS:
+        return text
+    return units[: 2 * (MAX_CHARACTERS - len(_CUT))].decode("utf-16-le", "ignore") + _CUT
