@@ -144,6 +144,23 @@ def test_a_number_of_another_column_or_row_is_not_found(number: int, name: str, 
     assert found[f"line_items[{number}].{name}"].verdict is Verdict.NOT_FOUND
 
 
+def test_a_rate_that_is_stated_for_all_items_is_found_also_beside_a_position_of_that_number() -> None:
+    """Position 19 of an invoice with 19 % is no other column's value that slipped."""
+    page = """
+    Pos.   Description          Qty     Price    Amount
+    19     Foot rest              4     32.50    130.00
+    20     Shredder               1    318.00    318.00
+                                  plus 19 % VAT   85.12
+    """
+    rows = (("Foot rest", 4, "32.50", "130.00"), ("Shredder", 1, "318.00", "318.00"))
+    names = ("description", "quantity", "unit_price", "line_total")
+    listed = [
+        {"tax_rate": Decimal(19)} | dict(zip(names, (row[0], *map(Decimal, row[1:])), strict=True)) for row in rows
+    ]
+    found = evidence(page, {"line_items": listed})
+    assert {found[f"line_items[{number}].tax_rate"].verdict for number in (0, 1)} == {Verdict.EXACT}
+
+
 def test_a_quantity_of_one_that_is_not_printed_is_computed() -> None:
     """Tills print no "1 x"; two of them they would print."""
     page = "Espresso      2.40\nCroissant     1.90"

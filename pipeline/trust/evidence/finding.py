@@ -161,13 +161,20 @@ class _Search:
     def _implied(self, leaf: Leaf) -> tuple[Verdict, Place | None]:
         """Return whether a value that does not stand there follows from others, and where it does from one place."""
         if leaf.path in self._misplaced:
-            return Verdict.NOT_FOUND, None
+            place = self._implying(leaf) if self._is_rate_of_all(leaf) else None
+            return (Verdict.COMPUTED if place else Verdict.NOT_FOUND), place
         if leaf.kind is Kind.NUMBER and follows(leaf, self._beside.get(leaf.path.rpartition(".")[0], ()), self._sums):
             return Verdict.COMPUTED, None
         if leaf.kind is Kind.YES_OR_NO and leaf.value is False and not self._labels.of(leaf.spec.owner):
             return Verdict.COMPUTED, None
         place = self._implying(leaf)
         return (Verdict.COMPUTED if place else Verdict.NOT_FOUND), place
+
+    def _is_rate_of_all(self, leaf: Leaf) -> bool:
+        """Whether a tax rate is one that is stated for all items, as in "plus 19 % VAT": no item has one of its own."""
+        owner = leaf.spec.owner
+        own = (other for other in self._leaves if other.spec.owner == owner and other.path in self.places)
+        return leaf.spec.role is Role.TAX_RATE and not any(own)
 
     def _implying(self, leaf: Leaf) -> Place | None:
         match leaf.spec.role:
