@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pymupdf
 import pytest
+from made_records import Item, commit, document, identity, ok_page
+from pydantic import create_model
 from test_sample_docs import EXPECTED, SAMPLES, same, values_read, wanted
 
 from pipeline.cli import main
 from pipeline.eval import load_dataset, score_output
+from pipeline.eval.labels import Labelled
+from pipeline.eval.readings import read_output
+from pipeline.extraction import load_extraction
 from pipeline.results import open_results
+from pipeline.storage import open_storage
 
 if TYPE_CHECKING:
     from pipeline.data import Json
@@ -230,3 +237,17 @@ def test_what_cannot_be_measured_is_refused_first(
     """Before hours of reading."""
     assert main(["eval", str(dataset), *arguments]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_values_count_also_where_schemas_of_an_output_contradict_each_other(tmp_path: Path) -> None:
+    """Each record is JSON text there; nothing of it would look as if nothing had been read."""
+    path, known = tmp_path / "a.pdf", identity(extraction="receipt")
+    path.write_bytes(b"%PDF")
+    output = open_storage(str(tmp_path))
+    written: dict[str, tuple[Any, Any]] = {sha256(b"%PDF").hexdigest(): (str, "12.50"), "b" * 64: (Item, {})}
+    for digest, (kind, total) in written.items():
+        page = ok_page(document(f"{digest}.pdf", sha256=digest), record={"total": total})
+        commit(output, digest, (page,), run=known, model=create_model("Old", total=(kind, None)))
+    found = read_output(str(tmp_path), load_extraction("receipt"))
+    label = Labelled("a", "receipt", path, None)
+    assert found.of(label).record["total"] == "12.50"

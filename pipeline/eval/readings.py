@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,7 @@ class Readings:
         return Reading(
             uri=row["source_uri"],
             status=Status(row["status"]),
-            record=part.get("record") or {},
+            record=_values(part.get("record")),
             text=text,
             evidence={one["path"]: evidence_of(one) for one in part.get("evidence") or ()},
             breaches=tuple((one["rule"], tuple(one["paths"])) for one in part.get("breaches") or ()),
@@ -96,7 +97,7 @@ def read_output(output: str, extraction: Extraction) -> Readings:
     rows = found.documents(_DOCUMENTS).to_pylist()
     field_name = extraction.plain_text_field
     if field_name:
-        texts = {row["source_uri"]: (row["record"] or {}).get(field_name) or "" for row in rows}
+        texts = {row["source_uri"]: _values(row["record"]).get(field_name) or "" for row in rows}
     else:
         texts = _page_texts(found) if all(row["engine"] == "ocr" for row in rows) else {}
     return Readings(
@@ -122,6 +123,12 @@ def _part(row: Json, pages: tuple[int, int] | None) -> Json:
     if pages is None or not parts:
         return row
     return max(parts, key=lambda part: _shared(pages, (part["first_page"], part["last_page"])))
+
+
+def _values(record: Json | str | None) -> Json:
+    """Return a record's values; it is JSON text where schemas of an output contradict each other."""
+    values: Json = json.loads(record) if isinstance(record, str) else record or {}
+    return values
 
 
 def _shared(ours: tuple[int, int], theirs: tuple[int, int]) -> int:
