@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from made_records import document
 
 from pipeline.config import OcrConfig, TrustConfig
 from pipeline.data import Box, ImageFacts, PageImage, PageTask, RenderSpec, TextLayer, TextLine, TrySettings
 from pipeline.trust.reading import PageTexts
-
-if TYPE_CHECKING:
-    import pytest
 
 SPEC = RenderSpec(max_pixels=28 * 28)
 FIRST = TrySettings(number=1, max_tokens=9, temperature=0, constrained=True, render=SPEC)
@@ -61,6 +60,25 @@ def test_pages_that_cannot_be_read_have_no_text_and_are_told_of_once(caplog: pyt
     assert known == [((), SHOWN)] * 2
     [record] = caplog.records
     assert (record.levelname, "not checked" in record.getMessage()) == ("WARNING", True)
+
+
+@pytest.mark.slow
+def test_a_page_that_takes_too_long_does_not_hold_up_the_end_of_a_run() -> None:
+    """Whoever stopped it kills it soon; and then all pages that wait for their text would be read again."""
+    woken = threading.Event()
+    pixels = np.random.default_rng(1).integers(0, 256, (2800, 2800, 3), np.uint8)
+    with closing(PageTexts(TrustConfig(scans="all", workers=1), OcrConfig(), grace_s=0.1)) as texts:
+        short, long, last = (page(number) for number in (1, 2, 3))
+        for task, one in ((short, image()), (long, replace(image(), pixels=pixels)), (last, image())):
+            texts.begin(task, one, woken.set)
+        assert woken.wait(60)
+        time.sleep(0.2)  # for the process to turn to the next page
+        texts.give_up()
+        assert (texts.of(long), texts.of(last)) == (None, ((), SHOWN))
+        time.sleep(0.1)
+        texts.give_up()
+        assert texts.of(long) == ((), SHOWN)
+        assert {number for _, number in texts.arrived()} == {1, 2, 3}
 
 
 def test_processes_that_cannot_start_are_tried_for_one_page(caplog: pytest.LogCaptureFixture) -> None:

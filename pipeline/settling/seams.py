@@ -58,7 +58,7 @@ class Texts(Protocol):
         ...
 
     def give_up(self) -> None:
-        """Read no images but those that are being read; the others have no text."""
+        """Read no images but those that are being read, nor these if it is called again after a while."""
         ...
 
     def close(self) -> None:

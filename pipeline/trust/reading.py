@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -32,6 +33,10 @@ SPARE_S = 60.0
 SPARE_SHARE = 0.1
 """How long a run waits at its end for the text of scans, with `trust.scans = spare`: a minute, or this share of the
 time that it has read."""
+
+GRACE_S = 10.0
+"""How long a page that is being read may still take once the others are given up: most take one or two seconds, and
+whoever stopped the run may soon kill it."""
 
 PageKey = tuple[str, int]
 """URI of the document, page number."""
@@ -64,7 +69,7 @@ class PageTexts:
     `trust.backlog_mb` of images, and by the layers of pages that are on their way.
     """
 
-    def __init__(self, config: TrustConfig, ocr: OcrConfig) -> None:
+    def __init__(self, config: TrustConfig, ocr: OcrConfig, *, grace_s: float = GRACE_S) -> None:
         """Start no process before there is a page to read."""
         self._policy = config.scans
         self._most_bytes = config.backlog_mb << 20
@@ -82,6 +87,8 @@ class PageTexts:
         self._pages: dict[PageKey, _Page] = {}
         self._arrived: deque[tuple[PageKey, int]] = deque()
         self._given_up = False
+        self._grace_s = grace_s
+        self._over_at = inf
         self._cannot_start = False
         self._was_told = False
         """Whether the log says that texts are not read; it says so once."""
@@ -132,11 +139,14 @@ class PageTexts:
             page.future.cancel()
 
     def give_up(self) -> None:
-        """Read no images but those that are being read; the others have no text."""
-        self._given_up = True
-        for page in self._pages.values():
-            if page.future:
-                page.future.cancel()
+        """Read no images but those that are being read, nor these if it is called again after a while."""
+        now = time.monotonic()
+        if not self._given_up:
+            self._given_up, self._over_at = True, now + self._grace_s
+        for key, page in self._pages.items():
+            if page.future and not page.future.cancel() and not page.future.done() and now >= self._over_at:
+                page.future = None
+                self._arrived.append((key, 0))
 
     def close(self) -> None:
         """End the processes; a second call does nothing."""
