@@ -384,6 +384,18 @@ def test_rows_of_a_killed_run_count_as_its_records_did(tmp_path: Path) -> None:
     assert "to be reviewed: 1 of 2 records" in told
 
 
+def test_the_only_record_of_a_killed_run_s_document_counts(tmp_path: Path) -> None:
+    """It stands in the row itself."""
+    storage, page = open_storage(str(tmp_path)), ok_page(document())
+    commit(storage, "1", (page,))
+    of_rows, of_records = run_stats(Clock()), run_stats(Clock())
+    of_rows.commit(counts_of_parts(storage, ["bill/documents/part-1.parquet"]))
+    of_records.commit(counts(page, document_of(page)))
+    assert of_rows.total() == of_records.total()
+    row = of_rows.total()
+    assert (row.records, row.records_to_review, row.breaches_by_rule) == (1, 1, (("total_is_sum", 1),))
+
+
 def test_older_rows_have_no_checks_to_count(tmp_path: Path) -> None:
     """Their run was killed before the program was replaced by this one."""
     storage = open_storage(str(tmp_path))

@@ -17,7 +17,8 @@ FIELDS = tuple(f"fields_{verdict}" for verdict in (*Verdict, "unchecked"))
 CHECKED = (*FIELDS, "fields_doubtful", "pages_unchecked", "records", "records_to_review")
 """Fields of HourRow."""
 PAGE_PATHS = ("evidence.list.element.verdict", "review_reasons")
-RECORD_PATHS = ("records.list.element.review_reasons", "records.list.element.breaches.list.element.rule")
+_OF_RECORD = ("review_reasons", "breaches.list.element.rule")
+RECORD_PATHS = ("num_records", *_OF_RECORD, *(f"records.list.element.{path}" for path in _OF_RECORD))
 """Columns of rows, and what of them is looked at."""
 
 
@@ -45,6 +46,11 @@ def records_of(parts: Iterable[RecordPart]) -> list[dict[str, Any]]:
         {"review_reasons": part.review_reasons, "breaches": [{"rule": one.rule} for one in part.breaches]}
         for part in parts
     ]
+
+
+def records_in(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the records of a row of the documents table; the only one is the row. Older rows have none."""
+    return row.get("records") or ([row] if row.get("num_records") == 1 else ())
 
 
 def record_checks(records: Sequence[Mapping[str, Any]]) -> tuple[Counter[str], Counter[str]]:

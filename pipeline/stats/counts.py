@@ -12,6 +12,7 @@ from pipeline.stats.checks import (
     RECORD_PATHS,
     page_checks,
     record_checks,
+    records_in,
     records_of,
     row_checks,
     was_checked,
@@ -101,7 +102,7 @@ class Counts:
         """Count a document by the columns DOCUMENT_COLUMNS of its row."""
         counted = self._at(hour_of(row["finished_at"].timestamp()))
         counted.numbers["documents_ok" if row["status"] == Status.OK else "documents_failed"] += 1
-        records, breaches = record_checks(row.get("records") or ())
+        records, breaches = record_checks(records_in(row))
         for name, number in records.items():
             counted.numbers[name] += number
         counted.breaches.update(breaches)
