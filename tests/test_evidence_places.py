@@ -152,10 +152,11 @@ def test_a_rate_that_is_stated_for_all_items_is_found_also_beside_a_position_of_
     20     Shredder               1    318.00    318.00
                                   plus 19 % VAT   85.12
     """
-    rows = (("Foot rest", 4, "32.50", "130.00"), ("Shredder", 1, "318.00", "318.00"))
-    names = ("description", "quantity", "unit_price", "line_total")
-    listed = [
-        {"tax_rate": Decimal(19)} | dict(zip(names, (row[0], *map(Decimal, row[1:])), strict=True)) for row in rows
+    rows = (("Foot rest", ("4", "32.50", "130.00")), ("Shredder", ("1", "318.00", "318.00")))
+    names = ("quantity", "unit_price", "line_total")
+    listed: list[dict[str, Any]] = [
+        {"description": text, "tax_rate": Decimal(19)} | dict(zip(names, map(Decimal, numbers), strict=True))
+        for text, numbers in rows
     ]
     found = evidence(page, {"line_items": listed})
     assert {found[f"line_items[{number}].tax_rate"].verdict for number in (0, 1)} == {Verdict.EXACT}
