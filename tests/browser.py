@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Dialog, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -68,6 +68,11 @@ class Seen:
     asked: list[str] = field(default_factory=list)
     """URLs that it loaded."""
 
+    def heard(self, message: ConsoleMessage) -> None:
+        """Remember what the page complained of."""
+        if message.type != "log":
+            self.complaints.append(f"{message.text} {message.location['url']}")
+
     def dismiss(self, dialog: Dialog) -> None:
         """Close a dialog, and remember that there was one."""
         self.complaints.append(dialog.message)
@@ -108,7 +113,7 @@ def seen(browser: Browser, url: str, **context: Any) -> Iterator[Seen]:
     opened = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
     result = Seen(opened.new_page())
     page = result.page
-    page.on("console", lambda message: result.complaints.append(message.text) if message.type != "log" else None)
+    page.on("console", result.heard)
     page.on("pageerror", lambda error: result.complaints.append(str(error)))
     page.on("dialog", result.dismiss)
     page.on("request", lambda request: result.asked.append(request.url))

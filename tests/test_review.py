@@ -333,11 +333,17 @@ def test_an_output_of_an_older_version_can_be_reviewed(tmp_path: Path, output: P
     assert (current(output).record or {})["total"] == Decimal(11)
 
 
+def _interruptible(command: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start a process that SIGINT ends, also where these tests were started in the background of a shell."""
+    command = ["env", "--default-signal=INT", *command]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
 @pytest.mark.slow
 def test_the_command_serves_until_it_is_interrupted(output: Path) -> None:
     """And says where."""
     command = [sys.executable, "-m", "pipeline", "review", str(output), "--no-browser", "--reviewer", "Ann"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with _interruptible(command) as process:
         assert process.stdout
         assert process.stderr
         lines = [process.stdout.readline() for _ in range(3)]
@@ -362,9 +368,7 @@ def test_the_browser_is_started_without_the_key(output: Path, tmp_path: Path) ->
     browser.chmod(0o755)
     command = [sys.executable, "-m", "pipeline", "review", str(output), "--reviewer", "Ann"]
     environment = {**os.environ, "BROWSER": f"{browser} %s"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with _interruptible(command, environment) as process:
         assert process.stdout
         url = [process.stdout.readline() for _ in range(3)][1].rpartition(" ")[2].strip()
         give_up_at = time.monotonic() + 20

@@ -38,7 +38,10 @@ IDLE_S = 60
 """A connection that says nothing is closed."""
 _CONTENT = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "webp": "image/webp"}
 HTML, JSON = "text/html; charset=utf-8", "application/json"
-_ONWARD = b'<!doctype html><title>Pagemill</title><meta http-equiv="refresh" content="0; url=/"><a href="/">Review</a>'
+_ONWARD = (
+    b'<!doctype html><title>Pagemill</title><link rel="icon" href="data:,">'  # else browsers ask for one
+    b'<meta http-equiv="refresh" content="0; url=/"><a href="/">Review</a>'
+)
 _ROUTE = re.compile(r"/e/(?P<extraction>[^/]+)/(?:(?P<document>\d{1,12}-[0-9a-f]{8})(?:/(?P<page>\d{1,7})\.webp)?)?")
 _ASSET = re.compile(r"/assets/([a-z0-9.-]+)")
 
