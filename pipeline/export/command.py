@@ -19,7 +19,6 @@ from pipeline.results.conforming import joined_type
 from pipeline.show.text import counted
 
 OK = 0
-FORMATS = ("csv", "jsonl", "xlsx", "labelled")
 
 
 def export(arguments: argparse.Namespace, results: Results) -> int:
