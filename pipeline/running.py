@@ -68,6 +68,9 @@ def _print_report(report: RunReport) -> None:
         print(f"words read on known pages, before the run: {report.canary_score:.1%}")
     if report.pages_found or report.documents_carried_over:
         print(_ledger_line(report))
+    if report.total.records_to_review:
+        output = printable(report.output)
+        print(f"`pagemill report {output}` shows what is to be reviewed, `pagemill review {output}` lets you correct it.")
 
 
 def what_became_of_pages(report: RunReport) -> str:
