@@ -69,8 +69,8 @@ def _print_report(report: RunReport) -> None:
     if report.pages_found or report.documents_carried_over:
         print(_ledger_line(report))
     if report.total.records_to_review:
-        output = printable(report.output)
-        print(f"`pagemill report {output}` shows what is to be reviewed, `pagemill review {output}` lets you correct it.")
+        output = shlex.quote(printable(report.output))
+        print(f"`pagemill report {output}` shows these records, `pagemill review {output}` lets you correct them.")
 
 
 def what_became_of_pages(report: RunReport) -> str:
