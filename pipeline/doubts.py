@@ -32,23 +32,23 @@ class Doubts:
     def following(self, task: PageTask, record: PageRecord) -> TrySettings | None:
         """Return the settings of another try, and remember the record meanwhile; None where it would be in vain."""
         reasons = [reason for reason in record.review_reasons if reason.startswith(self._beginnings)]
-        if not self.are_wanted or not reasons or _key(task) in self._first or task.others:
+        if not self.are_wanted or not reasons or task.key in self._first or task.others:
             return None
         settings = self._ladder.after_doubt(task.attempts[-1], task.shown, size_matters=self._size_matters(record))
         if settings:
-            self._first[_key(task)] = task, record
+            self._first[task.key] = task, record
             more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
             task.attempts[-1] = _doubted(task.attempts[-1], f"Read again: {'; '.join(reasons[:_SHOWN])}{more}.")
         return settings
 
     def best(self, task: PageTask, record: PageRecord) -> PageRecord:
         """Return what counts of a page: this record, or the first one where that is in no more doubt."""
-        first = self._first.get(_key(task))
+        first = self._first.get(task.key)
         return record if first is None or _score(record) > _score(first[1]) else _restored(*first)
 
     def earlier(self, task: PageTask) -> PageRecord | None:
         """Return the first record of a page of which the other try gave none; None where it has none."""
-        first = self._first.get(_key(task))
+        first = self._first.get(task.key)
         return _restored(*first) if first else None
 
     def unread(self) -> Iterator[tuple[PageTask, PageRecord]]:
@@ -58,15 +58,11 @@ class Doubts:
 
     def forget(self, task: PageTask) -> None:
         """Forget a page that has its terminal record."""
-        self._first.pop(_key(task), None)
+        self._first.pop(task.key, None)
 
     def _size_matters(self, record: PageRecord) -> bool:
         """Tell whether the page was seen: what OCR took from its text layer is the same at every size."""
         return not self._ladder.deterministic or any(line.confidence is not None for line in record.lines)
-
-
-def _key(task: PageTask) -> tuple[str, int]:
-    return task.document.ref.uri, task.page_number
 
 
 def _restored(task: PageTask, first: PageRecord) -> PageRecord:

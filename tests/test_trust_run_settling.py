@@ -20,6 +20,7 @@ from pipeline.data import (
     FinishReason,
     Generation,
     ImageFacts,
+    PageKey,
     PageRecord,
     PageTask,
     Status,
@@ -40,7 +41,7 @@ from pipeline.tally import Tally
 from pipeline.tries import Ladder
 from pipeline.trust.assessing import Trust
 from pipeline.trust.placing import placed
-from pipeline.trust.reading import PageKey, PageText, key_of
+from pipeline.trust.reading import PageText
 from pipeline.values import DateOrder
 
 if TYPE_CHECKING:
@@ -73,17 +74,17 @@ class Texts:
 
     def begin(self, task: PageTask, _: PageImage, wake: Callable[[], None]) -> None:
         """Keep whom to wake."""
-        self.begun[key_of(task)] = wake
+        self.begun[task.key] = wake
 
     def of(self, task: PageTask) -> PageText | None:
         """Return what has come."""
-        return self.read.get(key_of(task))
+        return self.read.get(task.key)
 
     def comes(self, task: PageTask, lines: tuple[TextLine, ...] = LINES) -> None:
         """Let the text of a page be read."""
-        self.read[key_of(task)] = PageText(lines, SHOWN)
-        self.come.append(key_of(task))
-        self.begun[key_of(task)]()
+        self.read[task.key] = PageText(lines, SHOWN)
+        self.come.append(task.key)
+        self.begun[task.key]()
 
     def arrived(self) -> Iterator[PageKey]:
         """Yield what has come."""
@@ -92,7 +93,7 @@ class Texts:
 
     def drop(self, task: PageTask) -> None:
         """Note it."""
-        self.dropped.append(key_of(task))
+        self.dropped.append(task.key)
 
     def give_up(self) -> None:
         """Nothing more is read."""
@@ -180,7 +181,7 @@ def test_a_page_waits_for_its_text_and_is_then_recorded_with_it() -> None:
     [row] = run.rows
     assert row.lines == LINES
     assert verdicts(row)["seller"] is Verdict.EXACT
-    assert run.texts.dropped == [key_of(task)]
+    assert run.texts.dropped == [task.key]
 
 
 def test_a_page_whose_text_is_there_before_its_answer_does_not_wait() -> None:
@@ -319,7 +320,7 @@ def test_a_page_that_no_engine_reads_again_keeps_its_first_record() -> None:
     [row] = run.rows
     assert (row.status, row.record and row.record["seller"], errors(row)) == (Status.OK, "Cosmic Slop Ltd", [None])
     assert any(reason.startswith("doubtful") for reason in row.review_reasons)
-    assert run.texts.dropped == [key_of(task)]
+    assert run.texts.dropped == [task.key]
 
 
 def test_a_page_that_comes_back_counts_as_read_once() -> None:

@@ -212,6 +212,10 @@ class ImageFacts:
     full_pixels: int | None = None
 
 
+PageKey = tuple[str, int]
+"""URI of the document, page number."""
+
+
 @dataclass(slots=True)
 class PageTask:
     """One page on its way: the only record here that changes, by the feed and the judge of its tries.
@@ -234,6 +238,11 @@ class PageTask:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     others: list[PageTask] = field(default_factory=list)
     """Pages that are shown behind it, in their order."""
+
+    @property
+    def key(self) -> PageKey:
+        """What the page is known by."""
+        return self.document.ref.uri, self.page_number
 
     @property
     def window(self) -> tuple[PageTask, ...]:

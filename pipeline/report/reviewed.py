@@ -19,9 +19,14 @@ Notes = dict[int, dict[str, str]]
 """What is to be said of values beside them: by record number, from 0, and path."""
 
 
+def parts_of(document: Json) -> Sequence[Json]:
+    """Return the records of a documents row; the row itself where it has one."""
+    return document.get("records") or [{**document, "first_page": 1, "last_page": document["num_pages"] or 1}]
+
+
 def with_reviews(document: Json, records: Sequence[Record]) -> tuple[Json, Notes]:
     """Return a documents row with the corrected records and what is still to review, and notes on who said what."""
-    parts = document.get("records") or [{**document, "first_page": 1, "last_page": document["num_pages"] or 1}]
+    parts = parts_of(document)
     if len(parts) != len(records) or all(record.read is None for record in records):
         return document, {}
     changed = [

@@ -14,6 +14,7 @@ from pipeline.corrections import Review, ReviewAction, as_text, canonical, get_v
 from pipeline.export.sheets import flat_fields, item_lists
 from pipeline.report.documents import document_view
 from pipeline.report.pages import Editing
+from pipeline.report.reviewed import parts_of
 from pipeline.report.views import DocumentView, FieldView, ItemsView, RecordView
 from pipeline.report.words import label_of
 
@@ -74,11 +75,10 @@ def review_view(
     images: Mapping[int, ImageView | NoImage],
 ) -> DocumentView:
     """Return the view of a document with what people corrected, and a place for what is empty."""
-    parts = document.get("records") or [{**document, "first_page": 1, "last_page": document["num_pages"] or 1}]
     by_number = {record.record_number - 1: record for record in records if record.read is not None}
     if not by_number:
         return document_view(extraction, document, pages, images)
-    shown = [_part(part, record) for part, record in zip(parts, records, strict=False)]
+    shown = [_part(part, record) for part, record in zip(parts_of(document), records, strict=False)]
     view = document_view(extraction, {**document, "records": shown}, pages, images)
     return replace(
         view,

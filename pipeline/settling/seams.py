@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from pipeline.data import PageImage, PageRecord, PageTask
-from pipeline.trust.reading import PageKey, PageText
+from pipeline.data import PageImage, PageKey, PageRecord, PageTask
+from pipeline.trust.reading import PageText
 
 
 class Stop(Protocol):

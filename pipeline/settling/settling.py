@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from threading import Event
 
-from pipeline.data import ImageFacts, PageImage, PageRecord, PageTask, Status, TrySettings
+from pipeline.data import ImageFacts, PageImage, PageKey, PageRecord, PageTask, Status, TrySettings
 from pipeline.doubts import Doubts
 from pipeline.errors import PageError
 from pipeline.judge import Judge
@@ -22,7 +22,7 @@ from pipeline.skip import Shortcuts
 from pipeline.tally import Tally
 from pipeline.trust.assessing import Trust
 from pipeline.trust.placing import placed
-from pipeline.trust.reading import NO_TEXT, PageKey, PageText, key_of
+from pipeline.trust.reading import NO_TEXT, PageText
 
 LOOK_S = 0.5
 """How often a run that waits for text at its end looks whether it is to stop."""
@@ -156,7 +156,7 @@ class Settling:
         texts: list[PageText] = []
         for page in task.window:
             if (text := self._text_of(page, record)) is None:
-                self._parked[key_of(page)] = task, record
+                self._parked[page.key] = task, record
                 return None
             texts.append(text)
         record = self._assess(task, record, texts)

@@ -59,7 +59,7 @@ class Duplicates:
 
     def must_wait(self, task: PageTask, key: bytes) -> bool:
         """Return whether a page with this image is being read already; if not, this one is now."""
-        page = (task.document.ref.uri, task.page_number)
+        page = task.key
         if page in self._reading:  # it comes again because its engine died, or its text layer was not enough
             return False
         if key in self._waiting and self._num_waiting < self._most_waiting:

@@ -71,16 +71,23 @@ class Trust:
     def _assessed(self, page: PageRecord, record: Json, texts: Sequence[NumberedText]) -> PageRecord:
         outcomes = check_rules(self._rules, record, whole=page.document.num_pages == len(texts))
         breaches = tuple(Breach(one.rule, one.message, one.paths) for one in outcomes if one.message is not None)
-        found = [self._evidence(page, record, text, outcomes) for text in texts] if self._config.evidence else []
+        found = self._evidence(page, record, texts, outcomes) if self._config.evidence else []
         evidence = best_shown(found) if len(found) > 1 else found[0] if found else ()
         return replace(page, evidence=evidence, breaches=breaches)
 
     def _evidence(
-        self, page: PageRecord, record: Json, text: NumberedText, outcomes: Sequence[Outcome]
-    ) -> tuple[FieldEvidence, ...]:
-        number, lines = text
+        self, page: PageRecord, record: Json, texts: Sequence[NumberedText], outcomes: Sequence[Outcome]
+    ) -> list[tuple[FieldEvidence, ...]]:
+        """Return the evidence of each page for itself; what the output's tokens say is the same for all."""
         plain_text_field = self._plain_text_field
-        found = find_evidence(record, self._model, lines, page_number=number, plain_text_field=plain_text_field)
         logprobs = field_logprobs(page.token_logprobs, page.raw_text or "", plain_text_field=plain_text_field)
-        support = PageSupport(lines, self._model)
-        return with_confidence(found, page=support, outcomes=outcomes, logprobs=logprobs, calibration=self._calibration)
+        return [
+            with_confidence(
+                find_evidence(record, self._model, lines, page_number=number, plain_text_field=plain_text_field),
+                page=PageSupport(lines, self._model),
+                outcomes=outcomes,
+                logprobs=logprobs,
+                calibration=self._calibration,
+            )
+            for number, lines in texts
+        ]

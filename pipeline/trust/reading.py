@@ -14,7 +14,7 @@ from math import inf
 from typing import NamedTuple
 
 from pipeline.config import OcrConfig, TrustConfig
-from pipeline.data import ImageFacts, PageImage, PageTask, TextLayer, TextLine
+from pipeline.data import ImageFacts, PageImage, PageKey, PageTask, TextLayer, TextLine
 from pipeline.engines.ocr import (
     RECYCLE_AFTER_PAGES,
     PageOutput,
@@ -37,9 +37,6 @@ time that it has read."""
 GRACE_S = 10.0
 """How long a page that is being read may still take once the others are given up: most take one or two seconds, and
 whoever stopped the run may soon kill it."""
-
-PageKey = tuple[str, int]
-"""URI of the document, page number."""
 
 
 class PageText(NamedTuple):
@@ -104,16 +101,16 @@ class PageTexts:
 
     def begin(self, task: PageTask, image: PageImage, wake: Callable[[], None]) -> None:
         """Begin to read a page that goes to the engine; `wake` is called when that is done, if it takes time."""
-        if key_of(task) in self._pages:  # it comes again: its engine was replaced, or it is read by itself now
+        if task.key in self._pages:  # it comes again: its engine was replaced, or it is read by itself now
             return
         layer = image.text_layer
         layer = layer if layer and is_trustworthy(layer) else None
         future = None if layer and is_whole_page(layer) else self._submit(task, image, wake)
-        self._pages[key_of(task)] = _Page(task.shown, layer, future)
+        self._pages[task.key] = _Page(task.shown, layer, future)
 
     def of(self, task: PageTask) -> PageText | None:
         """Return the text of a page; None where it is still being read."""
-        page = self._pages.get(key_of(task))
+        page = self._pages.get(task.key)
         if page is None:
             return PageText((), task.shown)
         if page.future and not page.future.done():
@@ -134,7 +131,7 @@ class PageTexts:
 
     def drop(self, task: PageTask) -> None:
         """Forget a page that has its terminal record."""
-        page = self._pages.pop(key_of(task), None)
+        page = self._pages.pop(task.key, None)
         if page and page.future:
             page.future.cancel()
 
@@ -161,7 +158,7 @@ class PageTexts:
         self._pool = self._pool or self._open()
         self._bytes += image.pixels.nbytes
         future = self._pool.submit(image)
-        future.add_done_callback(partial(self._finished, key_of(task), image.pixels.nbytes, wake))
+        future.add_done_callback(partial(self._finished, task.key, image.pixels.nbytes, wake))
         return future
 
     def _finished(self, key: PageKey, size_bytes: int, wake: Callable[[], None], future: Future[PageOutput]) -> None:
@@ -172,11 +169,6 @@ class PageTexts:
             self._was_told = True
             self._cannot_start |= type(error) is WorkerError
         wake()
-
-
-def key_of(task: PageTask) -> PageKey:
-    """Return what a page is known by."""
-    return task.document.ref.uri, task.page_number
 
 
 def _lines(future: Future[PageOutput]) -> tuple[TextLine, ...]:
